@@ -1,0 +1,35 @@
+"""fastbp: small and medium neural networks on a CPU, trained by compiled backpropagation.
+
+The map of the house, from the face down; imports go down only:
+
+``regressor.py``
+    `BackpropRegressor`, the scikit-learn estimator: parameters, fitted attributes. With
+    ``validation.py`` (what a user may give) and ``plotting.py`` (pictures of a training).
+``solvers/``
+    How parameters move: sgd and adam (``stochastic.py``), L-BFGS, one algorithm a file; when to
+    stop and why.
+``objective.py``
+    What solvers minimise: a network bound to data. ``gradient_check.py`` holds its gradient
+    against central differences.
+``kernels/``
+    Backpropagation itself, compiled.
+``network.py``, ``activations.py``, ``losses.py``, ``update_rules.py``, ``data.py``
+    What a net is, in plain Python: no compiler needed.
+``machine/``
+    What the chip and the compiler offer; knows no neural network.
+
+Conventions: X is (n_samples, n_features), y (n_samples,) or (n_samples, n_outputs). float32 in is
+float32 arithmetic and float32 out, everything else float64; losses are summed in float64. A loss is
+a mean over rows, weighted by the sample weights, of a sum over outputs, plus
+``alpha / 2 * |weights|^2 / sum(sample_weight)``.
+
+Importing fastbp loads no compiler; the first fit does.
+"""
+
+from fastbp.network import Network
+from fastbp.objective import Objective, loss_and_gradient
+from fastbp.regressor import BackpropRegressor
+
+__all__ = ["BackpropRegressor", "Network", "Objective", "__version__", "loss_and_gradient"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,120 @@
+"""The border: whatever a user gives becomes arrays of the one kind that kernels take.
+
+A kernel is compiled for each type of array it meets: read-only, strided or byte-swapped arrays
+would each be one more compile of ten seconds. Here they all become C-ordered, native, aligned and
+writable arrays of one dtype (a copy is made only where that is not so already), and a sparse matrix
+keeps its three CSR arrays. Kernels read these arrays and never write to them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+__all__ = ["Data", "as_data"]
+
+
+class Data(NamedTuple):
+    """A table of rows as the kernels see it: dense or CSR, of one type for both.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The dense inputs; no rows where they are sparse.
+    values, columns, row_starts : ndarray
+        The CSR arrays: row i holds ``values[row_starts[i]:row_starts[i + 1]]`` in ``columns``.
+        Empty where the inputs are dense.
+    y : ndarray of shape (n_samples, n_outputs)
+        The targets; no rows where there are none.
+    weights : ndarray of shape (n_samples,)
+        The sample weights; empty where all are 1.
+    mean_weight : float
+        The mean of the sample weights: what a batch of one row is divided by.
+    """
+
+    X: NDArray[np.floating]
+    values: NDArray[np.floating]
+    columns: NDArray[np.int64]
+    row_starts: NDArray[np.int64]
+    y: NDArray[np.floating]
+    weights: NDArray[np.floating]
+    mean_weight: float
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return max(len(self.X), len(self.row_starts) - 1)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64 or float32, of every floating-point array."""
+        return self.X.dtype
+
+
+def _own(array: ArrayLike, dtype: np.typing.DTypeLike) -> NDArray:
+    return np.require(array, dtype=dtype, requirements=["C", "A", "W", "E"])
+
+
+def as_data(
+    X: Any,
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    dtype: np.typing.DTypeLike | None = None,
+) -> Data:
+    """Make `Data` of validated inputs, targets and weights.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        The inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        The targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        The sample weights; None means 1 for all.
+    dtype : dtype, default=None
+        float64 or float32; None takes float32 if X is float32, else float64.
+
+    Returns
+    -------
+    data : Data
+        The same numbers in arrays that kernels take.
+
+    Raises
+    ------
+    ValueError
+        If a number is too large for the dtype.
+    """
+    if dtype is None:
+        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
+    if sparse.issparse(X):
+        csr = X.tocsr()
+        dense = np.empty((0, csr.shape[1]), dtype=dtype)
+        values, columns, row_starts = csr.data, csr.indices, csr.indptr
+        n_samples = csr.shape[0]
+    else:
+        dense = _own(X, dtype)
+        values, columns, row_starts = (), (), ()
+        n_samples = len(dense)
+    targets = np.empty((0, 1)) if y is None else np.asarray(y).reshape(n_samples, -1)
+    weights = () if sample_weight is None else sample_weight
+    with np.errstate(over="ignore"):  # an overflow is an error two lines below, by its name
+        data = Data(
+            X=dense,
+            values=_own(values, dtype),
+            columns=_own(columns, np.int64),
+            row_starts=_own(row_starts, np.int64),
+            y=_own(targets, dtype),
+            weights=_own(weights, dtype),
+            mean_weight=1.0
+            if sample_weight is None
+            else float(np.mean(np.asarray(sample_weight), dtype=np.float64)),
+        )
+    for name in ("X", "values", "y", "weights"):
+        if not np.isfinite(getattr(data, name)).all():
+            shown = {"values": "X", "weights": "sample_weight"}.get(name, name)
+            raise ValueError(
+                f"{shown} holds NaN, infinity or a number too large for {np.dtype(dtype)}. Remove "
+                "or impute those, or scale it first (StandardScaler, TransformedTargetRegressor)."
+            )
+    return data

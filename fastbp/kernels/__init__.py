@@ -1,0 +1,36 @@
+"""Backpropagation, compiled: arrays in, arrays changed in place; no estimator in sight.
+
+One sample's backpropagation, in the notation that all files here share. Layer l has the weights W
+(fan_in, fan_out), the biases b, the activation f; x is what comes in from the layer below.
+
+    forward     z = x W + b                 net input
+                a = f(z),  s = f'(z)        output and slope, computed together
+    error       delta = d loss / d z        of the output layer: (prediction - y), or by chain rule
+    backward    delta_below = (delta W^T) * s_below
+    gradient    d loss / d W = outer(x, delta),    d loss / d b = delta
+    update      W moves against the gradient; how far is the update rule's business (moves.py)
+
+``elementwise.py`` has f, f' and the loss, ``layers.py`` the three products over a block of rows,
+``moves.py`` the update rules, ``batch.py`` the sum over rows and the sweep over mini-batches,
+``online.py`` the sweep that updates after every sample, and ``predict.py`` the forward pass alone.
+
+Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
+outputs and error signals of every layer for one block of rows, one layer's block after another's
+(see ``Workspace``). Nothing is allocated here, nothing raised.
+"""
+
+from fastbp.kernels.batch import accumulate, batch_sweep, penalise, step
+from fastbp.kernels.online import online_sweep
+from fastbp.kernels.predict import predict
+from fastbp.kernels.workspace import Workspace, make_workspace
+
+__all__ = [
+    "Workspace",
+    "accumulate",
+    "batch_sweep",
+    "make_workspace",
+    "online_sweep",
+    "penalise",
+    "predict",
+    "step",
+]

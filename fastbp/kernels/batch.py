@@ -1,0 +1,211 @@
+"""Batch mode: gradients summed over rows, and the sweep that updates after every mini-batch.
+
+A mini-batch of any size is summed a block of rows at a time: forward and backward through all
+layers while the block's outputs are still in the cache. With N the batch's sum of sample weights,
+
+    loss      L = (1/N) sum_i w_i loss_i + alpha/(2N) |W|^2
+    gradient  g = (1/N) sum_i w_i grad loss_i + (alpha/N) W
+
+For a batch of one row N is instead the mean weight of all rows: w_i / N then scales the step, where
+w_i / w_i would cancel. A batch whose weights are all 0 makes no step.
+"""
+
+from fastbp.kernels.elementwise import activate_with_slope, output_error
+from fastbp.kernels.layers import add_gradient, backward, forward, gather, square_sum
+from fastbp.kernels.moves import move, step_size
+from fastbp.machine.jit import kernel, part
+
+__all__ = ["accumulate", "batch_sweep", "forward_block", "layer_of", "penalise", "step"]
+
+
+@part
+def layer_of(network, parameters, layer):
+    """Weights (fan_in, fan_out) and biases (fan_out,) of a layer, as views."""
+    fan_in, fan_out = network.sizes[layer], network.sizes[layer + 1]
+    w = network.weights[layer]
+    b = network.biases[layer]
+    return parameters[w : w + fan_in * fan_out].reshape(fan_in, fan_out), parameters[
+        b : b + fan_out
+    ]
+
+
+@part
+def _block_of(network, room, workspace, layer, n):
+    """Rows of a layer's block in ``outputs`` or ``deltas``; layer 0 is the input."""
+    start, size = workspace.starts[layer], network.sizes[layer]
+    return room[start : start + n * size].reshape(n, size)
+
+
+@part
+def forward_block(network, parameters, data, rows, workspace):
+    """Forward pass of a block of rows; leaves outputs and slopes in the workspace.
+
+    data : Data.  rows : (n,) row numbers, n <= block_rows.
+    """
+    n = rows.size
+    x = _block_of(network, workspace.outputs, workspace, 0, n)
+    gather(data, rows, x)
+    for layer in range(network.activations.size):
+        w, b = layer_of(network, parameters, layer)
+        z = _block_of(network, workspace.outputs, workspace, layer + 1, n)
+        s = _block_of(network, workspace.deltas, workspace, layer + 1, n)
+        forward(x, w, b, z)
+        activate_with_slope(network.activations[layer], z.reshape(z.size), s.reshape(s.size))
+        x = z
+
+
+@part
+def _errors_block(network, data, rows, workspace):
+    """Error signals of the output layer for a block; returns the sum of weighted losses."""
+    n, last = rows.size, network.activations.size
+    prediction = _block_of(network, workspace.outputs, workspace, last, n)
+    delta = _block_of(network, workspace.deltas, workspace, last, n)
+    total = 0.0
+    for i in range(n):
+        weight = data.y.dtype.type(1)
+        if data.weights.size > 0:
+            weight = data.weights[rows[i]]
+        total += output_error(
+            network.loss, network.canonical, prediction[i], data.y[rows[i]], weight, delta[i]
+        )
+    return total
+
+
+@part
+def _add_block(network, parameters, data, rows, workspace, gradient):
+    """Forward, error and backward pass of a block; adds to the gradient, returns the loss sum."""
+    n = rows.size
+    forward_block(network, parameters, data, rows, workspace)
+    total = _errors_block(network, data, rows, workspace)
+    for layer in range(network.activations.size - 1, -1, -1):
+        x = _block_of(network, workspace.outputs, workspace, layer, n)
+        delta = _block_of(network, workspace.deltas, workspace, layer + 1, n)
+        w_gradient, b_gradient = layer_of(network, gradient, layer)
+        add_gradient(x, delta, w_gradient, b_gradient)
+        if layer > 0:
+            w, _ = layer_of(network, parameters, layer)
+            delta_below = _block_of(network, workspace.deltas, workspace, layer, n)
+            backward(delta, w, delta_below)
+    return total
+
+
+@part
+def _add_rows(network, parameters, data, rows, workspace, gradient):
+    """`_add_block` over any number of rows, block after block."""
+    total = 0.0
+    for start in range(0, rows.size, workspace.block_rows):
+        block = rows[start : min(start + workspace.block_rows, rows.size)]
+        total += _add_block(network, parameters, data, block, workspace, gradient)
+    return total
+
+
+@part
+def _sum_weights(data, rows):
+    """Sum of the sample weights of some rows, without overflow or rounding of float32."""
+    if data.weights.size == 0:
+        return float(rows.size)
+    total = 0.0
+    for i in range(rows.size):
+        total += float(data.weights[rows[i]])
+    return total
+
+
+@kernel
+def accumulate(network, parameters, data, rows, workspace, gradient):
+    """Add the gradients of some rows to a sum.
+
+    network : Layout.  parameters : (n_parameters,).  data : Data.  rows : (n,) row numbers.
+    gradient : (n_parameters,), the sum of w_i * grad loss_i is added to it.
+    Returns the sum of w_i * loss_i, a float64.
+    """
+    return _add_rows(network, parameters, data, rows, workspace, gradient)
+
+
+@kernel
+def penalise(network, parameters, gradient, alpha, total_weight):
+    """Turn a sum of gradients into the gradient of the objective, in place.
+
+    gradient : (n_parameters,), becomes (gradient + alpha W) / total_weight.
+    Returns the penalty alpha / 2 |W|^2, not yet divided.
+    """
+    T = parameters.dtype.type
+    scale, decay = T(1.0 / total_weight), T(alpha / total_weight)
+    weights = parameters[: network.n_weights]
+    for i in range(network.n_weights):
+        gradient[i] = scale * gradient[i] + decay * weights[i]
+    for i in range(network.n_weights, gradient.size):
+        gradient[i] = scale * gradient[i]
+    return 0.5 * alpha * square_sum(weights)
+
+
+@part
+def _step(network, parameters, gradient, scale, decay, rule, rate, first, second, one):
+    """Move all parameters along scale * gradient, and the weights along their decay too."""
+    one[0] = scale
+    n_weights = network.n_weights
+    for start, end, shrink in ((0, n_weights, decay), (n_weights, gradient.size, 0.0)):
+        n = end - start
+        move(
+            rule,
+            rate,
+            one,
+            gradient[start:end],
+            shrink,
+            parameters[start:end].reshape(1, n),
+            first[start:end].reshape(1, n),
+            second[start:end].reshape(1, n),
+        )
+
+
+@kernel
+def step(network, parameters, gradient, rule, moments, n_steps, one):
+    """One step of a rule along a gradient of the objective, penalty included.
+
+    moments : (first, second), (n_parameters,) each.  n_steps : the number of this step, from 1.
+    """
+    rate = step_size(rule, n_steps)
+    _step(network, parameters, gradient, 1.0, 0.0, rule, rate, moments[0], moments[1], one)
+
+
+@kernel
+def batch_sweep(
+    network, parameters, data, rows, batch_size, alpha, rule, moments, n_steps, workspace
+):
+    """Go once through some rows in mini-batches, updating the parameters after each.
+
+    rows : (n,) row numbers in the order to be visited.  moments : (first, second).
+    n_steps : steps made before.  parameters and moments are changed in place.
+    Returns (sum over batches of loss * rows, rows counted in it, n_steps).
+    """
+    gradient = workspace.gradient
+    loss_sum, n_counted = 0.0, 0
+    for start in range(0, rows.size, batch_size):
+        batch = rows[start : min(start + batch_size, rows.size)]
+        total_weight = _sum_weights(data, batch)
+        if batch.size == 1:
+            n_counted += 1
+        if total_weight == 0.0:
+            continue
+        if batch.size == 1:
+            total_weight = data.mean_weight
+        else:
+            n_counted += batch.size
+        gradient[:] = 0
+        loss = _add_rows(network, parameters, data, batch, workspace, gradient)
+        if alpha > 0.0:
+            loss += 0.5 * alpha * square_sum(parameters[: network.n_weights])
+        loss_sum += loss / total_weight * batch.size
+        n_steps += 1
+        _step(
+            network,
+            parameters,
+            gradient,
+            1.0 / total_weight,
+            alpha / total_weight,
+            rule,
+            step_size(rule, n_steps),
+            moments[0],
+            moments[1],
+            workspace.one,
+        )
+    return loss_sum, n_counted, n_steps

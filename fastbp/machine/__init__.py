@@ -1,0 +1,1 @@
+"""What the machine offers: the compiler, its cache, the chip, threads. Knows no neural network."""

@@ -1,0 +1,61 @@
+"""Threads of our own, to run compiled code that holds no lock.
+
+Work is cut into pieces by its size alone and their results are combined in order, so the bits do
+not depend on the number of threads. A pool lives as long as its process; a forked child, which
+inherits the pool's books but none of its threads, makes a new one.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event
+from typing import TypeVar
+
+__all__ = ["run_all"]
+
+T = TypeVar("T")
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def run_all(task: Callable[[T], Iterator[None]], pieces: Iterable[T], n_threads: int) -> None:
+    """Run a task on every piece, in threads, and return when all have ended.
+
+    Parameters
+    ----------
+    task : generator function
+        Called with one piece and run to its end; where it yields it may be stopped, which
+        happens after Ctrl-C or when another piece has raised. What it raises is raised here.
+    pieces : iterable
+        The pieces.
+    n_threads : int
+        How many threads; 1 runs everything in the calling thread.
+    """
+    stop = Event()
+
+    def run(piece: T) -> None:
+        for _ in task(piece):
+            if stop.is_set():
+                return
+
+    if n_threads == 1:
+        for piece in pieces:
+            run(piece)
+        return
+    futures = [_pool(n_threads).submit(run, piece) for piece in pieces]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        # No thread may still write into arrays that the caller goes on using.
+        stop.set()
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    key = (os.getpid(), n_threads)
+    if key not in _pools:
+        _pools[key] = ThreadPoolExecutor(n_threads, thread_name_prefix="fastbp")
+    return _pools[key]

@@ -1,0 +1,234 @@
+"""What a network is: its layers, and where each weight lives in one flat parameter vector.
+
+All parameters of a network are ONE vector: first the weight matrices, layer after layer, each
+(fan_in, fan_out) and row-major, then the bias vectors. A gradient, a velocity, Adam's moments have
+the same shape, so an update is one pass over vectors; the weight matrices, which alone are
+penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.activations import ACTIVATIONS
+from fastbp.losses import LOSSES
+
+__all__ = ["Layout", "Network"]
+
+_ACTIVATION_CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
+_LOSS_CODES = {name: code for code, name in enumerate(LOSSES)}
+_MOST_PARAMETERS = 2**31 - 1
+
+
+class Layout(NamedTuple):
+    """A network as the kernels see it: integers and arrays of integers.
+
+    Attributes
+    ----------
+    sizes : ndarray of shape (n_layers + 1,)
+        Units of the input, of each hidden layer, and of the output.
+    weights, biases : ndarray of shape (n_layers,)
+        Where in the parameter vector a layer's weight matrix and bias vector begin.
+    n_weights : int
+        How many of the parameters are weights: the leading ones.
+    activations : ndarray of shape (n_layers,)
+        Each layer's activation, as its position in ``ACTIVATIONS``.
+    loss : int
+        The loss, as its position in ``LOSSES``.
+    canonical : bool
+        Whether d loss / d raw prediction is ``prediction - y``.
+    """
+
+    sizes: NDArray[np.int64]
+    weights: NDArray[np.int64]
+    biases: NDArray[np.int64]
+    n_weights: int
+    activations: NDArray[np.int64]
+    loss: int
+    canonical: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """A multilayer perceptron without its weights.
+
+    Parameters
+    ----------
+    layer_sizes : tuple of int
+        Units of the input, of each hidden layer (there may be none), and of the output.
+    activation : str, default="relu"
+        The hidden layers' activation.
+    loss : str, default="squared_error"
+        The loss.
+    output_activation : str, default=None
+        The output layer's activation; None takes the one that belongs to the loss.
+
+    Raises
+    ------
+    ValueError
+        If the loss needs positive predictions and the output activation has others, or if there
+        are more parameters than a 32-bit integer counts.
+    """
+
+    layer_sizes: tuple[int, ...]
+    activation: str = "relu"
+    loss: str = "squared_error"
+    output_activation: str | None = None
+
+    def __post_init__(self) -> None:
+        if LOSSES[self.loss].positive and not ACTIVATIONS[self.last_activation].positive:
+            fitting = [name for name, record in ACTIVATIONS.items() if record.positive]
+            raise ValueError(
+                f"loss={self.loss!r} needs predictions above 0, but output_activation="
+                f"{self.output_activation!r} has others. Take None (which means "
+                f"{LOSSES[self.loss].output_activation!r}) or one of {fitting}."
+            )
+        if self.n_parameters > _MOST_PARAMETERS:
+            raise ValueError(
+                f"hidden_layer_sizes={self.layer_sizes[1:-1]} with {self.layer_sizes[0]} features "
+                f"and {self.layer_sizes[-1]} outputs makes {self.n_parameters} parameters, more "
+                f"than the {_MOST_PARAMETERS} that can be trained. Take smaller layers."
+            )
+
+    @property
+    def last_activation(self) -> str:
+        """Name of the output layer's activation."""
+        return self.output_activation or LOSSES[self.loss].output_activation
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(fan_in, fan_out) of each layer."""
+        return list(pairwise(self.layer_sizes))
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights, biases not counted."""
+        return sum(fan_in * fan_out for fan_in, fan_out in self.shapes)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return self.n_weights + sum(self.layer_sizes[1:])
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The network as the kernels see it."""
+        n_weights = [fan_in * fan_out for fan_in, fan_out in self.shapes]
+        names = [self.activation] * (len(n_weights) - 1) + [self.last_activation]
+        return Layout(
+            sizes=np.array(self.layer_sizes, dtype=np.int64),
+            weights=np.cumsum([0, *n_weights[:-1]], dtype=np.int64),
+            biases=np.cumsum([self.n_weights, *self.layer_sizes[1:-1]], dtype=np.int64),
+            n_weights=self.n_weights,
+            activations=np.array([_ACTIVATION_CODES[name] for name in names], dtype=np.int64),
+            loss=_LOSS_CODES[self.loss],
+            canonical=self.last_activation == LOSSES[self.loss].output_activation,
+        )
+
+    def unpack(
+        self, parameters: NDArray[np.floating]
+    ) -> tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]]:
+        """Weight matrices and bias vectors as views of a parameter vector.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector.
+
+        Returns
+        -------
+        coefs : list of ndarray of shape (fan_in, fan_out)
+            The weight matrices.
+        intercepts : list of ndarray of shape (fan_out,)
+            The bias vectors.
+        """
+        layout = self.layout
+        coefs = [
+            parameters[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
+            for start, (fan_in, fan_out) in zip(layout.weights, self.shapes, strict=True)
+        ]
+        intercepts = [
+            parameters[start : start + fan_out]
+            for start, (_, fan_out) in zip(layout.biases, self.shapes, strict=True)
+        ]
+        return coefs, intercepts
+
+    def pack(
+        self,
+        coefs: list[NDArray[np.floating]],
+        intercepts: list[NDArray[np.floating]],
+        dtype: np.dtype,
+    ) -> NDArray[np.floating]:
+        """Gather weight matrices and bias vectors in a new parameter vector.
+
+        Parameters
+        ----------
+        coefs : list of ndarray of shape (fan_in, fan_out)
+            The weight matrices.
+        intercepts : list of ndarray of shape (fan_out,)
+            The bias vectors.
+        dtype : dtype
+            float64 or float32.
+
+        Returns
+        -------
+        parameters : ndarray of shape (n_parameters,)
+            A vector of its own, contiguous and writable.
+
+        Raises
+        ------
+        ValueError
+            If an array has another shape than the network's, or holds NaN or infinity.
+        """
+        parameters = np.empty(self.n_parameters, dtype=dtype)
+        places = self.unpack(parameters)
+        for name, arrays, views in zip(
+            ("coefs_", "intercepts_"), (coefs, intercepts), places, strict=True
+        ):
+            if len(arrays) != len(views):
+                raise ValueError(f"{name} holds {len(arrays)} arrays, the network {len(views)}.")
+            for i, (array, view) in enumerate(zip(arrays, views, strict=True)):
+                if np.shape(array) != view.shape:
+                    raise ValueError(
+                        f"{name}[{i}] has shape {np.shape(array)}; the network "
+                        f"{self.layer_sizes} needs {view.shape}. Assign an array of that shape, "
+                        "or fit again."
+                    )
+                view[...] = array
+                if not np.isfinite(view).all():
+                    raise ValueError(
+                        f"{name}[{i}] holds NaN or infinity. Assign finite numbers, or fit again."
+                    )
+        return parameters
+
+    def initial_parameters(
+        self, random_state: np.random.RandomState, dtype: np.dtype
+    ) -> NDArray[np.floating]:
+        """Random parameters after Glorot & Bengio (2010), drawn as scikit-learn draws them.
+
+        Uniform on [-b, b], b = sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic
+        function; layer by layer, weights before biases.
+
+        Parameters
+        ----------
+        random_state : RandomState
+            Where the numbers come from; it advances.
+        dtype : dtype
+            float64 or float32. The draws are made in float64.
+
+        Returns
+        -------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector.
+        """
+        parameters = np.empty(self.n_parameters, dtype=dtype)
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        for coef, intercept in zip(*self.unpack(parameters), strict=True):
+            bound = np.sqrt(factor / sum(coef.shape))
+            coef[...] = random_state.uniform(-bound, bound, coef.shape)
+            intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
+        return parameters

@@ -1,0 +1,314 @@
+"""What solvers minimise: a network bound to data, weights, weight decay and threads.
+
+The only place that calls kernels. They are imported here at the first use and not before, so that
+``import fastbp`` costs no compiler.
+
+Compiled calls are cut short: control is back in Python after some hundredths of a second, where
+Ctrl-C is seen. The cuts fall between blocks or batches and change no bit of the result. Sums over
+many rows are cut into at most 16 slabs, by the number of rows alone, and the slabs' sums are added
+in order: the same bits for any number of threads.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp.data import Data, as_data
+from fastbp.machine.threads import run_all
+from fastbp.network import Network
+from fastbp.update_rules import Moments, Rule
+
+__all__ = ["Objective", "loss_and_gradient"]
+
+_MOST_SLABS = 16
+_ROWS_WORTH_A_SLAB = 1024
+_FLOPS_PER_CALL = 1e8
+
+
+@dataclass
+class Objective:
+    r"""The loss of a network on data, as a function of its parameters.
+
+    With the sample weights w and the sum of them W,
+
+    .. math:: L(p) = \frac1W \sum_i w_i \sum_{outputs} loss_i(p) + \frac{\alpha}{2W} |weights|^2
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    data : Data
+        Inputs, targets and sample weights.
+    alpha : float, default=0.0
+        Strength of the weight decay; biases are not penalised.
+    n_threads : int, default=1
+        Threads for sums over many rows, and for predictions.
+
+    Attributes
+    ----------
+    n_evaluations : int
+        How often the loss and gradient of all rows were computed.
+    """
+
+    network: Network
+    data: Data
+    alpha: float = 0.0
+    n_threads: int = 1
+    n_evaluations: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        from fastbp import kernels
+
+        self._kernels = kernels
+        self._layout = self.network.layout
+        self._workspace = kernels.make_workspace(self._layout, self.data.dtype)
+        block = self._workspace.block_rows
+        flops_per_row = 6 * self.network.n_parameters
+        self._rows_per_call = block * math.ceil(_FLOPS_PER_CALL / flops_per_row / block)
+
+    def loss_and_gradient(
+        self, parameters: NDArray[np.floating]
+    ) -> tuple[float, NDArray[np.floating]]:
+        """Loss and its gradient over all rows.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+
+        Returns
+        -------
+        loss : float
+            The objective L, a mean over rows.
+        gradient : ndarray of shape (n_parameters,)
+            Its gradient, a new array.
+        """
+        self.n_evaluations += 1
+        return self._loss_and_gradient(parameters, np.arange(self.data.n_samples))
+
+    def epoch(
+        self,
+        parameters: NDArray[np.floating],
+        rows: NDArray[np.int64],
+        batch_size: int,
+        rule: Rule,
+        moments: Moments,
+    ) -> float:
+        """Go once through rows in mini-batches, updating the parameters after each.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, changed in place.
+        rows : ndarray of shape (n,)
+            Row numbers, in the order to be visited.
+        batch_size : int
+            Rows of a batch; the last may be smaller. 1 is online mode.
+        rule : Rule
+            The update rule.
+        moments : Moments
+            What the rule remembers, changed in place.
+
+        Returns
+        -------
+        loss : float
+            The mean of the batches' losses, each before its update, weighted by their rows.
+        """
+        rows_per_call = self._rows_per_call // batch_size * batch_size
+        if rows_per_call == 0:
+            return self._epoch_of_large_batches(parameters, rows, batch_size, rule, moments)
+        loss, n_rows = 0.0, 0
+        for start in range(0, len(rows), rows_per_call):
+            arguments = (
+                self.alpha,
+                rule,
+                (moments.first, moments.second),
+                moments.n_steps,
+                self._workspace,
+            )
+            part = rows[start : start + rows_per_call]
+            if batch_size == 1:
+                result = self._kernels.online_sweep(
+                    self._layout, parameters, self.data, part, *arguments
+                )
+            else:
+                result = self._kernels.batch_sweep(
+                    self._layout, parameters, self.data, part, batch_size, *arguments
+                )
+            part_loss, part_rows, moments.n_steps = result
+            loss, n_rows = loss + part_loss, n_rows + part_rows
+        return loss / n_rows
+
+    def predict(self, parameters: NDArray[np.floating], data: Data) -> NDArray[np.floating]:
+        """Predictions for other data.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector.
+        data : Data
+            The inputs.
+
+        Returns
+        -------
+        prediction : ndarray of shape (n_samples, n_outputs)
+            The network's outputs.
+        """
+        return predict(self.network, parameters, data, self.n_threads)
+
+    def _epoch_of_large_batches(
+        self,
+        parameters: NDArray[np.floating],
+        rows: NDArray[np.int64],
+        batch_size: int,
+        rule: Rule,
+        moments: Moments,
+    ) -> float:
+        """One batch is more than a compiled call should do: slabs in threads, then a step."""
+        loss, n_rows = 0.0, 0
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
+            if self._total_weight(batch) == 0:
+                continue
+            batch_loss, gradient = self._loss_and_gradient(parameters, batch)
+            moments.n_steps += 1
+            self._kernels.step(
+                self._layout,
+                parameters,
+                gradient,
+                rule,
+                (moments.first, moments.second),
+                moments.n_steps,
+                self._workspace.one,
+            )
+            loss, n_rows = loss + batch_loss * len(batch), n_rows + len(batch)
+        return loss / n_rows
+
+    def _total_weight(self, rows: NDArray[np.int64]) -> float:
+        weights = self.data.weights
+        return float(weights[rows].sum(dtype=np.float64)) if len(weights) else float(len(rows))
+
+    def _loss_and_gradient(
+        self, parameters: NDArray[np.floating], rows: NDArray[np.int64]
+    ) -> tuple[float, NDArray[np.floating]]:
+        total_weight = self.data.mean_weight if len(rows) == 1 else self._total_weight(rows)
+        slabs = self._slabs(rows)
+        losses = np.zeros(len(slabs))
+        gradients = np.zeros((len(slabs), parameters.size), dtype=parameters.dtype)
+
+        def sum_slab(i: int) -> Iterator[None]:
+            workspace = self._kernels.make_workspace(self._layout, parameters.dtype)
+            for start in range(0, len(slabs[i]), self._rows_per_call):
+                part = slabs[i][start : start + self._rows_per_call]
+                losses[i] += self._kernels.accumulate(
+                    self._layout, parameters, self.data, part, workspace, gradients[i]
+                )
+                yield
+
+        run_all(sum_slab, range(len(slabs)), self.n_threads if len(slabs) > 1 else 1)
+        gradient = gradients[0]
+        for other in gradients[1:]:
+            gradient += other
+        penalty = self._kernels.penalise(
+            self._layout, parameters, gradient, self.alpha, total_weight
+        )
+        return (float(losses.sum()) + penalty) / total_weight, gradient
+
+    def _slabs(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        n_slabs = min(_MOST_SLABS, math.ceil(len(rows) / _ROWS_WORTH_A_SLAB))
+        size = math.ceil(len(rows) / n_slabs)
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def loss_and_gradient(
+    network: Network,
+    parameters: ArrayLike,
+    X: Any,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    alpha: float = 0.0,
+) -> tuple[float, NDArray[np.floating]]:
+    """Loss of a network on data and its gradient, by compiled backpropagation.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    parameters : array-like of shape (n_parameters,)
+        The parameter vector (see `Network.pack`).
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        The inputs; float32 inputs are computed with in float32, all else in float64.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        The targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        The sample weights.
+    alpha : float, default=0.0
+        Strength of the weight decay.
+
+    Returns
+    -------
+    loss : float
+        The weighted mean over rows of the loss summed over outputs, plus
+        ``alpha / 2 * |weights|^2 / sum(sample_weight)``.
+    gradient : ndarray of shape (n_parameters,)
+        Its gradient.
+
+    Raises
+    ------
+    ValueError
+        If ``parameters`` has another length than the network has parameters.
+    """
+    data = as_data(X, y, sample_weight)
+    vector = np.require(parameters, dtype=data.dtype, requirements=["C", "A", "W", "E"])
+    if vector.shape != (network.n_parameters,):
+        raise ValueError(
+            f"parameters has shape {vector.shape}; a network of layers {network.layer_sizes} has "
+            f"({network.n_parameters},)."
+        )
+    return Objective(network, data, alpha).loss_and_gradient(vector)
+
+
+def predict(
+    network: Network, parameters: NDArray[np.floating], data: Data, n_threads: int = 1
+) -> NDArray[np.floating]:
+    """Predictions of a network, row by row the same bits however the rows are grouped.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    parameters : ndarray of shape (n_parameters,)
+        The parameter vector, of the data's dtype.
+    data : Data
+        The inputs.
+    n_threads : int, default=1
+        Threads among which the rows are divided.
+
+    Returns
+    -------
+    prediction : ndarray of shape (n_samples, n_outputs)
+        The network's outputs.
+    """
+    from fastbp import kernels
+
+    prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
+    rows = np.arange(data.n_samples)
+    per_call = max(1, int(_FLOPS_PER_CALL / (2 * network.n_parameters)))
+    per_slab = math.ceil(len(rows) / n_threads)
+
+    def predict_slab(begin: int) -> Iterator[None]:
+        workspace = kernels.make_workspace(network.layout, data.dtype)
+        end = min(begin + per_slab, len(rows))
+        for start in range(begin, end, per_call):
+            part = slice(start, min(start + per_call, end))
+            kernels.predict(
+                network.layout, parameters, data, rows[part], workspace, prediction[part]
+            )
+            yield
+
+    run_all(predict_slab, range(0, len(rows), per_slab), n_threads)
+    return prediction

@@ -1,0 +1,201 @@
+"""Stochastic gradient descent and Adam: online, in mini-batches, or full batch.
+
+The loop over epochs, with the shuffles, learning-rate schedules and stopping rules of
+scikit-learn's MLPRegressor, in its order of events; an epoch itself is compiled.
+
+References
+----------
+Robbins & Monro, "A stochastic approximation method", Ann. Math. Stat. 22 (1951).
+Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
+Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412.6980.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.objective import Objective
+from fastbp.solvers.history import History
+from fastbp.solvers.stopping import StopReason, note_loss, note_validation_score
+from fastbp.update_rules import Moments, Rule
+
+__all__ = ["Options", "Training", "minimise"]
+
+_LEAST_ADAPTIVE_RATE = 1e-6
+
+
+@dataclass
+class Training:
+    """What training carries from one call to the next.
+
+    Attributes
+    ----------
+    rule : Rule
+        The update rule with its learning rate as the schedule has left it.
+    moments : Moments
+        What the rule remembers.
+    history : History
+        The course so far.
+    initial_rate : float
+        The learning rate that the schedule started from.
+    """
+
+    rule: Rule
+    moments: Moments
+    history: History
+    initial_rate: float
+
+    def copy(self) -> "Training":
+        """Copy, with arrays and lists of its own."""
+        return replace(self, moments=self.moments.copy(), history=self.history.copy())
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the stochastic solvers; the names are the estimator's.
+
+    Attributes
+    ----------
+    training : Training
+        Where to go on from; it is changed.
+    n_samples : int
+        Rows to train on.
+    batch_size : int
+        Rows of a mini-batch.
+    random_state : RandomState
+        Where the shuffles come from, one an epoch.
+    shuffle : bool
+        Whether rows are visited in another order every epoch.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        The schedule.
+    learning_rate_init, power_t : float
+        ``invscaling`` sets the rate to learning_rate_init / (rows seen + 1)^power_t.
+    max_iter : int
+        Epochs at most.
+    tol : float
+        What counts as an improvement of the loss or the validation score.
+    n_iter_no_change : int or inf
+        More epochs than this without improvement end the training.
+    validation_score : callable, default=None
+        ``validation_score(parameters) -> float``: then this decides, not the loss, and the best
+        parameters are returned, not the last.
+    one_epoch : bool, default=False
+        Whether to return after one epoch.
+    verbose : bool, default=False
+        Whether to print a line an epoch.
+    """
+
+    training: Training
+    n_samples: int
+    batch_size: int
+    random_state: np.random.RandomState
+    shuffle: bool
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    tol: float
+    n_iter_no_change: float
+    validation_score: Callable[[NDArray[np.floating]], float] | None = None
+    one_epoch: bool = False
+    verbose: bool = False
+
+
+def minimise(
+    objective: Objective, parameters: NDArray[np.floating], options: Options
+) -> tuple[NDArray[np.floating], History, StopReason]:
+    """Train for some epochs.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is minimised; its ``epoch`` is called.
+    parameters : ndarray of shape (n_parameters,)
+        The start; not changed.
+    options : Options
+        The options; its ``training`` is changed.
+
+    Returns
+    -------
+    parameters : ndarray of shape (n_parameters,)
+        The last parameters, or the best by validation score. After "diverged" they are not
+        finite.
+    history : History
+        The course.
+    stop_reason : str
+        Why it stopped.
+    """
+    training = options.training
+    history = training.history
+    history.n_iter = 0
+    parameters = parameters.copy()
+    best = parameters.copy()
+    rows = np.arange(options.n_samples)
+    stop_reason: StopReason = "max_iter"
+    try:
+        while history.n_iter < options.max_iter:
+            if options.shuffle:
+                rows = rows[options.random_state.permutation(options.n_samples)]
+            loss = objective.epoch(
+                parameters, rows, options.batch_size, training.rule, training.moments
+            )
+            history.n_iter += 1
+            history.n_samples_seen += options.n_samples
+            if not (math.isfinite(loss) and np.isfinite(parameters).all()):
+                return parameters, history, "diverged"
+            note_loss(history, loss, options.tol)
+            _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
+            if options.validation_score is not None:
+                score = options.validation_score(parameters)
+                _say(options, f"Validation score: {score:f}")
+                if note_validation_score(history, score, options.tol):
+                    best[:] = parameters
+            _scale_rate(options)
+            if history.n_no_improvement > options.n_iter_no_change:
+                reason = _stop_or_slow_down(options)
+                if reason is not None:
+                    stop_reason = reason
+                    break
+            if options.one_epoch:
+                stop_reason = "one_epoch"
+                break
+    except KeyboardInterrupt:
+        stop_reason = "interrupted"
+    return (parameters if options.validation_score is None else best), history, stop_reason
+
+
+def _scale_rate(options: Options) -> None:
+    """``invscaling``: the rate falls with the rows seen, once an epoch."""
+    if options.learning_rate == "invscaling":
+        rows_seen = options.training.history.n_samples_seen
+        rate = options.learning_rate_init / (rows_seen + 1) ** options.power_t
+        options.training.rule = options.training.rule._replace(learning_rate=rate)
+
+
+def _stop_or_slow_down(options: Options) -> StopReason | None:
+    """No improvement for long: the reason to stop, or None where a fifth of the rate may do."""
+    training = options.training
+    validates = options.validation_score is not None
+    message = (
+        f"{'Validation score' if validates else 'Training loss'} did not improve more than "
+        f"tol={options.tol:f} for {options.n_iter_no_change} consecutive epochs."
+    )
+    if options.learning_rate != "adaptive":
+        _say(options, f"{message} Stopping.")
+        return "validation" if validates else "tolerance"
+    if training.rule.learning_rate <= _LEAST_ADAPTIVE_RATE:
+        _say(options, f"{message} Learning rate too small. Stopping.")
+        return "learning_rate"
+    rate = training.rule.learning_rate / 5.0
+    training.rule = training.rule._replace(learning_rate=rate)
+    training.history.n_no_improvement = 0
+    _say(options, f"{message} Setting learning rate to {rate:f}")
+    return None
+
+
+def _say(options: Options, line: str) -> None:
+    if options.verbose:
+        print(line)
