@@ -1,0 +1,317 @@
+"""Every kernel against the oracle, and gradients against central differences."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import oracle
+from fastbp import Network, Objective, loss_and_gradient, update_rules
+from fastbp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastbp.data import as_data
+from fastbp.gradient_check import gradient_error
+from fastbp.losses import LOSSES
+from fastbp.objective import predict
+from fastbp.update_rules import Moments
+
+DEPTHS = {0: (4, 2), 1: (4, 5, 2), 2: (4, 5, 3, 2), 3: (4, 3, 5, 4, 2)}
+RULES = {
+    "plain": update_rules.sgd(0.05, 0.0, True),
+    "momentum": update_rules.sgd(0.05, 0.9, False),
+    "nesterov": update_rules.sgd(0.05, 0.9, True),
+    "adam": update_rules.adam(0.05, 0.9, 0.999, 1e-8),
+}
+
+
+def _case(network, n_samples, rng, weighted=True):
+    """Parameters, X, y and weights away from kinks and with positive targets where needed."""
+    parameters = 0.7 * rng.standard_normal(network.n_parameters)
+    X = rng.standard_normal((n_samples, network.layer_sizes[0]))
+    y = rng.standard_normal((n_samples, network.layer_sizes[-1]))
+    if network.loss == "poisson":
+        y = np.round(np.exp(y))
+    weights = rng.uniform(0, 3, n_samples) if weighted else None
+    return parameters, X, y, weights
+
+
+def _oracle(network, parameters, X, y, weights, alpha):
+    coefs, intercepts = network.unpack(np.asarray(parameters, np.float64))
+    loss, coef_gradients, intercept_gradients = oracle.loss_and_gradient(
+        coefs, intercepts, X, y, weights, alpha,
+        network.activation, network.last_activation, network.loss,
+    )  # fmt: skip
+    gradient = np.concatenate([g.ravel() for g in coef_gradients + intercept_gradients])
+    return loss, gradient
+
+
+def _output_activations(loss):
+    return [
+        name for name, record in ACTIVATIONS.items() if record.positive or not LOSSES[loss].positive
+    ]
+
+
+EVERY_NETWORK = [
+    Network(DEPTHS[depth], activation, loss)
+    for activation, loss, depth in itertools.product(HIDDEN_ACTIVATIONS, LOSSES, DEPTHS)
+    if depth > 0 or activation == "identity"
+] + [
+    Network(DEPTHS[depth], "tanh", loss, output)
+    for loss in LOSSES
+    for output in _output_activations(loss)
+    for depth in (0, 2)
+]
+
+
+def _name(network):
+    return "-".join(map(str, (network.activation, network.loss, network.output_activation,
+                              len(network.layer_sizes) - 2)))  # fmt: skip
+
+
+@pytest.mark.parametrize("network", EVERY_NETWORK, ids=_name)
+def test_loss_and_gradient_against_the_oracle(network, rng):
+    parameters, X, y, weights = _case(network, 7, rng)
+    loss, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.3)
+    expected_loss, expected = _oracle(network, parameters, X, y, weights, 0.3)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    np.testing.assert_allclose(gradient, expected, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("network", EVERY_NETWORK, ids=_name)
+def test_gradient_against_central_differences(network, rng):
+    parameters, X, y, weights = _case(network, 7, rng)
+    objective = Objective(network, as_data(X, y, weights), alpha=0.3)
+    assert gradient_error(objective, parameters) < 1e-6
+
+
+@pytest.mark.parametrize("network", EVERY_NETWORK[::3], ids=_name)
+def test_float32_gradient_is_close_and_stays_float32(network, rng):
+    parameters, X, y, weights = _case(network, 7, rng)
+    X = X.astype(np.float32)
+    parameters = parameters.astype(np.float32)
+    loss, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.3)
+    expected_loss, expected = _oracle(network, parameters, X, y.astype(np.float32), weights, 0.3)
+    assert gradient.dtype == np.float32
+    assert loss == pytest.approx(expected_loss, rel=1e-4)
+    np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
+
+
+SIZES = [*range(1, 18), 31, 33, 64, 65]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("place", ["inputs", "hidden", "outputs", "rows"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_size_around_the_vector_width(size, place, dtype, rng):
+    sizes = {"inputs": 3, "hidden": 4, "outputs": 2, "rows": 5} | {place: size}
+    network = Network((sizes["inputs"], sizes["hidden"], sizes["outputs"]), "tanh")
+    parameters, X, y, weights = _case(network, sizes["rows"], rng)
+    # Guard values round each array: a kernel that reads or writes past an end meets them.
+    X, y, weights, parameters = (_guarded(a.astype(dtype)) for a in (X, y, weights, parameters))
+    loss, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.1)
+    expected_loss, expected = _oracle(network, parameters, X, y, weights, 0.1)
+    tolerance = 1e-12 if dtype == np.float64 else 1e-4
+    assert loss == pytest.approx(expected_loss, rel=tolerance)
+    np.testing.assert_allclose(gradient, expected, atol=tolerance * np.abs(expected).max())
+    prediction = predict(network, parameters, as_data(X))
+    for row, x in zip(prediction, X, strict=True):
+        coefs, intercepts = network.unpack(parameters.astype(np.float64))
+        _, outputs = oracle.forward(coefs, intercepts, x, "tanh", "identity")
+        np.testing.assert_allclose(row, outputs[-1], atol=tolerance * np.abs(outputs[-1]).max())
+    for array in (X, y, weights, parameters):
+        assert np.isnan(array.base[:16]).all()
+        assert np.isnan(array.base[-16:]).all()
+
+
+def _guarded(array):
+    room = np.full(array.size + 32, np.nan, dtype=array.dtype)
+    room[16:-16] = array.ravel()
+    inner = room[16:-16].reshape(array.shape)
+    assert inner.base is room
+    return inner
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8, 13])
+@pytest.mark.parametrize("rule", RULES)
+def test_epoch_against_the_oracle(rule, batch_size, weighted, rng):
+    network = Network((4, 5, 3, 2), "tanh")
+    parameters, X, y, weights = _case(network, 13, rng, weighted)
+    if weighted:
+        weights[[2, 5, 6]] = 0
+    _compare_epochs(network, parameters, X, y, weights, RULES[rule], rule, batch_size, rng)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, rule, rng):
+    network = Network((3, 4, 1), activation, loss)
+    parameters, X, y, weights = _case(network, 9, rng)
+    _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
+
+
+def _compare_epochs(network, parameters, X, y, weights, rule, kind, batch_size, rng):
+    expected = parameters.copy()
+    coefs, intercepts = network.unpack(expected)
+    optimiser = oracle.Optimiser(kind, rule.learning_rate, rule.beta_1 or 0.9)
+    objective = Objective(network, as_data(X, y, weights), alpha=0.2)
+    moments = Moments.zeros(parameters.size, parameters.dtype)
+    for _ in range(3):
+        order = rng.permutation(len(X))
+        loss = objective.epoch(parameters, order, batch_size, rule, moments)
+        expected_loss = oracle.epoch(
+            coefs, intercepts, X, y, weights, 0.2, network.activation,
+            network.last_activation, network.loss, order, batch_size, optimiser,
+        )  # fmt: skip
+        assert loss == pytest.approx(expected_loss, rel=1e-10)
+        np.testing.assert_allclose(parameters, expected, atol=1e-10 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_online_is_a_mini_batch_of_one(rule, dtype, rng):
+    from fastbp import kernels
+
+    network = Network((6, 9, 1), "logistic")
+    parameters, X, y, weights = _case(network, 40, rng)
+    data = as_data(X, y, weights, dtype)
+    rows = rng.permutation(40)
+    results = []
+    for sweep, batch_size in ((kernels.online_sweep, ()), (kernels.batch_sweep, (1,))):
+        p = parameters.astype(dtype)
+        moments = (np.zeros_like(p), np.zeros_like(p))
+        workspace = kernels.make_workspace(network.layout, p.dtype)
+        loss, n_rows, n_steps = sweep(
+            network.layout, p, data, rows, *batch_size, 0.1, RULES[rule], moments, 0, workspace
+        )
+        assert (n_rows, n_steps) == (40, 40)
+        results.append((loss, p))
+    tolerance = 1e-12 if dtype == np.float64 else 1e-4
+    (loss, p), (expected_loss, expected) = results
+    assert loss == pytest.approx(expected_loss, rel=tolerance)
+    np.testing.assert_allclose(p, expected, atol=tolerance * np.abs(expected).max())
+
+
+def test_gradient_of_a_batch_is_the_sum_of_its_samples(rng):
+    network = Network((4, 6, 2), "silu")
+    parameters, X, y, _ = _case(network, 11, rng, weighted=False)
+    _, whole = loss_and_gradient(network, parameters, X, y)
+    parts = [loss_and_gradient(network, parameters, X[[i]], y[[i]])[1] for i in range(11)]
+    np.testing.assert_allclose(whole, np.mean(parts, axis=0), atol=1e-13)
+
+
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
+def test_sparse_rows_are_the_dense_rows(container, rng):
+    network = Network((20, 6, 1), "tanh")
+    parameters, X, y, weights = _case(network, 300, rng)
+    X[rng.uniform(size=X.shape) < 0.8] = 0
+    dense = loss_and_gradient(network, parameters, X, y, weights)
+    other = loss_and_gradient(network, parameters, container(X), y, weights)
+    assert other[0] == dense[0]
+    np.testing.assert_array_equal(other[1], dense[1])
+    np.testing.assert_array_equal(
+        predict(network, parameters, as_data(container(X))),
+        predict(network, parameters, as_data(X)),
+    )
+
+
+def test_duplicate_entries_of_a_sparse_row_are_summed():
+    X = sparse.csr_matrix(
+        (np.array([1.0, 2.0, 4.0]), np.array([1, 1, 0]), np.array([0, 2, 3])), shape=(2, 2)
+    )
+    assert predict(Network((2, 1)), np.array([1.0, 10.0, 0.0]), as_data(X)).ravel().tolist() == [
+        30.0,
+        4.0,
+    ]
+
+
+@pytest.mark.parametrize("n_samples", [5000, 40_000])
+def test_same_bits_for_any_number_of_threads(n_samples, rng):
+    network = Network((5, 8, 1), "tanh")
+    parameters, X, y, weights = _case(network, n_samples, rng)
+    data = as_data(X, y, weights)
+    results = [
+        Objective(network, data, 0.1, n_threads).loss_and_gradient(parameters)
+        for n_threads in (1, 2, 4)
+    ]
+    for loss, gradient in results[1:]:
+        assert loss == results[0][0]
+        np.testing.assert_array_equal(gradient, results[0][1])
+    predictions = [predict(network, parameters, data, n) for n in (1, 2, 4)]
+    for other in predictions[1:]:
+        np.testing.assert_array_equal(other, predictions[0])
+
+
+def test_predictions_do_not_depend_on_the_grouping_of_rows(rng):
+    network = Network((5, 33, 7, 2), "tanh")
+    parameters, X, _, _ = _case(network, 200, rng)
+    whole = predict(network, parameters, as_data(X))
+    for size in (1, 7, 64):
+        parts = [
+            predict(network, parameters, as_data(X[i : i + size])) for i in range(0, 200, size)
+        ]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 300])
+def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rng, monkeypatch):
+    network = Network((5, 8, 1), "relu")
+    parameters, X, y, weights = _case(network, 1000, rng)
+    results = []
+    for flops in (1e8, 3e5):
+        monkeypatch.setattr("fastbp.objective._FLOPS_PER_CALL", flops)
+        objective = Objective(network, as_data(X, y, weights), 0.1)
+        moments = Moments.zeros(parameters.size, parameters.dtype)
+        p = parameters.copy()
+        loss = objective.epoch(p, np.arange(1000), batch_size, RULES["adam"], moments)
+        results.append((loss, p))
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-13)
+    np.testing.assert_array_equal(results[1][1], results[0][1])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_large_batches_do_what_small_ones_do(rule, rng, monkeypatch):
+    network = Network((5, 8, 1), "tanh")
+    parameters, X, y, weights = _case(network, 4000, rng)
+    weights[1500:3000] = 0  # the second batch makes no step
+    results = []
+    for flops in (1e8, 1e4):
+        monkeypatch.setattr("fastbp.objective._FLOPS_PER_CALL", flops)
+        objective = Objective(network, as_data(X, y, weights), 0.1, n_threads=2)
+        moments = Moments.zeros(parameters.size, parameters.dtype)
+        p = parameters.copy()
+        loss = objective.epoch(p, np.arange(4000), 1500, RULES[rule], moments)
+        results.append((loss, p, moments.n_steps))
+    assert results[1][2] == results[0][2] == 2
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-12)
+    np.testing.assert_allclose(results[1][1], results[0][1], atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_and_infinity_reach_the_loss(activation, bad, rng):
+    network = Network((3, 4, 1), activation)
+    parameters, X, y, _ = _case(network, 5, rng)
+    objective = Objective(network, as_data(X, y))
+    parameters[-1] = bad  # the output's bias
+    loss, _ = objective.loss_and_gradient(parameters)
+    assert not np.isfinite(loss)
+
+
+def test_saturated_units_have_finite_gradients(rng):
+    for activation in HIDDEN_ACTIVATIONS:
+        network = Network((3, 4, 1), activation)
+        parameters, X, y, _ = _case(network, 5, rng)
+        loss, gradient = loss_and_gradient(network, parameters * 1e6, X, y)
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
+
+
+def test_evaluations_are_counted(rng):
+    network = Network((3, 1))
+    parameters, X, y, _ = _case(network, 5, rng)
+    objective = Objective(network, as_data(X, y))
+    for _ in range(3):
+        objective.loss_and_gradient(parameters)
+    assert objective.n_evaluations == 3
