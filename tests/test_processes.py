@@ -1,0 +1,371 @@
+"""Processes, threads, signals, and the cache of compiled code.
+
+What could hang or kill a process runs in one of its own, under a hard timeout.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+PACKAGE = Path(fastbp.__file__).parent
+pytestmark = pytest.mark.subprocess
+POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX alone")
+
+# The smallest kernel, so that a cold start is short; it calls a function of another file.
+PENALTY = """
+import numpy as np
+from fastbp import Network, kernels
+network = Network((3, 4, 1))
+parameters = np.linspace(-1, 1, network.n_parameters)
+penalty = kernels.penalise(network.layout, parameters, np.ones_like(parameters), 0.5, 2.0)
+stats = kernels.penalise.stats
+print(repr(penalty), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+FIT = """
+import numpy as np, warnings
+warnings.simplefilter("ignore")
+from fastbp import BackpropRegressor
+X = np.random.RandomState(0).standard_normal((4000, 5))
+y = np.tanh(X.sum(axis=1))
+def fit(seed=0, **parameters):
+    net = BackpropRegressor("squared_error", (8,), "tanh", max_iter=5, random_state=seed, n_jobs=2,
+                            **parameters)
+    return net.fit(X, y).predict(X).tobytes()
+"""
+
+
+@pytest.fixture(scope="module")
+def warm_cache(tmp_path_factory):
+    """A cache directory that holds `PENALTY`'s code, and what it printed."""
+    cache = tmp_path_factory.mktemp("cache")
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(cache),
+        "PYTHONPATH": str(PACKAGE.parent),
+    }
+    output = subprocess.run(
+        [sys.executable, "-c", PENALTY], env=environment, check=True, capture_output=True,
+        text=True, timeout=240,
+    ).stdout  # fmt: skip
+    penalty, hits, misses = output.split()
+    assert (hits, misses) == ("0", "1")
+    return cache, penalty
+
+
+def _copy_of(warm_cache, tmp_path):
+    cache = tmp_path / "cache"
+    shutil.copytree(warm_cache[0], cache)
+    return cache
+
+
+def test_importing_loads_no_compiler(python):
+    code = "import sys, fastbp; print('numba' in sys.modules, 'llvmlite' in sys.modules)"
+    assert python(code).split() == ["False", "False"]
+
+
+def test_parameters_and_errors_need_no_compiler(python):
+    code = """
+import sys
+from fastbp import BackpropRegressor
+try:
+    BackpropRegressor(batch_size=0).fit([[1.0]], [1.0])
+except ValueError as error:
+    print('batch_size' in str(error), 'numba' in sys.modules)
+"""
+    assert python(code).split() == ["True", "False"]
+
+
+def test_a_second_process_finds_the_code(python, warm_cache):
+    cache, penalty = warm_cache
+    files = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
+    assert python(PENALTY, NUMBA_CACHE_DIR=str(cache)).split() == [penalty, "1", "0"]
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == files
+
+
+@POSIX
+def test_the_cache_is_the_users_own(warm_cache):
+    folders = [path for path in warm_cache[0].rglob("*") if path.is_dir()]
+    assert len(folders) == 2  # fastbp/ and one digest
+    assert all(folder.stat().st_mode & 0o077 == 0 for folder in folders)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "random"])
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_is_mended(python, warm_cache, tmp_path, damage, kind):
+    cache = _copy_of(warm_cache, tmp_path)
+    for path in cache.rglob(f"*.{kind}"):
+        content = path.read_bytes()
+        path.write_bytes({"empty": b"", "truncated": content[: len(content) // 2],
+                          "random": os.urandom(len(content))}[damage])  # fmt: skip
+    assert python(PENALTY, NUMBA_CACHE_DIR=str(cache)).split()[0] == warm_cache[1]
+    assert python(PENALTY, NUMBA_CACHE_DIR=str(cache)).split() == [warm_cache[1], "1", "0"]
+
+
+def test_editing_a_file_gives_fresh_code(python, warm_cache, tmp_path):
+    """In another file than the kernel's, which numba's own cache does not look at."""
+    cache, package = _copy_of(warm_cache, tmp_path), tmp_path / "edited" / "fastbp"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package.parent)}
+    assert python(PENALTY, **environment).split() == [warm_cache[1], "1", "0"]
+    source = package / "kernels" / "layers.py"
+    text = source.read_text()
+    assert "return float(total)" in text
+    source.write_text(text.replace("return float(total)", "return 3 * float(total)"))
+    penalty, hits, misses = python(PENALTY, **environment).split()
+    assert (hits, misses) == ("0", "1")
+    assert float(penalty) == pytest.approx(3 * float(warm_cache[1]))
+
+
+def test_other_compiler_settings_have_code_of_their_own(python, warm_cache, tmp_path):
+    cache = _copy_of(warm_cache, tmp_path)
+    for setting in ({"NUMBA_CPU_NAME": "generic"}, {"NUMBA_BOUNDSCHECK": "1"}):
+        penalty, hits, _ = python(PENALTY, NUMBA_CACHE_DIR=str(cache), **setting).split()
+        assert hits == "0"
+        assert float(penalty) == pytest.approx(float(warm_cache[1]), rel=1e-12)
+
+
+def test_no_place_for_a_cache_means_one_warning_and_a_result(python, warm_cache, tmp_path):
+    a_file = tmp_path / "file"
+    a_file.touch()
+    code = f"import sys; sys.stderr = sys.stdout\n{PENALTY}"
+    output = python(code, NUMBA_CACHE_DIR=str(a_file))
+    assert output.count("RuntimeWarning: fastbp keeps no compiled code") == 1
+    assert warm_cache[1] in output
+
+
+@POSIX
+def test_a_cache_that_others_can_write_is_refused(python, warm_cache, tmp_path):
+    cache = _copy_of(warm_cache, tmp_path)
+    (cache / "fastbp").chmod(0o777)
+    output = python(f"import sys; sys.stderr = sys.stdout\n{PENALTY}", NUMBA_CACHE_DIR=str(cache))
+    assert "can be written by others" in output
+    assert f"{warm_cache[1]} 0 " in output
+
+
+@POSIX
+@pytest.mark.skipif(
+    os.name == "posix" and os.geteuid() != 0, reason="only root can give files away"
+)
+def test_a_cache_of_another_user_is_refused(python, warm_cache, tmp_path):
+    cache = _copy_of(warm_cache, tmp_path)
+    for path in (cache / "fastbp").iterdir():
+        os.chown(path, 12345, 12345)
+    output = python(f"import sys; sys.stderr = sys.stdout\n{PENALTY}", NUMBA_CACHE_DIR=str(cache))
+    assert "belongs to another user" in output
+    assert f"{warm_cache[1]} 0 " in output
+
+
+def test_old_versions_are_pruned(python, warm_cache, tmp_path):
+    cache = _copy_of(warm_cache, tmp_path)
+    (current,) = (cache / "fastbp").iterdir()
+    for age in range(1, 12):
+        old = cache / "fastbp" / f"old{age:02}"
+        old.mkdir()
+        (old / "kernel.nbc").touch()
+        os.utime(old, (time.time() - 1e5 * age,) * 2)
+    python(PENALTY, NUMBA_CACHE_DIR=str(cache))
+    left = sorted(path.name for path in (cache / "fastbp").iterdir())
+    assert left == sorted([current.name, *(f"old{age:02}" for age in range(1, 8))])
+
+
+def test_the_users_own_numba_code_keeps_its_own_cache(python, warm_cache, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import numba\n@numba.njit(cache=True)\ndef twice(x):\n    return 2 * x\n"
+    )
+    code = f"{PENALTY}\nimport sys; sys.path.insert(0, '.')\nimport own; own.twice(1)"
+    python(code, XDG_CACHE_HOME=str(tmp_path / "xdg"))
+    assert list((tmp_path / "__pycache__").glob("own.twice*.nbi"))
+
+
+def test_it_runs_from_a_zip_file(python, tmp_path):
+    archive = tmp_path / "fastbp.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for source in PACKAGE.rglob("*.py"):
+            file.write(source, source.relative_to(PACKAGE.parent))
+    code = f"import fastbp; print('.zip' in fastbp.__file__)\n{PENALTY}"
+    environment = {"PYTHONPATH": str(archive), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    assert python(code, **environment).split()[::2] == ["True", "0"]
+    assert python(code, **environment).split()[2] == "1"
+
+
+def test_without_a_compiler_it_is_plain_python(python):
+    code = """
+import numpy as np, warnings
+warnings.simplefilter("ignore")
+from fastbp import BackpropRegressor
+X = np.random.RandomState(0).standard_normal((30, 2)); y = X.sum(axis=1)
+for parameters in ({"batch_size": "online", "solver": "sgd"}, {}, {"solver": "lbfgs"}):
+    net = BackpropRegressor("squared_error", (3,), "tanh", max_iter=3, random_state=0, **parameters)
+    print(net.fit(X, y).predict(X)[0])
+"""
+    plain = [float(line) for line in python(code, NUMBA_DISABLE_JIT="1").split()]
+    compiled = [float(line) for line in python(code).split()]
+    assert plain == pytest.approx(compiled, rel=1e-10)
+
+
+def test_kernels_under_bounds_checking(tmp_path):
+    """The kernels' tests once more, where an index outside of an array is an error."""
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1"}
+    chosen = "oracle or online_is or sparse or threads or large or size"
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+         str(Path(__file__).with_name("test_kernels.py")), "-k", chosen],
+        env=environment, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    assert int(re.search(r"(\d+) passed", result.stdout).group(1)) > 200
+
+
+def test_threads_that_all_fit_first_get_the_serial_results(python, tmp_path):
+    code = f"""{FIT}
+from concurrent.futures import ThreadPoolExecutor
+solvers = [{{"solver": s, "batch_size": b}} for s in ("sgd", "adam", "lbfgs") for b in (1, 64)]
+jobs = [(seed, parameters) for parameters in solvers for seed in (0, 1)]
+with ThreadPoolExecutor(8) as pool:
+    together = list(pool.map(lambda job: fit(job[0], **job[1]), jobs))
+print(together == [fit(seed, **parameters) for seed, parameters in jobs])
+"""
+    assert python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")).split() == ["True"]
+
+
+def test_threads_predict_from_one_estimator(python):
+    code = f"""{FIT}
+from concurrent.futures import ThreadPoolExecutor
+net = BackpropRegressor("squared_error", (8,), max_iter=2, random_state=0, n_jobs=2).fit(X, y)
+with ThreadPoolExecutor(8) as pool:
+    print(len({{p.tobytes() for p in pool.map(lambda _: net.predict(X), range(64))}}))
+"""
+    assert python(code).split() == ["1"]
+
+
+def test_processes_that_all_start_cold_share_a_cache(tmp_path):
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": str(PACKAGE.parent),
+    }
+    started = [
+        subprocess.Popen([sys.executable, "-c", PENALTY], env=environment, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(6)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=240) for process in started]
+    assert all(process.returncode == 0 for process in started), outputs
+    assert len({output.split()[0] for output, _ in outputs}) == 1
+
+
+@POSIX
+def test_fit_fork_fit(python):
+    code = f"""{FIT}
+import os
+expected = fit(solver="lbfgs")
+children = []
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if fit(solver="lbfgs") == expected else 1)
+    children.append(pid)
+print([os.waitpid(pid, 0)[1] for pid in children], fit(solver="lbfgs") == expected)
+"""
+    assert python(code, timeout=120).strip() == "[0, 0, 0] True"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+@POSIX
+def test_multiprocessing_gives_the_serial_results(python, method, tmp_path):
+    (tmp_path / "work.py").write_text(FIT)
+    code = f"""
+import multiprocessing, sys
+sys.path.insert(0, ".")
+import work
+if __name__ == "__main__":
+    expected = [work.fit(seed) for seed in range(4)]
+    with multiprocessing.get_context("{method}").Pool(2) as pool:
+        print(pool.map(work.fit, range(4)) == expected)
+"""
+    (tmp_path / "main.py").write_text(code)
+    run = "import runpy; runpy.run_path('main.py', run_name='__main__')"
+    assert python(run, timeout=120).split() == ["True"]
+
+
+@POSIX
+@pytest.mark.parametrize("solver", ["sgd-online", "adam", "adam-full", "lbfgs-threads"])
+def test_ctrl_c_ends_a_long_fit_within_a_second(tmp_path, solver):
+    name, _, mode = solver.partition("-")
+    code = f"""
+import warnings, time, sys, threading
+import numpy as np
+from fastbp import BackpropRegressor
+X = np.random.RandomState(0).standard_normal((400_000, 64)).astype(np.float32)
+y = X[:, 0]
+small = BackpropRegressor("squared_error", (4,), "relu", solver="{name}", tol=1e9, batch_size=10)
+net = BackpropRegressor("squared_error", (128, 128), "relu", solver="{name}", max_iter=10**6,
+    max_fun=10**6, n_jobs={2 if mode == "threads" else 1},
+    batch_size={ {"online": 1, "full": 400_000}.get(mode, 200) })
+small.set_params(batch_size=net.batch_size if net.batch_size == 1 else 10).fit(X[:99], y[:99])
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    net.max_iter = 1
+    net.set_params(hidden_layer_sizes=(4,)).fit(X, y)
+net.set_params(hidden_layer_sizes=(128, 128), max_iter=10**6)
+threading.Timer(2.0, lambda: print("fitting", flush=True)).start()
+with warnings.catch_warnings(record=True) as record:
+    warnings.simplefilter("always")
+    net.fit(X, y)
+print(net.stop_reason_, any("interrupted by user" in str(w.message) for w in record),
+      np.isfinite(net.coefs_[0]).all(), flush=True)
+"""
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline().strip() == "fitting"
+            sent = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            output = process.stdout.readline().split()
+            waited = time.monotonic() - sent
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+    assert output == ["interrupted", "True", "True"]
+    assert waited < 5  # a second on a machine of one's own; this says that it did not wait for more
+
+
+def test_memory_stays_flat_over_many_fits(python):
+    pytest.importorskip("resource")
+    code = f"""{FIT}
+import resource, sys
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def many(n):
+    for seed in range(n):
+        for parameters in ({{}}, {{"solver": "lbfgs"}}, {{"solver": "sgd", "batch_size": 512}}):
+            fit(seed, **parameters)
+many(20)
+before = peak()
+many(200)
+print(peak() - before)
+"""
+    in_a_mebibyte = 2**20 if sys.platform == "darwin" else 1024
+    assert int(python(code)) < 20 * in_a_mebibyte
+
+
+def test_numbas_options_are_chosen_in_one_place():
+    from fastbp.machine.jit import EXACT, SUMS
+
+    for path in PACKAGE.rglob("*.py"):
+        uses = re.findall(r"^(?!.*``).*\b(njit|jit|register_jitable|fastmath|parallel)\b\s*[=(]",
+                          path.read_text(), re.M)  # fmt: skip
+        assert not uses or path.name == "jit.py", (path.name, uses)
+    assert EXACT is False
+    assert not {"nnan", "ninf", "fast"} & SUMS
