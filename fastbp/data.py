@@ -53,7 +53,8 @@ class Data(NamedTuple):
 
 
 def _own(array: ArrayLike, dtype: np.typing.DTypeLike) -> NDArray:
-    return np.require(array, dtype=dtype, requirements=["C", "A", "W", "E"])
+    with np.errstate(over="ignore"):  # as_data names what overflows
+        return np.require(array, dtype=dtype, requirements=["C", "A", "W", "E"])
 
 
 def as_data(
@@ -98,18 +99,17 @@ def as_data(
         n_samples = len(dense)
     targets = np.empty((0, 1)) if y is None else np.asarray(y).reshape(n_samples, -1)
     weights = () if sample_weight is None else sample_weight
-    with np.errstate(over="ignore"):  # an overflow is an error two lines below, by its name
-        data = Data(
-            X=dense,
-            values=_own(values, dtype),
-            columns=_own(columns, np.int64),
-            row_starts=_own(row_starts, np.int64),
-            y=_own(targets, dtype),
-            weights=_own(weights, dtype),
-            mean_weight=1.0
-            if sample_weight is None
-            else float(np.mean(np.asarray(sample_weight), dtype=np.float64)),
-        )
+    data = Data(
+        X=dense,
+        values=_own(values, dtype),
+        columns=_own(columns, np.int64),
+        row_starts=_own(row_starts, np.int64),
+        y=_own(targets, dtype),
+        weights=_own(weights, dtype),
+        mean_weight=1.0
+        if sample_weight is None
+        else float(np.mean(np.asarray(sample_weight), dtype=np.float64)),
+    )
     for name in ("X", "values", "y", "weights"):
         if not np.isfinite(getattr(data, name)).all():
             shown = {"values": "X", "weights": "sample_weight"}.get(name, name)

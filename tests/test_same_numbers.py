@@ -112,6 +112,8 @@ def _train(estimator, case):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Got `batch_size`|batch_size=")
+        # scikit-learn 1.7 with a SciPy that came after it
+        warnings.filterwarnings("ignore", "scipy.optimize: The `disp`", DeprecationWarning)
         if case["way"] == "fit":
             estimator.fit(X, y, weights)
         elif case["way"] == "warm_start":
