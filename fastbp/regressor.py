@@ -176,7 +176,7 @@ class BackpropRegressor(RegressorMixin, BaseEstimator):
     ...                         max_iter=1000, random_state=0)
     >>> model = make_pipeline(StandardScaler(), net).fit(X, y / 100)
     >>> round(model.score(X, y / 100), 1)
-    0.6
+    0.5
     """
 
     _parameter_constraints: ClassVar[dict] = {

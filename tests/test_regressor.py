@@ -395,6 +395,24 @@ def test_float32_is_close_to_float64(problem):
 
 
 @SHORT
+def test_float32_keeps_a_small_weight_decay(rng):
+    """(1 - rate * alpha) w is w in float32; w - rate * (g + alpha w) is not."""
+    X = rng.standard_normal((2000, 10)).astype(np.float32)
+    y = np.tanh(X[:, 0] + X[:, 1])
+    parameters = {"hidden_layer_sizes": (50,), "activation": "tanh", "max_iter": 5}
+    single, double = (
+        _net("online", alpha=2e-5, **parameters).fit(X.astype(dtype), y.astype(dtype))
+        for dtype in (np.float32, np.float64)
+    )
+    ratios = [
+        np.linalg.norm(coef.astype(np.float64)) / np.linalg.norm(expected)
+        for coef, expected in zip(single.coefs_, double.coefs_, strict=True)
+    ]
+    # All of the decay is 2e-5 * 0.001 * 10,000 steps = 2e-4.
+    assert ratios == pytest.approx([1, 1], abs=1e-5)
+
+
+@SHORT
 def test_float32_network_goes_on_in_float32_and_predicts_float64_inputs(problem):
     X, y = problem()
     net = _net(warm_start=True).fit(X.astype(np.float32), y)

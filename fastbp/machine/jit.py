@@ -6,7 +6,8 @@
 - ``fastmath=SUMS`` lets the compiler reorder sums, which is what vectorising a sum means, and fuse
   multiply and add. It keeps NaN and infinity honest; ``fastmath=True`` would let the compiler
   assume there are none and drop every check for them.
-- ``fastmath=EXACT`` for elementary functions, whose careful orders of operations are the point.
+- ``fastmath=EXACT`` for elementary functions and updates, whose orders of operations are the point:
+  multiply and add may be fused, nothing may be reordered.
 
 Never ``parallel``: numba's own thread layers abort the process when two Python threads meet in
 them, or hang after a fork. Threads are ours, in ``threads.py``. Never ``cache=True`` either: see
@@ -25,7 +26,7 @@ from fastbp.machine.cache import kernel_cache
 __all__ = ["EXACT", "SUMS", "exact", "kernel", "part"]
 
 SUMS = {"contract", "reassoc", "arcp", "nsz"}
-EXACT = False
+EXACT = {"contract"}
 
 
 def kernel(function: Callable) -> Callable:
@@ -42,5 +43,5 @@ def part(function: Callable) -> Callable:
 
 
 def exact(function: Callable) -> Callable:
-    """Like `part`, for elementary functions: nothing is reordered, whoever calls."""
+    """Like `part`, but nothing is reordered, whoever calls."""
     return register_jitable(error_model="numpy", fastmath=EXACT)(function)

@@ -1,0 +1,77 @@
+"""What is timed: the networks, the modes of training, the data, and what a sample costs.
+
+One flop count for everybody, in floating-point operations a sample, of the matrix products alone:
+forward 2 a weight; backward 2 a weight for the gradient and 2 for the error signals, which the
+first layer need not send on. Activations and updates are not counted, though they take time.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp import Network
+
+ALPHA = 1e-4
+RATE = 1e-3
+DTYPES = (np.float32, np.float64)
+
+SIZES = {
+    "small": (10, 50, 1),
+    "medium": (64, 64, 64, 1),
+    "large": (90, 256, 256, 1),
+}
+
+
+class Case(NamedTuple):
+    """A network and how it is trained: plain SGD online, Adam otherwise."""
+
+    mode: str
+    sizes: tuple
+    activation: str
+    batch_size: int
+    n_rows: int
+
+    @property
+    def solver(self):
+        """Solver of both estimators."""
+        return "sgd" if self.batch_size == 1 else "adam"
+
+    @property
+    def network(self):
+        """The network as fastbp describes it."""
+        return Network(self.sizes, self.activation)
+
+    @property
+    def net_name(self):
+        """Layer sizes, such as 10-50-1."""
+        return "-".join(map(str, self.sizes))
+
+
+def initial_parameters(case, dtype):
+    """Draw what both estimators draw first for random_state=0."""
+    return case.network.initial_parameters(np.random.RandomState(0), np.dtype(dtype))
+
+
+def make_data(case, dtype):
+    """Inputs of unit variance and a smooth target of two of them, with noise."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((case.n_rows, case.sizes[0]))
+    y = np.tanh(X[:, :1] + X[:, 1:2]) + 0.1 * rng.standard_normal((case.n_rows, case.sizes[-1]))
+    return X.astype(dtype), y.astype(dtype)
+
+
+def training_flops(sizes):
+    n_weights = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
+    return 6 * sum(n_weights) - 2 * n_weights[0]
+
+
+def prediction_flops(sizes):
+    return 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+
+
+def assert_same(got, expected, digits):
+    """Require equality to within a fraction of the largest entry, by dtype: ``digits[dtype]``."""
+    assert got.dtype == expected.dtype, (got.dtype, expected.dtype)
+    tolerance = digits[got.dtype.name] * np.abs(expected).max()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)

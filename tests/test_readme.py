@@ -1,0 +1,56 @@
+"""The README's code runs, and its commands are what CI runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+README = (REPOSITORY / "README.md").read_text()
+
+
+def _blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_python_blocks_run_one_after_the_other(capsys):
+    blocks = _blocks("python")
+    assert len(blocks) >= 3
+    exec("\n".join(blocks), {"__name__": "readme"})  # noqa: S102
+    output = capsys.readouterr().out
+    assert "batch_size" in output
+    assert "gradient_norm" in output or "tolerance" in output
+
+
+def test_the_first_two_shell_commands_set_up_and_run_the_main_job_and_the_tests():
+    first, second = "".join(_blocks("sh")).splitlines()[:2]
+    assert first.endswith("python -m fastbp")
+    assert second.endswith("python -m pytest")
+    assert 'pip install -e ".[test]"' in second
+    assert README.index(first) == README.index("python3")
+
+
+def test_every_command_in_the_readme_exists():
+    result = subprocess.run(
+        [sys.executable, "-m", "fastbp", "-h"], capture_output=True, text=True, timeout=60
+    )
+    for command in set(re.findall(r"python -m fastbp (\w+)", README)):
+        assert command in result.stdout
+
+
+def test_docstring_examples_run():
+    import doctest
+
+    import fastbp.regressor
+
+    assert doctest.testmod(fastbp.regressor).failed == 0
+
+
+def test_versions_agree():
+    import fastbp
+
+    assert f'version = "{fastbp.__version__}"' in (REPOSITORY / "pyproject.toml").read_text()
+    assert f"## {fastbp.__version__}" in (REPOSITORY / "CHANGELOG.md").read_text()
