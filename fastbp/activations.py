@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.machine.elementary import exp, tanh
+
 __all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "Activation"]
 
 
@@ -55,7 +57,7 @@ def _identity_slope(z, a):  # type: ignore[no-untyped-def]
 
 def _logistic(z):  # type: ignore[no-untyped-def]
     T = type(z)
-    return T(1) / (T(1) + np.exp(-z))
+    return T(1) / (T(1) + exp(-z))
 
 
 def _logistic_slope(z, a):  # type: ignore[no-untyped-def]
@@ -64,7 +66,7 @@ def _logistic_slope(z, a):  # type: ignore[no-untyped-def]
 
 
 def _tanh(z):  # type: ignore[no-untyped-def]
-    return np.tanh(z)
+    return tanh(z)
 
 
 def _tanh_slope(z, a):  # type: ignore[no-untyped-def]
@@ -96,12 +98,12 @@ def _softsign_slope(z, a):  # type: ignore[no-untyped-def]
 def _softplus(z):  # type: ignore[no-untyped-def]
     # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): the exponential never overflows.
     T = type(z)
-    return (T(0) if z <= T(0) else z) + np.log1p(np.exp(-abs(z)))
+    return (T(0) if z <= T(0) else z) + np.log1p(exp(-abs(z)))
 
 
 def _softplus_slope(z, a):  # type: ignore[no-untyped-def]
     T = type(z)
-    return T(1) / (T(1) + np.exp(-z))
+    return T(1) / (T(1) + exp(-z))
 
 
 def _leaky_relu(z):  # type: ignore[no-untyped-def]
@@ -126,12 +128,12 @@ def _elu_slope(z, a):  # type: ignore[no-untyped-def]
 
 def _silu(z):  # type: ignore[no-untyped-def]
     T = type(z)
-    return z / (T(1) + np.exp(-z))
+    return z / (T(1) + exp(-z))
 
 
 def _silu_slope(z, a):  # type: ignore[no-untyped-def]
     T = type(z)
-    sigma = T(1) / (T(1) + np.exp(-z))
+    sigma = T(1) / (T(1) + exp(-z))
     return sigma + a * (T(1) - sigma)
 
 
@@ -144,7 +146,7 @@ def _sin_slope(z, a):  # type: ignore[no-untyped-def]
 
 
 def _exp(z):  # type: ignore[no-untyped-def]
-    return np.exp(z)
+    return exp(z)
 
 
 def _exp_slope(z, a):  # type: ignore[no-untyped-def]

@@ -396,7 +396,8 @@ class BackpropRegressor(RegressorMixin, BaseEstimator):
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         data = as_data(X, check_targets(y, self.loss), weights, np.float64)
         if fitted:
-            network, parameters = self._network, self._parameters().astype(np.float64)
+            network = self._network
+            parameters = self._parameters().astype(data.dtype)
         else:
             network = self._new_network(data.X.shape[1], data.y.shape[1])
             random_state = check_random_state(self.random_state)

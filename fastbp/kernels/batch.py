@@ -14,6 +14,7 @@ from fastbp.kernels.elementwise import activate_with_slope, output_error
 from fastbp.kernels.layers import add_gradient, backward, forward, gather, square_sum
 from fastbp.kernels.moves import move, step_size
 from fastbp.machine.jit import kernel, part
+from fastbp.machine.views import matrix, row, stretch
 
 __all__ = ["accumulate", "batch_sweep", "forward_block", "layer_of", "penalise", "step"]
 
@@ -24,16 +25,13 @@ def layer_of(network, parameters, layer):
     fan_in, fan_out = network.sizes[layer], network.sizes[layer + 1]
     w = network.weights[layer]
     b = network.biases[layer]
-    return parameters[w : w + fan_in * fan_out].reshape(fan_in, fan_out), parameters[
-        b : b + fan_out
-    ]
+    return matrix(parameters, w, fan_in, fan_out), stretch(parameters, b, fan_out)
 
 
 @part
 def _block_of(network, room, workspace, layer, n):
     """Rows of a layer's block in ``outputs`` or ``deltas``; layer 0 is the input."""
-    start, size = workspace.starts[layer], network.sizes[layer]
-    return room[start : start + n * size].reshape(n, size)
+    return matrix(room, workspace.starts[layer], n, network.sizes[layer])
 
 
 @part
@@ -48,9 +46,13 @@ def forward_block(network, parameters, data, rows, workspace):
     for layer in range(network.activations.size):
         w, b = layer_of(network, parameters, layer)
         z = _block_of(network, workspace.outputs, workspace, layer + 1, n)
-        s = _block_of(network, workspace.deltas, workspace, layer + 1, n)
         forward(x, w, b, z)
-        activate_with_slope(network.activations[layer], z.reshape(z.size), s.reshape(s.size))
+        start = workspace.starts[layer + 1]
+        activate_with_slope(
+            network.activations[layer],
+            stretch(workspace.outputs, start, z.size),
+            stretch(workspace.deltas, start, z.size),
+        )
         x = z
 
 
@@ -66,7 +68,12 @@ def _errors_block(network, data, rows, workspace):
         if data.weights.size > 0:
             weight = data.weights[rows[i]]
         total += output_error(
-            network.loss, network.canonical, prediction[i], data.y[rows[i]], weight, delta[i]
+            network.loss,
+            network.canonical,
+            row(prediction, i),
+            row(data.y, rows[i]),
+            weight,
+            row(delta, i),
         )
     return total
 
@@ -94,7 +101,7 @@ def _add_rows(network, parameters, data, rows, workspace, gradient):
     """`_add_block` over any number of rows, block after block."""
     total = 0.0
     for start in range(0, rows.size, workspace.block_rows):
-        block = rows[start : min(start + workspace.block_rows, rows.size)]
+        block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
         total += _add_block(network, parameters, data, block, workspace, gradient)
     return total
 
@@ -130,7 +137,7 @@ def penalise(network, parameters, gradient, alpha, total_weight):
     """
     T = parameters.dtype.type
     scale, decay = T(1.0 / total_weight), T(alpha / total_weight)
-    weights = parameters[: network.n_weights]
+    weights = stretch(parameters, 0, network.n_weights)
     for i in range(network.n_weights):
         gradient[i] = scale * gradient[i] + decay * weights[i]
     for i in range(network.n_weights, gradient.size):
@@ -149,11 +156,11 @@ def _step(network, parameters, gradient, scale, decay, rule, rate, first, second
             rule,
             rate,
             one,
-            gradient[start:end],
+            stretch(gradient, start, n),
             shrink,
-            parameters[start:end].reshape(1, n),
-            first[start:end].reshape(1, n),
-            second[start:end].reshape(1, n),
+            matrix(parameters, start, 1, n),
+            matrix(first, start, 1, n),
+            matrix(second, start, 1, n),
         )
 
 
@@ -180,7 +187,7 @@ def batch_sweep(
     gradient = workspace.gradient
     loss_sum, n_counted = 0.0, 0
     for start in range(0, rows.size, batch_size):
-        batch = rows[start : min(start + batch_size, rows.size)]
+        batch = stretch(rows, start, min(batch_size, rows.size - start))
         total_weight = _sum_weights(data, batch)
         if batch.size == 1:
             n_counted += 1
@@ -193,7 +200,7 @@ def batch_sweep(
         gradient[:] = 0
         loss = _add_rows(network, parameters, data, batch, workspace, gradient)
         if alpha > 0.0:
-            loss += 0.5 * alpha * square_sum(parameters[: network.n_weights])
+            loss += 0.5 * alpha * square_sum(stretch(parameters, 0, network.n_weights))
         loss_sum += loss / total_weight * batch.size
         n_steps += 1
         _step(

@@ -13,6 +13,7 @@ one compile for each dtype.
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.losses import LOSSES
+from fastbp.machine import vectorised  # noqa: F401 - gives exp and tanh their compiled bodies
 from fastbp.machine.jit import exact, part
 
 __all__ = ["activate", "activate_with_slope", "output_error"]

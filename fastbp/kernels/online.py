@@ -14,24 +14,27 @@ from fastbp.kernels.elementwise import output_error
 from fastbp.kernels.layers import backward, square_sum
 from fastbp.kernels.moves import move, step_size
 from fastbp.machine.jit import kernel, part
+from fastbp.machine.views import matrix, row, stretch
 
 __all__ = ["online_sweep"]
 
 
 @part
 def _move_layer(network, parameters, layer, x, delta, decay, rule, rate, moments, one):
-    """Move a layer's weights along outer(x, delta) + decay W, and its biases along delta."""
-    w, b = layer_of(network, parameters, layer)
-    u, u_b = layer_of(network, moments[0], layer)
-    v, v_b = layer_of(network, moments[1], layer)
-    fan_in, fan_out = w.shape
-    if fan_out == 1:  # one long row instead of many short ones: outer(x, delta) transposed
-        long = (1, fan_in)
-        move(rule, rate, delta, x, decay, w.reshape(long), u.reshape(long), v.reshape(long))
-    else:
-        move(rule, rate, x, delta, decay, w, u, v)
-    row = (1, fan_out)
-    move(rule, rate, one, delta, 0.0, b.reshape(row), u_b.reshape(row), v_b.reshape(row))
+    """Move a layer's biases along delta, and its weights along outer(x, delta) + decay W."""
+    first, second = moments
+    n, b = delta.size, network.biases[layer]
+    move(
+        rule, rate, one, delta, 0.0,
+        matrix(parameters, b, 1, n), matrix(first, b, 1, n), matrix(second, b, 1, n),
+    )  # fmt: skip
+    if delta.size == 1:  # one long row instead of many short ones: the outer product transposed
+        x, delta = delta, x
+    m, n, w = x.size, delta.size, network.weights[layer]
+    move(
+        rule, rate, x, delta, decay,
+        matrix(parameters, w, m, n), matrix(first, w, m, n), matrix(second, w, m, n),
+    )  # fmt: skip
 
 
 @kernel
@@ -49,35 +52,33 @@ def online_sweep(network, parameters, data, rows, alpha, rule, moments, n_steps,
     loss_sum = 0.0
     workspace.one[0] = 1
     for i in range(rows.size):
-        sample = rows[i : i + 1]
         weight = data.y.dtype.type(scale)
         if data.weights.size > 0:
             weight = data.y.dtype.type(scale * data.weights[rows[i]])
             if weight == 0:
                 continue
-        forward_block(network, parameters, data, sample, workspace)
+        forward_block(network, parameters, data, stretch(rows, i, 1), workspace)
         n_outputs = network.sizes[last]
-        output = slice(starts[last], starts[last] + n_outputs)
         loss_sum += output_error(
             network.loss,
             network.canonical,
-            outputs[output],
-            data.y[rows[i]],
+            stretch(outputs, starts[last], n_outputs),
+            row(data.y, rows[i]),
             weight,
-            deltas[output],
+            stretch(deltas, starts[last], n_outputs),
         )
         if alpha > 0.0:
-            loss_sum += 0.5 * decay * square_sum(parameters[: network.n_weights])
+            loss_sum += 0.5 * decay * square_sum(stretch(parameters, 0, network.n_weights))
         n_steps += 1
         rate = step_size(rule, n_steps)
         for layer in range(last - 1, -1, -1):
             fan_in, fan_out = network.sizes[layer], network.sizes[layer + 1]
-            x = outputs[starts[layer] : starts[layer] + fan_in]
-            delta = deltas[starts[layer + 1] : starts[layer + 1] + fan_out]
+            x = stretch(outputs, starts[layer], fan_in)
+            delta = stretch(deltas, starts[layer + 1], fan_out)
             if layer > 0:
                 w, _ = layer_of(network, parameters, layer)
-                delta_below = deltas[starts[layer] : starts[layer] + fan_in]
-                backward(delta.reshape(1, fan_out), w, delta_below.reshape(1, fan_in))
+                delta_row = matrix(deltas, starts[layer + 1], 1, fan_out)
+                backward(delta_row, w, matrix(deltas, starts[layer], 1, fan_in))
             _move_layer(
                 network, parameters, layer, x, delta, decay, rule, rate, moments, workspace.one
             )

@@ -4,6 +4,7 @@ from fastbp.kernels.batch import layer_of
 from fastbp.kernels.elementwise import activate
 from fastbp.kernels.layers import forward, gather
 from fastbp.machine.jit import kernel
+from fastbp.machine.views import matrix, stretch
 
 __all__ = ["predict"]
 
@@ -17,15 +18,15 @@ def predict(network, parameters, data, rows, workspace, prediction):
     """
     last = network.activations.size
     for start in range(0, rows.size, workspace.block_rows):
-        block = rows[start : min(start + workspace.block_rows, rows.size)]
+        block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
         n = block.size
-        x = workspace.outputs[: n * network.sizes[0]].reshape(n, network.sizes[0])
+        x = matrix(workspace.outputs, 0, n, network.sizes[0])
         gather(data, block, x)
         for layer in range(last):
             w, b = layer_of(network, parameters, layer)
             begin = workspace.starts[layer + 1]
-            z = workspace.outputs[begin : begin + n * b.size].reshape(n, b.size)
+            z = matrix(workspace.outputs, begin, n, b.size)
             forward(x, w, b, z)
-            activate(network.activations[layer], z.reshape(z.size))
+            activate(network.activations[layer], stretch(workspace.outputs, begin, z.size))
             x = z
         prediction[start : start + n] = x
