@@ -7,7 +7,7 @@ solver is called with which options, and what is said when it ends early.
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -24,9 +24,6 @@ from fastbp.solvers import History, lbfgs, stochastic
 from fastbp.solvers.stochastic import Training
 from fastbp.solvers.stopping import StopReason
 from fastbp.update_rules import Moments, Rule
-
-if TYPE_CHECKING:
-    from fastbp.regressor import BackpropRegressor
 
 __all__ = ["STOCHASTIC_SOLVERS", "Fitted", "Table", "train"]
 
@@ -68,7 +65,7 @@ class Fitted(NamedTuple):
 
 
 def train(
-    estimator: "BackpropRegressor",
+    estimator: Any,
     network: Network,
     parameters: NDArray[np.floating],
     table: Table,
@@ -200,7 +197,7 @@ def _batch_rows(batch_size: int | str, n_samples: int) -> int:
     return min(int(batch_size), n_samples)
 
 
-def _rule(estimator: "BackpropRegressor") -> Rule:
+def _rule(estimator: Any) -> Rule:
     rate = estimator.learning_rate_init
     if estimator.solver == "sgd":
         return update_rules.sgd(rate, estimator.momentum, estimator.nesterovs_momentum)
@@ -208,7 +205,7 @@ def _rule(estimator: "BackpropRegressor") -> Rule:
 
 
 def _next_training(
-    estimator: "BackpropRegressor",
+    estimator: Any,
     parameters: NDArray[np.floating],
     last: Training | None,
     one_epoch: bool,
@@ -231,7 +228,7 @@ def _next_training(
     return Training(rule, moments, history, float(estimator.learning_rate_init))
 
 
-def _say_how_it_ended(estimator: "BackpropRegressor", fitted: Fitted) -> None:
+def _say_how_it_ended(estimator: Any, fitted: Fitted) -> None:
     """Raise if nothing was learnt; warn if it ended early."""
     reason, history = fitted.stop_reason, fitted.history
     if reason == "diverged" and fitted.training is not None:

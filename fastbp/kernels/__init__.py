@@ -10,9 +10,10 @@ One sample's backpropagation, in the notation that all files here share. Layer l
     gradient    d loss / d W = outer(x, delta),    d loss / d b = delta
     update      W moves against the gradient; how far is the update rule's business (moves.py)
 
-``elementwise.py`` has f, f' and the loss, ``layers.py`` the three products over a block of rows,
-``moves.py`` the update rules, ``batch.py`` the sum over rows and the sweep over mini-batches,
-``online.py`` the sweep that updates after every sample, and ``predict.py`` the forward pass alone.
+``elementwise.py`` has f, f' and the loss, ``layers.py`` the three products of one layer,
+``passes.py`` the way up and down through all layers, ``moves.py`` the update rules. On these stand
+``batch.py``, the sum over rows and the sweep over mini-batches, ``online.py``, the sweep that
+updates after every sample, and ``predict.py``, the forward pass alone.
 
 Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
 outputs and error signals of every layer for one block of rows, one layer's block after another's

@@ -9,10 +9,10 @@ weights are moved at once, in place, while they are at hand,
 so a gradient is never written down. It computes what `batch_sweep` does with batches of one row.
 """
 
-from fastbp.kernels.batch import forward_block, layer_of
 from fastbp.kernels.elementwise import output_error
 from fastbp.kernels.layers import backward, square_sum
 from fastbp.kernels.moves import move, step_size
+from fastbp.kernels.passes import forward_block, layer_of
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.views import matrix, row, stretch
 

@@ -1,8 +1,8 @@
 """The forward pass alone."""
 
-from fastbp.kernels.batch import layer_of
 from fastbp.kernels.elementwise import activate
 from fastbp.kernels.layers import forward, gather
+from fastbp.kernels.passes import layer_of
 from fastbp.machine.jit import kernel
 from fastbp.machine.views import matrix, stretch
 
