@@ -233,7 +233,8 @@ def _say_how_it_ended(estimator: Any, fitted: Fitted) -> None:
     reason, history = fitted.stop_reason, fitted.history
     if reason == "diverged" and fitted.training is not None:
         raise ValueError(
-            "Training diverged: the loss or the weights became NaN or infinite in epoch "
+            "Training diverged: the loss, the weights or their moments became NaN or infinite in "
+            "epoch "
             f"{history.n_iter}. Take a smaller learning_rate_init (now "
             f"{estimator.learning_rate_init}) and scale X and y (StandardScaler, "
             "TransformedTargetRegressor)."

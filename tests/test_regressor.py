@@ -216,6 +216,12 @@ def test_huge_targets_with_lbfgs_are_an_error_or_finite(problem):
         _net("lbfgs").fit(X, y * 1e200)
 
 
+def test_moments_that_overflow_are_an_error_not_a_standstill(problem):
+    X, y = problem()
+    with pytest.raises(ValueError, match="diverged.*scale X and y"):
+        _net("adam").fit(1e150 * X, 1e150 * y)
+
+
 @SHORT
 def test_adam_survives_a_huge_rate_finite(problem):
     X, y = problem()

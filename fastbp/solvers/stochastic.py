@@ -10,7 +10,6 @@ Sutskever et al., "On the importance of initialization and momentum in deep lear
 Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412.6980.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -144,7 +143,9 @@ def minimise(
             )
             history.n_iter += 1
             history.n_samples_seen += options.n_samples
-            if not (math.isfinite(loss) and np.isfinite(parameters).all()):
+            # A second moment that overflows would stop Adam without a word.
+            numbers = (loss, parameters, training.moments.second)
+            if not all(np.isfinite(number).all() for number in numbers):
                 return parameters, history, "diverged"
             note_loss(history, loss, options.tol)
             _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
