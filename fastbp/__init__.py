@@ -2,9 +2,12 @@
 
 The map of the house, from the face down; imports go down only:
 
+``__main__.py``
+    The command line, with ``demo.py``, ``fit_csv.py`` and ``progress.py``; ``plotting.py`` draws
+    a training.
 ``regressor.py``
     `BackpropRegressor`, the scikit-learn estimator: parameters, fitted attributes. With
-    ``validation.py`` (what a user may give) and ``plotting.py`` (pictures of a training).
+    ``validation.py`` (what a user may give) and ``training.py`` (from its parameters to a solver's).
 ``solvers/``
     How parameters move: sgd and adam (``stochastic.py``), L-BFGS, one algorithm a file; when to
     stop and why.

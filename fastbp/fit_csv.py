@@ -7,6 +7,7 @@ line, column, text.
 import csv
 import io
 import math
+import os
 import shlex
 import sys
 import time
@@ -307,7 +308,13 @@ def _check_can_save(path: Path, data: Path) -> None:
 
 
 def _save(model: Any, path: Path) -> None:
+    """Write beside the file and put it in its place: an older model is lost by no failure."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        joblib.dump(model, path)
+        try:
+            joblib.dump(model, beside)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot save to {path}: {error.strerror or error}") from error
