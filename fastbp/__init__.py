@@ -7,7 +7,7 @@ The map of the house, from the face down; imports go down only:
     a training.
 ``regressor.py``
     `BackpropRegressor`, the scikit-learn estimator: parameters, fitted attributes. With
-    ``validation.py`` (what a user may give) and ``training.py`` (from its parameters to a solver's).
+    ``validation.py`` (what a user may give) and ``training.py`` (from parameters to a solver).
 ``solvers/``
     How parameters move: sgd and adam (``stochastic.py``), L-BFGS, one algorithm a file; when to
     stop and why.
