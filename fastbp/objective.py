@@ -46,7 +46,7 @@ class Objective:
     alpha : float, default=0.0
         Strength of the weight decay; biases are not penalised.
     n_threads : int, default=1
-        Threads for sums over many rows, and for predictions.
+        Threads for sums over many rows.
 
     Attributes
     ----------
@@ -142,23 +142,6 @@ class Objective:
             part_loss, part_rows, moments.n_steps = result
             loss, n_rows = loss + part_loss, n_rows + part_rows
         return loss / n_rows
-
-    def predict(self, parameters: NDArray[np.floating], data: Data) -> NDArray[np.floating]:
-        """Predictions for other data.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector.
-        data : Data
-            The inputs.
-
-        Returns
-        -------
-        prediction : ndarray of shape (n_samples, n_outputs)
-            The network's outputs.
-        """
-        return predict(self.network, parameters, data, self.n_threads)
 
     def _epoch_of_large_batches(
         self,
