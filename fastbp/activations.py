@@ -5,11 +5,13 @@ da/dz, from the net input and the output, so that ``1 - tanh(z)^2`` need not com
 That slope IS the derivative that backpropagation speaks of: the error of a neuron is the error
 that arrives from above times the slope.
 
-Both are written once, for a scalar, in plain Python over NumPy; the kernels compile the same
-source. Three rules hold for every record and are tested from the registry:
+Both are written once, in plain Python, for a number, a NumPy array, or a vector of the chip; the
+kernels compile the same source. An ``if`` would need one number, so a choice is a `where`. Three
+rules hold for every record and are tested from the registry:
 
-- NaN in is NaN out: ``0 if z <= 0 else z`` keeps a NaN, ``z if z > 0 else 0`` would lose it.
-- float32 stays float32: constants are cast (``T = type(z)``), because 1.0 would widen it.
+- NaN in is NaN out: ``where(z <= 0, 0, z)`` keeps a NaN, ``where(z > 0, z, 0)`` would lose it.
+- float32 stays float32: plain numbers (1, 0.01) take the dtype of what they meet; ``one(z)`` is a 1
+  of z's dtype where nothing else would tell it.
 - the value is finite wherever the mathematical function is, at z = +-700 in particular.
 
 To add an activation, write its record and name it in ``ACTIVATIONS``; the tests pick it up.
@@ -18,9 +20,7 @@ To add an activation, write its record and name it in ``ACTIVATIONS``; the tests
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
-from fastbp.machine.elementary import exp, tanh
+from fastbp.machine.elementary import cos, exp, expm1, log1p, logistic, one, sin, tanh, where
 
 __all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "Activation"]
 
@@ -51,18 +51,15 @@ def _identity(z):  # type: ignore[no-untyped-def]
 
 
 def _identity_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(1)
+    return one(z)
 
 
 def _logistic(z):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(1) / (T(1) + exp(-z))
+    return logistic(z)
 
 
 def _logistic_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return a * (T(1) - a)
+    return a * (1 - a)
 
 
 def _tanh(z):  # type: ignore[no-untyped-def]
@@ -70,79 +67,66 @@ def _tanh(z):  # type: ignore[no-untyped-def]
 
 
 def _tanh_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(1) - a * a
+    return 1 - a * a
 
 
 def _relu(z):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(0) if z <= T(0) else z
+    return where(z <= 0, 0, z)
 
 
 def _relu_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(0) if a == T(0) else T(1)
+    return where(a == 0, 0, one(a))
 
 
 def _softsign(z):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return z / (T(1) + abs(z))
+    return z / (1 + abs(z))
 
 
 def _softsign_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    root = T(1) - abs(a)
+    root = 1 - abs(a)
     return root * root
 
 
 def _softplus(z):  # type: ignore[no-untyped-def]
     # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): the exponential never overflows.
-    T = type(z)
-    return (T(0) if z <= T(0) else z) + np.log1p(exp(-abs(z)))
+    return where(z <= 0, 0, z) + log1p(exp(-abs(z)))
 
 
 def _softplus_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(1) / (T(1) + exp(-z))
+    return logistic(z)
 
 
 def _leaky_relu(z):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(0.01) * z if z <= T(0) else z
+    return where(z <= 0, 0.01 * z, z)
 
 
 def _leaky_relu_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return T(0.01) if z <= T(0) else T(1)
+    return where(z <= 0, 0.01, one(z))
 
 
 def _elu(z):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return np.expm1(z) if z <= T(0) else z
+    return where(z <= 0, expm1(where(z <= 0, z, 0)), z)
 
 
 def _elu_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return a + T(1) if z <= T(0) else T(1)
+    return where(z <= 0, a + 1, one(z))
 
 
 def _silu(z):  # type: ignore[no-untyped-def]
-    T = type(z)
-    return z / (T(1) + exp(-z))
+    return z * logistic(z)
 
 
 def _silu_slope(z, a):  # type: ignore[no-untyped-def]
-    T = type(z)
-    sigma = T(1) / (T(1) + exp(-z))
-    return sigma + a * (T(1) - sigma)
+    sigma = logistic(z)
+    return sigma + a * (1 - sigma)
 
 
 def _sin(z):  # type: ignore[no-untyped-def]
-    return np.sin(z)
+    return sin(z)
 
 
 def _sin_slope(z, a):  # type: ignore[no-untyped-def]
-    return np.cos(z)
+    return cos(z)
 
 
 def _exp(z):  # type: ignore[no-untyped-def]

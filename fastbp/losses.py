@@ -16,7 +16,7 @@ To add a loss, write its record and name it in ``LOSSES``; the tests pick it up.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
+from fastbp.machine.elementary import log, one, where
 
 __all__ = ["LOSSES", "Loss"]
 
@@ -47,9 +47,8 @@ class Loss(NamedTuple):
 
 
 def _half_squared_error(prediction, y):  # type: ignore[no-untyped-def]
-    T = type(prediction)
     error = prediction - y
-    return T(0.5) * error * error
+    return 0.5 * error * error
 
 
 def _half_squared_error_slope(prediction, y):  # type: ignore[no-untyped-def]
@@ -58,22 +57,14 @@ def _half_squared_error_slope(prediction, y):  # type: ignore[no-untyped-def]
 
 def _half_poisson_deviance(prediction, y):  # type: ignore[no-untyped-def]
     # y log(y / mu) - y + mu, where 0 log 0 is 0. The mean mu = e^z underflows to 0 for z < -745;
-    # the smallest number stands in for it, so that the loss is large and not infinite.
-    T = type(prediction)
-    if y == T(0):
-        return prediction
-    floor = T(1e-37)
-    mean = floor if prediction < floor else prediction
-    return y * np.log(y / mean) - y + prediction
+    # a small number stands in for it, so that the loss is large and not infinite.
+    mean = where(prediction < 1e-37, 1e-37, prediction)
+    return y * log(where(y == 0, one(y), y / mean)) - y + prediction
 
 
 def _half_poisson_deviance_slope(prediction, y):  # type: ignore[no-untyped-def]
-    T = type(prediction)
-    if y == T(0):
-        return T(1)
-    floor = T(1e-37)
-    mean = floor if prediction < floor else prediction
-    return T(1) - y / mean
+    mean = where(prediction < 1e-37, 1e-37, prediction)
+    return where(y == 0, one(y), 1 - y / mean)
 
 
 LOSSES = {

@@ -7,7 +7,7 @@ penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.losses import LOSSES
+from fastbp.machine.chip import VECTOR_BYTES
 
 __all__ = ["Layout", "Network"]
 
@@ -27,14 +28,26 @@ _MOST_PARAMETERS = 2**31 - 1
 class Layout(NamedTuple):
     """A network as the kernels see it: integers and arrays of integers.
 
+    The parameter vector is what solvers and users see. Kernels compute with whole vectors of
+    the chip and therefore with a padded copy of it, in which every row of a weight matrix and every
+    bias vector begins on a 64-byte boundary and is filled up with zeros, which stay zeros. The first
+    hidden layer is stored input by input, (fan_in, padded fan_out), every other layer unit by unit,
+    (fan_out, padded fan_in): then all products of backpropagation but one run along rows.
+
     Attributes
     ----------
     sizes : ndarray of shape (n_layers + 1,)
         Units of the input, of each hidden layer, and of the output.
+    padded : ndarray of shape (n_layers + 1,)
+        The same, rounded up to whole vectors.
     weights, biases : ndarray of shape (n_layers,)
         Where in the parameter vector a layer's weight matrix and bias vector begin.
-    n_weights : int
+    padded_weights, padded_biases : ndarray of shape (n_layers,)
+        Where they begin in the padded copy.
+    n_weights, n_padded_weights : int
         How many of the parameters are weights: the leading ones.
+    n_padded : int
+        Length of the padded copy.
     activations : ndarray of shape (n_layers,)
         Each layer's activation, as its position in ``ACTIVATIONS``.
     loss : int
@@ -44,12 +57,30 @@ class Layout(NamedTuple):
     """
 
     sizes: NDArray[np.int64]
+    padded: NDArray[np.int64]
     weights: NDArray[np.int64]
     biases: NDArray[np.int64]
+    padded_weights: NDArray[np.int64]
+    padded_biases: NDArray[np.int64]
     n_weights: int
+    n_padded_weights: int
+    n_padded: int
     activations: NDArray[np.int64]
     loss: int
     canonical: bool
+
+
+def padded_length(n: int, dtype: np.typing.DTypeLike) -> int:
+    """Round a number of units up to whole vectors of 64 bytes.
+
+    An odd number of them where there are many: in a matrix whose rows are a power of two apart, a
+    column's vectors would all fall into the same few places of the cache.
+    """
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    n_vectors = -(-n // lanes)
+    if n_vectors >= 16 and n_vectors % 2 == 0:
+        n_vectors += 1
+    return n_vectors * lanes
 
 
 @dataclass(frozen=True)
@@ -114,19 +145,17 @@ class Network:
         """Number of weights and biases."""
         return self.n_weights + sum(self.layer_sizes[1:])
 
+    def layout(self, dtype: np.typing.DTypeLike) -> Layout:
+        """Describe the network to the kernels, for parameters of a dtype."""
+        return _layout(self, np.dtype(dtype))
+
     @cached_property
-    def layout(self) -> Layout:
-        """The network as the kernels see it."""
+    def _starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where in the parameter vector each layer's weights and biases begin."""
         n_weights = [fan_in * fan_out for fan_in, fan_out in self.shapes]
-        names = [self.activation] * (len(n_weights) - 1) + [self.last_activation]
-        return Layout(
-            sizes=np.array(self.layer_sizes, dtype=np.int64),
-            weights=np.cumsum([0, *n_weights[:-1]], dtype=np.int64),
-            biases=np.cumsum([self.n_weights, *self.layer_sizes[1:-1]], dtype=np.int64),
-            n_weights=self.n_weights,
-            activations=np.array([_ACTIVATION_CODES[name] for name in names], dtype=np.int64),
-            loss=_LOSS_CODES[self.loss],
-            canonical=self.last_activation == LOSSES[self.loss].output_activation,
+        return (
+            np.cumsum([0, *n_weights[:-1]], dtype=np.int64),
+            np.cumsum([self.n_weights, *self.layer_sizes[1:-1]], dtype=np.int64),
         )
 
     def unpack(
@@ -146,14 +175,14 @@ class Network:
         intercepts : list of ndarray of shape (fan_out,)
             The bias vectors.
         """
-        layout = self.layout
+        weights, biases = self._starts
         coefs = [
             parameters[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
-            for start, (fan_in, fan_out) in zip(layout.weights, self.shapes, strict=True)
+            for start, (fan_in, fan_out) in zip(weights, self.shapes, strict=True)
         ]
         intercepts = [
             parameters[start : start + fan_out]
-            for start, (_, fan_out) in zip(layout.biases, self.shapes, strict=True)
+            for start, (_, fan_out) in zip(biases, self.shapes, strict=True)
         ]
         return coefs, intercepts
 
@@ -232,3 +261,31 @@ class Network:
             coef[...] = random_state.uniform(-bound, bound, coef.shape)
             intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
         return parameters
+
+
+@lru_cache(maxsize=64)
+def _layout(network: Network, dtype: np.dtype) -> Layout:
+    padded = np.array([padded_length(size, dtype) for size in network.layer_sizes], dtype=np.int64)
+    # Rows of each layer's padded matrix: inputs of the first hidden layer, else the layer's units.
+    rows = np.array(network.layer_sizes[1:], dtype=np.int64)
+    lengths = padded[:-1].copy()
+    if len(rows) > 1:
+        rows[0], lengths[0] = network.layer_sizes[0], padded[1]
+    ends = np.cumsum(rows * lengths)
+    n_padded_weights = int(ends[-1])
+    names = [network.activation] * (len(rows) - 1) + [network.last_activation]
+    weights, biases = network._starts
+    return Layout(
+        sizes=np.array(network.layer_sizes, dtype=np.int64),
+        padded=padded,
+        weights=weights,
+        biases=biases,
+        padded_weights=np.concatenate([[0], ends[:-1]]).astype(np.int64),
+        padded_biases=n_padded_weights + np.cumsum([0, *padded[1:-1]], dtype=np.int64),
+        n_weights=network.n_weights,
+        n_padded_weights=n_padded_weights,
+        n_padded=n_padded_weights + int(padded[1:].sum()),
+        activations=np.array([_ACTIVATION_CODES[name] for name in names], dtype=np.int64),
+        loss=_LOSS_CODES[network.loss],
+        canonical=network.last_activation == LOSSES[network.loss].output_activation,
+    )

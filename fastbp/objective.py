@@ -64,7 +64,7 @@ class Objective:
         from fastbp import kernels
 
         self._kernels = kernels
-        self._layout = self.network.layout
+        self._layout = self.network.layout(self.data.dtype)
         self._workspace = kernels.make_workspace(self._layout, self.data.dtype)
         block = self._workspace.block_rows
         flops_per_row = 6 * self.network.n_parameters
@@ -118,7 +118,11 @@ class Objective:
         loss : float
             The mean of the batches' losses, each before its update, weighted by their rows.
         """
-        rows_per_call = self._rows_per_call // batch_size * batch_size
+        if batch_size == 1:
+            chunk = self._kernels.ROWS_OF_A_CHUNK
+            rows_per_call = math.ceil(self._rows_per_call / chunk) * chunk
+        else:
+            rows_per_call = self._rows_per_call // batch_size * batch_size
         if rows_per_call == 0:
             return self._epoch_of_large_batches(parameters, rows, batch_size, rule, moments)
         loss, n_rows = 0.0, 0
@@ -166,7 +170,7 @@ class Objective:
                 rule,
                 (moments.first, moments.second),
                 moments.n_steps,
-                self._workspace.one,
+                self._workspace,
             )
             loss, n_rows = loss + batch_loss * len(batch), n_rows + len(batch)
         return loss / n_rows
@@ -284,12 +288,12 @@ def predict(
     per_slab = math.ceil(len(rows) / n_threads)
 
     def predict_slab(begin: int) -> Iterator[None]:
-        workspace = kernels.make_workspace(network.layout, data.dtype)
+        workspace = kernels.make_workspace(network.layout(data.dtype), data.dtype)
         end = min(begin + per_slab, len(rows))
         for start in range(begin, end, per_call):
             part = slice(start, min(start + per_call, end))
             kernels.predict(
-                network.layout, parameters, data, rows[part], workspace, prediction[part]
+                network.layout(data.dtype), parameters, data, rows[part], workspace, prediction[part]
             )
             yield
 

@@ -181,9 +181,9 @@ def test_online_is_a_mini_batch_of_one(rule, dtype, rng):
     for sweep, batch_size in ((kernels.online_sweep, ()), (kernels.batch_sweep, (1,))):
         p = parameters.astype(dtype)
         moments = (np.zeros_like(p), np.zeros_like(p))
-        workspace = kernels.make_workspace(network.layout, p.dtype)
+        workspace = kernels.make_workspace(network.layout(dtype), dtype)
         loss, n_rows, n_steps = sweep(
-            network.layout, p, data, rows, *batch_size, 0.1, RULES[rule], moments, 0, workspace
+            network.layout(dtype), p, data, rows, *batch_size, 0.1, RULES[rule], moments, 0, workspace
         )
         assert (n_rows, n_steps) == (40, 40)
         results.append((loss, p))

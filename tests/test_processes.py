@@ -27,7 +27,7 @@ import numpy as np
 from fastbp import Network, kernels
 network = Network((3, 4, 1))
 parameters = np.linspace(-1, 1, network.n_parameters)
-penalty = kernels.penalise(network.layout, parameters, np.ones_like(parameters), 0.5, 2.0)
+penalty = kernels.penalise(network.layout(parameters.dtype), parameters, np.ones_like(parameters), 0.5, 2.0)
 stats = kernels.penalise.stats
 print(repr(penalty), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """

@@ -21,11 +21,12 @@ outputs and error signals of every layer for one block of rows, one layer's bloc
 """
 
 from fastbp.kernels.batch import accumulate, batch_sweep, penalise, step
-from fastbp.kernels.online import online_sweep
+from fastbp.kernels.online import ROWS_OF_A_CHUNK, online_sweep
 from fastbp.kernels.predict import predict
 from fastbp.kernels.workspace import Workspace, make_workspace
 
 __all__ = [
+    "ROWS_OF_A_CHUNK",
     "Workspace",
     "accumulate",
     "batch_sweep",

@@ -11,21 +11,28 @@ w_i / w_i would cancel. A batch whose weights are all 0 makes no step.
 """
 
 from fastbp.kernels.layers import square_sum
-from fastbp.kernels.moves import move, step_size
+from fastbp.kernels.moves import move_all, step_size
+from fastbp.kernels.packing import pack, transpose_layers, unpack, unpack_and_add
 from fastbp.kernels.passes import add_block
 from fastbp.machine.jit import kernel, part
-from fastbp.machine.views import matrix, stretch
+from fastbp.machine.simd import lanes, splat, store
+from fastbp.machine.views import stretch
+from fastbp.update_rules import ADAM, PLAIN
 
 __all__ = ["accumulate", "batch_sweep", "penalise", "step"]
 
 
 @part
-def _add_rows(network, parameters, data, rows, workspace, gradient):
-    """`add_block` over any number of rows, block after block."""
+def _sum_rows(network, data, rows, workspace):
+    """Gradient of some rows, block after block, in the workspace; returns the sum of losses."""
+    gradient = workspace.gradient
+    for i in range(0, gradient.size, lanes(gradient)):
+        store(gradient, i, splat(gradient, 0.0))
+    transpose_layers(network, workspace)
     total = 0.0
     for start in range(0, rows.size, workspace.block_rows):
         block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
-        total += add_block(network, parameters, data, block, workspace, gradient)
+        total += add_block(network, data, block, workspace)
     return total
 
 
@@ -48,7 +55,10 @@ def accumulate(network, parameters, data, rows, workspace, gradient):
     gradient : (n_parameters,), the sum of w_i * grad loss_i is added to it.
     Returns the sum of w_i * loss_i, a float64.
     """
-    return _add_rows(network, parameters, data, rows, workspace, gradient)
+    pack(network, parameters, workspace.parameters)
+    total = _sum_rows(network, data, rows, workspace)
+    unpack_and_add(network, workspace.gradient, gradient)
+    return total
 
 
 @kernel
@@ -58,43 +68,57 @@ def penalise(network, parameters, gradient, alpha, total_weight):
     gradient : (n_parameters,), becomes (gradient + alpha W) / total_weight.
     Returns the penalty alpha / 2 |W|^2, not yet divided.
     """
-    T = parameters.dtype.type
-    scale, decay = T(1.0 / total_weight), T(alpha / total_weight)
-    weights = stretch(parameters, 0, network.n_weights)
+    scale, decay = 1.0 / total_weight, alpha / total_weight
+    total = 0.0
     for i in range(network.n_weights):
-        gradient[i] = scale * gradient[i] + decay * weights[i]
+        gradient[i] = scale * gradient[i] + decay * parameters[i]
+        total += float(parameters[i]) * float(parameters[i])
     for i in range(network.n_weights, gradient.size):
         gradient[i] = scale * gradient[i]
-    return 0.5 * alpha * square_sum(weights)
+    return 0.5 * alpha * total
 
 
 @part
-def _step(network, parameters, gradient, scale, decay, rule, rate, first, second, one):
-    """Move all parameters along scale * gradient, and the weights along their decay too."""
-    one[0] = scale
-    n_weights = network.n_weights
-    for start, end, shrink in ((0, n_weights, decay), (n_weights, gradient.size, 0.0)):
-        n = end - start
-        move(
-            rule,
-            rate,
-            one,
-            stretch(gradient, start, n),
-            shrink,
-            matrix(parameters, start, 1, n),
-            matrix(first, start, 1, n),
-            matrix(second, start, 1, n),
-        )
+def _step(network, workspace, rule, rate, scale, decay):
+    """Move the padded parameters along scale * gradient, and the weights along their decay too."""
+    n = network.n_padded_weights
+    for start, end, shrink in ((0, n, decay), (n, network.n_padded, 0.0)):
+        move_all(
+            rule, rate, scale, shrink, workspace.gradient,
+            workspace.parameters, workspace.first, workspace.second, start, end,
+        )  # fmt: skip
+
+
+@part
+def pack_state(network, parameters, rule, moments, workspace):
+    """Copy the parameters, and the moments that the rule has, to their padded copies."""
+    pack(network, parameters, workspace.parameters)
+    if rule.kind != PLAIN:
+        pack(network, moments[0], workspace.first)
+    if rule.kind == ADAM:
+        pack(network, moments[1], workspace.second)
+
+
+@part
+def unpack_state(network, parameters, rule, moments, workspace):
+    """Copy the padded copies back."""
+    unpack(network, workspace.parameters, parameters)
+    if rule.kind != PLAIN:
+        unpack(network, workspace.first, moments[0])
+    if rule.kind == ADAM:
+        unpack(network, workspace.second, moments[1])
 
 
 @kernel
-def step(network, parameters, gradient, rule, moments, n_steps, one):
+def step(network, parameters, gradient, rule, moments, n_steps, workspace):
     """One step of a rule along a gradient of the objective, penalty included.
 
     moments : (first, second), (n_parameters,) each.  n_steps : the number of this step, from 1.
     """
-    rate = step_size(rule, n_steps)
-    _step(network, parameters, gradient, 1.0, 0.0, rule, rate, moments[0], moments[1], one)
+    pack_state(network, parameters, rule, moments, workspace)
+    pack(network, gradient, workspace.gradient)
+    _step(network, workspace, rule, step_size(rule, n_steps), 1.0, 0.0)
+    unpack_state(network, parameters, rule, moments, workspace)
 
 
 @kernel
@@ -107,7 +131,7 @@ def batch_sweep(
     n_steps : steps made before.  parameters and moments are changed in place.
     Returns (sum over batches of loss * rows, rows counted in it, n_steps).
     """
-    gradient = workspace.gradient
+    pack_state(network, parameters, rule, moments, workspace)
     loss_sum, n_counted = 0.0, 0
     for start in range(0, rows.size, batch_size):
         batch = stretch(rows, start, min(batch_size, rows.size - start))
@@ -120,22 +144,13 @@ def batch_sweep(
             total_weight = data.mean_weight
         else:
             n_counted += batch.size
-        gradient[:] = 0
-        loss = _add_rows(network, parameters, data, batch, workspace, gradient)
+        loss = _sum_rows(network, data, batch, workspace)
         if alpha > 0.0:
-            loss += 0.5 * alpha * square_sum(stretch(parameters, 0, network.n_weights))
+            weights = stretch(workspace.parameters, 0, network.n_padded_weights)
+            loss += 0.5 * alpha * square_sum(weights)
         loss_sum += loss / total_weight * batch.size
         n_steps += 1
-        _step(
-            network,
-            parameters,
-            gradient,
-            1.0 / total_weight,
-            alpha / total_weight,
-            rule,
-            step_size(rule, n_steps),
-            moments[0],
-            moments[1],
-            workspace.one,
-        )
+        rate = step_size(rule, n_steps)
+        _step(network, workspace, rule, rate, 1.0 / total_weight, alpha / total_weight)
+    unpack_state(network, parameters, rule, moments, workspace)
     return loss_sum, n_counted, n_steps

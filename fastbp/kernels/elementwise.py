@@ -1,7 +1,8 @@
 """Activations and losses over a block of numbers, chosen once for the whole block.
 
-The registries hold plain scalar functions. Each becomes a loop over a block, and the loops become
-one function that compares the code once and runs the right one: ``activate`` is, unfolded,
+The registries hold plain functions, which here meet whole vectors. Each becomes a loop over a block,
+and the loops become one function that compares the code once and runs the right one: ``activate``
+is, unfolded,
 
     if code == 0: loop over identity
     elif code == 1: loop over logistic
@@ -13,67 +14,59 @@ one compile for each dtype.
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.losses import LOSSES
-from fastbp.machine import vectorised  # noqa: F401 - gives exp and tanh their compiled bodies
-from fastbp.machine.jit import exact, part
+from fastbp.machine import vectorised  # noqa: F401 - gives elementary functions compiled bodies
+from fastbp.machine.jit import part
+from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 
 __all__ = ["activate", "activate_with_slope", "output_error"]
 
 
 def _activation_loops(value, slope):
-    value, slope = exact(value), exact(slope)
+    value, slope = part(value), part(slope)
 
     @part
-    def values(z):
-        for i in range(z.size):
-            z[i] = value(z[i])
+    def values(z, s):
+        for i in range(0, z.size, lanes(z)):
+            store(z, i, value(load(z, i)))
 
     @part
     def values_and_slopes(z, s):
-        for i in range(z.size):
-            a = value(z[i])
-            s[i] = slope(z[i], a)
-            z[i] = a
+        for i in range(0, z.size, lanes(z)):
+            net = load(z, i)
+            a = value(net)
+            store(z, i, a)
+            store(s, i, slope(net, a))
 
     return values, values_and_slopes
 
 
 def _loss_loop(value, slope):
-    value, slope = exact(value), exact(slope)
+    value, slope = part(value), part(slope)
 
     @part
-    def error(canonical, prediction, y, weight, delta):
-        total = 0.0
-        for j in range(y.size):
-            total += value(prediction[j], y[j])
+    def error(canonical, prediction, y, weights, delta):
+        total = splat(y, 0.0)
+        for i in range(0, y.size, lanes(y)):
+            p, target, weight = load(prediction, i), load(y, i), load(weights, i)
+            total = total + weight * value(p, target)
             if canonical:
-                delta[j] = weight * (prediction[j] - y[j])
+                store(delta, i, weight * (p - target))
             else:
-                delta[j] *= weight * slope(prediction[j], y[j])
-        return weight * total
+                store(delta, i, load(delta, i) * (weight * slope(p, target)))
+        return float(sum_lanes(total))
 
     return error
 
 
-def _choose(loops, arity):
-    """Fold a list of loops into one function of (code, *arguments)."""
-    chosen = _ENDS[arity]
+def _choose_activation(loops):
+    """Fold loops into one function of (code, z, s)."""
+    chosen = _no_activation
     for code, loop in reversed(list(enumerate(loops))):
-        chosen = _LINKS[arity](code, loop, chosen)
+        chosen = _activation_link(code, loop, chosen)
     return chosen
 
 
-def _link_1(mine, loop, others):
-    @part
-    def choose(code, z):
-        if code == mine:
-            loop(z)
-        else:
-            others(code, z)
-
-    return choose
-
-
-def _link_2(mine, loop, others):
+def _activation_link(mine, loop, others):
     @part
     def choose(code, z, s):
         if code == mine:
@@ -84,47 +77,43 @@ def _link_2(mine, loop, others):
     return choose
 
 
-def _link_5(mine, loop, others):
+@part
+def _no_activation(code, z, s):
+    pass
+
+
+def _choose_loss(loops):
+    """Fold loops into one function of (code, canonical, prediction, y, weights, delta)."""
+    chosen = _no_loss
+    for code, loop in reversed(list(enumerate(loops))):
+        chosen = _loss_link(code, loop, chosen)
+    return chosen
+
+
+def _loss_link(mine, loop, others):
     @part
-    def choose(code, canonical, prediction, y, weight, delta):
+    def choose(code, canonical, prediction, y, weights, delta):
         if code == mine:
-            return loop(canonical, prediction, y, weight, delta)
-        return others(code, canonical, prediction, y, weight, delta)
+            return loop(canonical, prediction, y, weights, delta)
+        return others(code, canonical, prediction, y, weights, delta)
 
     return choose
 
 
 @part
-def _end_1(code, z):
-    pass
-
-
-@part
-def _end_2(code, z, s):
-    pass
-
-
-@part
-def _end_5(code, canonical, prediction, y, weight, delta):
+def _no_loss(code, canonical, prediction, y, weights, delta):
     return 0.0
 
 
-_LINKS = {1: _link_1, 2: _link_2, 5: _link_5}
-_ENDS = {1: _end_1, 2: _end_2, 5: _end_5}
+_LOOPS = [_activation_loops(record.value, record.slope) for record in ACTIVATIONS.values()]
 
-_ACTIVATION_LOOPS = [
-    _activation_loops(record.value, record.slope) for record in ACTIVATIONS.values()
-]
-
-#: ``activate(code, z)``: z <- f(z), for a vector z.
-activate = _choose([values for values, _ in _ACTIVATION_LOOPS], arity=1)
+#: ``activate(code, z, s)``: z <- f(z), for a vector z of whole vectors; s is not looked at.
+activate = _choose_activation([values for values, _ in _LOOPS])
 
 #: ``activate_with_slope(code, z, s)``: z <- f(z) and s <- f'(z), for vectors of one length.
-activate_with_slope = _choose([both for _, both in _ACTIVATION_LOOPS], arity=2)
+activate_with_slope = _choose_activation([both for _, both in _LOOPS])
 
-#: ``output_error(code, canonical, prediction, y, weight, delta) -> float``: for one row's vectors
-#: of length n_outputs, return weight * loss and leave weight * d loss / d z in ``delta``, which
-#: held the slopes of the output activation.
-output_error = _choose(
-    [_loss_loop(record.value, record.slope) for record in LOSSES.values()], arity=5
-)
+#: ``output_error(code, canonical, prediction, y, weights, delta) -> float``: for vectors of one
+#: length, return the sum of weights * loss and leave weights * d loss / d z in ``delta``, which held
+#: the slopes of the output activation. Weights of 0 make padding count for nothing.
+output_error = _choose_loss([_loss_loop(record.value, record.slope) for record in LOSSES.values()])

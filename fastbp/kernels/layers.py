@@ -1,109 +1,89 @@
-"""One layer, a block of rows at a time: the three matrix products of backpropagation.
-
-All matrices are row-major. A layer with one output unit, which most regression networks have,
-is a vector: its loops run along the fan-in, so that the inner loop is long there too.
-"""
+"""Rows of data, and the small things that are done to a block of one layer's numbers."""
 
 from fastbp.machine.jit import part
+from fastbp.machine.simd import lanes, load, load_first, splat, store, store_first, sum_lanes
+from fastbp.machine.views import row, stretch
 
-__all__ = ["add_gradient", "backward", "forward", "gather", "square_sum"]
+__all__ = ["clear_padding", "gather", "gather_targets", "n_vectors", "square_sum", "vector_sum"]
+
+
+@part
+def n_vectors(n, array):
+    """How many vectors it takes to hold n of an array's numbers."""
+    return (n + lanes(array) - 1) // lanes(array)
 
 
 @part
 def gather(data, rows, x):
     """Copy rows of the inputs, dense or sparse, into a block.
 
-    data : Data.  rows : (n,) row numbers.  x : (n, n_features), overwritten.
+    data : Data.  rows : (n,) row numbers.  x : (n, padded n_features), overwritten.
     """
-    if data.row_starts.size == 0:
-        for i in range(rows.size):
-            row = rows[i]
-            for k in range(x.shape[1]):
-                x[i, k] = data.X[row, k]
+    n_features = data.X.shape[1]
+    for i in range(rows.size):
+        room = row(x, i)
+        if data.row_starts.size == 0:
+            source = row(data.X, rows[i])
+            whole = n_features // lanes(x) * lanes(x)
+            for k in range(0, whole, lanes(x)):
+                store(room, k, load(source, k))
+            if whole < n_features:
+                store(room, whole, load_first(source, whole, n_features - whole))
+        else:
+            for k in range(0, room.size, lanes(x)):
+                store(room, k, splat(x, 0.0))
+            for place in range(data.row_starts[rows[i]], data.row_starts[rows[i] + 1]):
+                room[data.columns[place]] += data.values[place]
+
+
+@part
+def gather_targets(data, rows, workspace):
+    """Copy targets and sample weights of some rows into the workspace, output by output."""
+    n, n_padded = rows.size, workspace.padded_rows
+    for j in range(data.y.shape[1]):
+        for i in range(n):
+            workspace.targets[j * n_padded + i] = data.y[rows[i], j]
+    if data.weights.size > 0:
+        for i in range(n):
+            workspace.row_weights[i] = data.weights[rows[i]]
     else:
-        x[:, :] = 0
-        for i in range(rows.size):
-            row = rows[i]
-            for place in range(data.row_starts[row], data.row_starts[row + 1]):
-                x[i, data.columns[place]] += data.values[place]
+        for i in range(n):
+            workspace.row_weights[i] = 1
+    end = n_vectors(n, data.y) * lanes(data.y)
+    for i in range(n, end):
+        workspace.row_weights[i] = 0
 
 
 @part
-def forward(x, w, b, z):
-    """Net inputs z = x W + b of a block of rows.
+def clear_padding(x, n):
+    """Set the padding of a block to 0: all but the first n numbers of each row.
 
-    x : (n, fan_in).  w : (fan_in, fan_out).  b : (fan_out,).  z : (n, fan_out), overwritten.
+    An activation makes f(0) of it, which is not 0 for the logistic function and others.
     """
-    n, fan_in = x.shape
-    fan_out = b.size
-    if fan_out == 1:
-        for i in range(n):
-            total = b[0]
-            for k in range(fan_in):
-                total += x[i, k] * w[k, 0]
-            z[i, 0] = total
+    start = n // lanes(x) * lanes(x)
+    if start == x.shape[1]:
         return
-    for i in range(n):
-        for j in range(fan_out):
-            z[i, j] = b[j]
-        for k in range(fan_in):
-            x_ik = x[i, k]
-            for j in range(fan_out):
-                z[i, j] += x_ik * w[k, j]
-
-
-@part
-def backward(delta, w, delta_below):
-    """Send the error signals through the weights: delta_below = (delta W^T) * slope_below.
-
-    delta : (n, fan_out).  w : (fan_in, fan_out).
-    delta_below : (n, fan_in), holds the slopes f'(z) of the layer below and is multiplied.
-    """
-    n, fan_out = delta.shape
-    fan_in = w.shape[0]
-    if fan_out == 1:
-        for i in range(n):
-            delta_i = delta[i, 0]
-            for k in range(fan_in):
-                delta_below[i, k] *= delta_i * w[k, 0]
-        return
-    for i in range(n):
-        for k in range(fan_in):
-            total = delta[i, 0] * w[k, 0]
-            for j in range(1, fan_out):
-                total += delta[i, j] * w[k, j]
-            delta_below[i, k] *= total
-
-
-@part
-def add_gradient(x, delta, w_gradient, b_gradient):
-    """Add a block's gradient: x^T delta to the weights', the sum of delta to the biases'.
-
-    x : (n, fan_in).  delta : (n, fan_out).
-    w_gradient : (fan_in, fan_out).  b_gradient : (fan_out,).  Both are added to.
-    """
-    n, fan_in = x.shape
-    fan_out = delta.shape[1]
-    for i in range(n):
-        for j in range(fan_out):
-            b_gradient[j] += delta[i, j]
-    if fan_out == 1:
-        for i in range(n):
-            delta_i = delta[i, 0]
-            for k in range(fan_in):
-                w_gradient[k, 0] += x[i, k] * delta_i
-        return
-    for k in range(fan_in):
-        for i in range(n):
-            x_ik = x[i, k]
-            for j in range(fan_out):
-                w_gradient[k, j] += x_ik * delta[i, j]
+    for i in range(x.shape[0]):
+        room = row(x, i)
+        store(room, start, load_first(room, start, n - start))
+        for k in range(start + lanes(x), x.shape[1], lanes(x)):
+            store(room, k, splat(x, 0.0))
 
 
 @part
 def square_sum(w):
-    """Sum of squares of a vector, what weight decay penalises: |W|^2."""
-    total = w.dtype.type(0)
-    for i in range(w.size):
-        total += w[i] * w[i]
-    return float(total)
+    """Sum of squares of whole vectors, what weight decay penalises: |W|^2."""
+    total = splat(w, 0.0)
+    for i in range(0, w.size, lanes(w)):
+        v = load(w, i)
+        total = total + v * v
+    return float(sum_lanes(total))
+
+
+@part
+def vector_sum(v):
+    """Sum of whole vectors."""
+    total = splat(v, 0.0)
+    for i in range(0, v.size, lanes(v)):
+        total = total + load(v, i)
+    return sum_lanes(total)

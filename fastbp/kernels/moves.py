@@ -1,21 +1,14 @@
-"""How a gradient moves the parameters: the arithmetic of ``update_rules``.
-
-Every gradient that occurs here is an outer product plus weight decay,
-
-    g = outer(x, delta) + decay * W,
-
-online because a sample's gradient is the outer product of a layer's inputs and error signals, and
-in batch mode with x = [1 / sum of weights] and delta the summed gradient, as one long row. So one
-function serves both, and online the gradient is never written down: each weight is read, moved and
-stored once.
-"""
+"""How a gradient moves the parameters: the arithmetic of ``update_rules``, over whole vectors."""
 
 import math
 
-from fastbp.machine.jit import exact, part
+from fastbp.machine.elementary import where
+from fastbp.machine.jit import part
+from fastbp.machine.simd import lanes, load, store
+from fastbp.machine.vectorised import reciprocal, reciprocal_sqrt
 from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
-__all__ = ["move", "step_size"]
+__all__ = ["MOVES", "move_all", "step_size"]
 
 
 @part
@@ -27,40 +20,76 @@ def step_size(rule, n_steps):
     return rule.learning_rate
 
 
-@exact  # reordered, w - rate * decay * w becomes (1 - rate * decay) * w, which is w in float32
-def move(rule, rate, x, delta, decay, w, u, v):
-    """Move W by one step along g = outer(x, delta) + decay * W.
+# Each move takes a vector of gradients g, of parameters w and of moments u and v, and gives the new
+# (w, u, v). Nothing may be reordered: w - rate * (g + decay * w) with the decay drawn out would be
+# (1 - rate * decay) * w, which in float32 is w.
 
-    rule : Rule.  rate : the step's learning rate.  x : (m,).  delta : (n,).
-    w, u, v : (m, n), the parameters and their first and second moments; changed in place.
+
+@part
+def _plain(rule, rate, g, w, u, v):
+    return w - rate * g, u, v
+
+
+@part
+def _momentum(rule, rate, g, w, u, v):
+    u = rule.beta_1 * u - rate * g
+    return w + u, u, v
+
+
+@part
+def _nesterov(rule, rate, g, w, u, v):
+    u = rule.beta_1 * u - rate * g
+    return w + (rule.beta_1 * u - rate * g), u, v
+
+
+@part
+def _adam(rule, rate, g, w, u, v):
+    u = rule.beta_1 * u + (1.0 - rule.beta_1) * g
+    v = rule.beta_2 * v + (1.0 - rule.beta_2) * (g * g)
+    # sqrt(v) = v / sqrt(v), which is 0 for 0 if the root is kept from being 0.
+    root = v * reciprocal_sqrt(where(v < 1e-37, 1e-37, v))
+    return w - rate * u * reciprocal(root + rule.epsilon), u, v
+
+
+MOVES = {PLAIN: _plain, MOMENTUM: _momentum, NESTEROV: _nesterov, ADAM: _adam}
+
+
+def _loop(move, n_moments):
+    """Make a loop of one rule over a stretch of parameters; moments it has not are not touched."""
+    has_first, has_second = n_moments > 0, n_moments > 1
+
+    @part
+    def run(rule, rate, scale, decay, gradient, w, u, v, start, end):
+        for i in range(start, end, lanes(w)):
+            old = load(w, i)
+            g = scale * load(gradient, i) + decay * old
+            new_w, new_u, new_v = move(rule, rate, g, old, load(u, i), load(v, i))
+            store(w, i, new_w)
+            if has_first:
+                store(u, i, new_u)
+            if has_second:
+                store(v, i, new_v)
+
+    return run
+
+
+_move_plain = _loop(_plain, 0)
+_move_momentum = _loop(_momentum, 1)
+_move_nesterov = _loop(_nesterov, 1)
+_move_adam = _loop(_adam, 2)
+
+
+@part
+def move_all(rule, rate, scale, decay, gradient, w, u, v, start, end):
+    """Move a stretch of parameters by one step along scale * gradient + decay * w.
+
+    gradient, w, u, v : (n,), the last three changed in place.  start, end : whole vectors.
     """
-    T = w.dtype.type
-    rate, decay = T(rate), T(decay)
-    beta_1, beta_2, epsilon = T(rule.beta_1), T(rule.beta_2), T(rule.epsilon)
-    rest_1, rest_2 = T(1.0 - rule.beta_1), T(1.0 - rule.beta_2)
-    m, n = w.shape
     if rule.kind == PLAIN:
-        for k in range(m):
-            for j in range(n):
-                w[k, j] -= rate * (x[k] * delta[j] + decay * w[k, j])
+        _move_plain(rule, rate, scale, decay, gradient, w, u, v, start, end)
     elif rule.kind == MOMENTUM:
-        for k in range(m):
-            for j in range(n):
-                u[k, j] = beta_1 * u[k, j] - rate * (x[k] * delta[j] + decay * w[k, j])
-                w[k, j] += u[k, j]
+        _move_momentum(rule, rate, scale, decay, gradient, w, u, v, start, end)
     elif rule.kind == NESTEROV:
-        for k in range(m):
-            for j in range(n):
-                r_g = rate * (x[k] * delta[j] + decay * w[k, j])
-                u_kj = beta_1 * u[k, j] - r_g
-                u[k, j] = u_kj
-                w[k, j] += beta_1 * u_kj - r_g
+        _move_nesterov(rule, rate, scale, decay, gradient, w, u, v, start, end)
     else:
-        for k in range(m):
-            for j in range(n):
-                g = x[k] * delta[j] + decay * w[k, j]
-                u_kj = beta_1 * u[k, j] + rest_1 * g
-                v_kj = beta_2 * v[k, j] + rest_2 * (g * g)
-                u[k, j] = u_kj
-                v[k, j] = v_kj
-                w[k, j] -= rate * u_kj / (math.sqrt(v_kj) + epsilon)
+        _move_adam(rule, rate, scale, decay, gradient, w, u, v, start, end)

@@ -1,40 +1,344 @@
-"""Online mode: a weight update after every sample.
+r"""Online mode: a weight update after every sample.
 
-Nothing is summed: a sample's error signals are sent down through each layer's weights and the same
-weights are moved at once, in place, while they are at hand,
+Nothing is summed over samples and no gradient is written down: every weight is loaded, moved and
+stored once a sample. The two kinds of layer (see `Layout`) do that in two places.
 
-    delta_below = (W delta) * slope_below       with the weights before the update
-    W          <- W - rate (outer(x, delta) + decay W)      and likewise for the other rules
+*The first hidden layer* has by far the most weights, stored input by input. Its update for the last
+sample waits until the next sample's forward pass, which touches the same weights:
 
-so a gradient is never written down. It computes what `batch_sweep` does with batches of one row.
+    for each input k:      w    <- w - rate (x_last[k] delta + decay w)      a row of W
+                           z    <- z + x[k] w
+
+*All other layers*, stored unit by unit, are moved in the backward pass, which touches them too:
+
+    for each unit j:       below <- below + delta[j] w                       a row of W^T
+                           w     <- w - rate (delta[j] x + decay w)
+
+so an update costs a store and no second load. A panel of up to 8 vectors of the row is one long
+vector, whose z or below stays in registers while the loop runs down.
+
+**Weight decay costs nothing** in plain SGD: W is kept as s V with one number s for all layers.
+(1 - rate decay) W shrinks s alone, in float64 where no bit of the decay is lost, and the step along
+x delta is taken by V, divided by s. Also |W|^2, for the penalty in the loss, need not be summed anew:
+
+    |W'|^2 = (1 - rate decay)^2 |W|^2 - 2 rate (1 - rate decay) (x W) . delta + rate^2 |x|^2 |delta|^2
+
+where x W is the forward pass's net input without the bias. After every 256 rows, and when s leaves
+[1/1024, 1024], V takes s in; after every 256 |W|^2 is summed.
+
+It computes what `batch_sweep` does with batches of one row.
 """
 
-from fastbp.kernels.elementwise import output_error
-from fastbp.kernels.layers import backward, square_sum
-from fastbp.kernels.moves import move, step_size
-from fastbp.kernels.passes import forward_block, layer_of
+from fastbp.kernels.batch import pack_state, unpack_state
+from fastbp.kernels.elementwise import activate_with_slope, output_error
+from fastbp.kernels.layers import clear_padding, gather, n_vectors, square_sum
+from fastbp.kernels.moves import MOVES, step_size
+from fastbp.kernels.packing import biases_of, is_by_unit, weights_of
 from fastbp.machine.jit import kernel, part
-from fastbp.machine.views import matrix, row, stretch
+from fastbp.machine.matmul import dots
+from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
+from fastbp.machine.views import matrix, stretch
+from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
-__all__ = ["online_sweep"]
+__all__ = ["ROWS_OF_A_CHUNK", "online_sweep"]
+
+#: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same sums.
+ROWS_OF_A_CHUNK = 256
+_WIDEST_SCALE = 1024.0
 
 
 @part
-def _move_layer(network, parameters, layer, x, delta, decay, rule, rate, moments, one):
-    """Move a layer's biases along delta, and its weights along outer(x, delta) + decay W."""
-    first, second = moments
-    n, b = delta.size, network.biases[layer]
-    move(
-        rule, rate, one, delta, 0.0,
-        matrix(parameters, b, 1, n), matrix(first, b, 1, n), matrix(second, b, 1, n),
-    )  # fmt: skip
-    if delta.size == 1:  # one long row instead of many short ones: the outer product transposed
-        x, delta = delta, x
-    m, n, w = x.size, delta.size, network.weights[layer]
-    move(
-        rule, rate, x, delta, decay,
-        matrix(parameters, w, m, n), matrix(first, w, m, n), matrix(second, w, m, n),
-    )  # fmt: skip
+def _stay(rule, rate, g, w, u, v):
+    """No update: what the first sample's forward pass does."""
+    return w, u, v
+
+
+@part
+def _add(rule, rate, g, w, u, v):
+    """Plain SGD, whose gradients have -rate in them already."""
+    return w + g, u, v
+
+
+def _mover(move, stored):
+    """Load a long vector of weights and moments, move it, store what the rule changes, return it."""
+    weights_change, has_first, has_second = (n < stored for n in range(3))
+
+    def of_width(n):
+        @part
+        def run(rule, rate, decay, x, delta, workspace, place):
+            old = load(workspace.parameters, place, n)
+            g = x * delta + decay * old
+            w, u, v = move(
+                rule, rate, g, old, load(workspace.first, place, n), load(workspace.second, place, n)
+            )
+            if weights_change:
+                store(workspace.parameters, place, w)
+            if has_first:
+                store(workspace.first, place, u)
+            if has_second:
+                store(workspace.second, place, v)
+            return old, w
+
+        return run
+
+    return of_width
+
+
+def _panels(mover, n):
+    """Make the loops down a panel of n vectors of a layer."""
+    moved = mover(n)
+
+    @part
+    def forward(network, workspace, rule, rate, decay, x_last, x, delta, z, column):
+        """First hidden layer: update for the last sample, net inputs of the next."""
+        start, stride = network.padded_weights[0] + column, network.padded[1]
+        steps, total = load(delta, column, n), splat(z, 0.0, n)
+        for k in range(network.sizes[0]):
+            _, w = moved(rule, rate, decay, x_last[k], steps, workspace, start + k * stride)
+            total = total + x[k] * w
+        store(z, column, total)
+
+    @part
+    def backward(network, workspace, rule, rate, decay, layer, factor, delta, x, below, column):
+        """Other layers: error signals of the layer below, then update."""
+        start, stride = network.padded_weights[layer] + column, network.padded[layer]
+        inputs, total = load(x, column, n), splat(x, 0.0, n)
+        for j in range(network.sizes[layer + 1]):
+            step = factor * delta[j]
+            old, _ = moved(rule, rate, decay, step, inputs, workspace, start + j * stride)
+            total = total + delta[j] * old
+        store(below, column, total)
+
+    return forward, backward
+
+
+def _layer_loops(mover):
+    """Cut a layer's rows into panels of 8, 4, 2 and 1 vectors."""
+    (forward_8, _), (forward_4, backward_4), (forward_2, backward_2), (forward_1, backward_1) = (
+        _panels(mover, n) for n in (8, 4, 2, 1)
+    )
+
+    @part
+    def forward(network, workspace, rule, rate, decay, x_last, x, delta, z):
+        left, column = n_vectors(network.sizes[1], z), 0
+        arguments = (network, workspace, rule, rate, decay, x_last, x, delta, z)
+        while left > 0:
+            if left >= 8:
+                forward_8(*arguments, column)
+                n = 8
+            elif left >= 4:
+                forward_4(*arguments, column)
+                n = 4
+            elif left >= 2:
+                forward_2(*arguments, column)
+                n = 2
+            else:
+                forward_1(*arguments, column)
+                n = 1
+            left, column = left - n, column + n * lanes(z)
+
+    @part
+    def backward(network, workspace, rule, rate, decay, layer, factor, delta, x, below):
+        left, column = n_vectors(network.sizes[layer], x), 0
+        arguments = (network, workspace, rule, rate, decay, layer, factor, delta, x, below)
+        while left > 0:
+            if left >= 4:
+                backward_4(*arguments, column)
+                n = 4
+            elif left >= 2:
+                backward_2(*arguments, column)
+                n = 2
+            else:
+                backward_1(*arguments, column)
+                n = 1
+            left, column = left - n, column + n * lanes(x)
+
+    return forward, backward
+
+
+_forward_only, _ = _layer_loops(_mover(_stay, 0))
+
+
+@part
+def _forward_units(network, workspace, layer, x, z):
+    """Products x W of a layer stored unit by unit, units in the lanes."""
+    w = weights_of(network, workspace.parameters, layer)
+    length = n_vectors(network.sizes[layer], x)
+    for j in range(0, w.shape[0], lanes(x)):
+        store(z, j, dots(w, j, w.shape[0] - 1, x, 0, length))
+
+
+@part
+def _row_of(network, room, workspace, layer):
+    """One sample's outputs or deltas of a layer."""
+    return stretch(room, workspace.starts[layer], network.padded[layer])
+
+
+@part
+def _activate(network, workspace, layer, scale):
+    """From the products x V of a layer to its outputs and slopes."""
+    products = biases_of(network, workspace.products, layer)
+    b = biases_of(network, workspace.parameters, layer)
+    z = _row_of(network, workspace.outputs, workspace, layer + 1)
+    for i in range(0, z.size, lanes(z)):
+        net = scale * load(products, i)
+        store(products, i, net)
+        store(z, i, net + load(b, i))
+    slopes = _row_of(network, workspace.deltas, workspace, layer + 1)
+    activate_with_slope(network.activations[layer], z, slopes)
+    clear_padding(matrix(z, 0, 1, z.size), network.sizes[layer + 1])
+
+
+@part
+def _error(network, data, row_number, weight, workspace):
+    """Error signals of the output layer, units in the lanes; returns the weighted loss."""
+    last = network.activations.size
+    for j in range(network.sizes[last]):
+        workspace.targets[j] = data.y[row_number, j]
+        workspace.row_weights[j] = weight
+    return output_error(
+        network.loss,
+        network.canonical,
+        _row_of(network, workspace.outputs, workspace, last),
+        stretch(workspace.targets, 0, network.padded[last]),
+        stretch(workspace.row_weights, 0, network.padded[last]),
+        _row_of(network, workspace.deltas, workspace, last),
+    )
+
+
+@part
+def _times(factor, vector):
+    for i in range(0, vector.size, lanes(vector)):
+        store(vector, i, factor * load(vector, i))
+
+
+@part
+def _dot(a, b):
+    total = splat(a, 0.0)
+    for i in range(0, a.size, lanes(a)):
+        total = total + load(a, i) * load(b, i)
+    return float(sum_lanes(total))
+
+
+@part
+def _squares_after(network, workspace, x, squares, shrink, rate):
+    """|W|^2 after a step, from |W|^2 before it (see above)."""
+    products, lengths = 0.0, 0.0
+    for layer in range(network.activations.size):
+        delta = _row_of(network, workspace.deltas, workspace, layer + 1)
+        products += _dot(biases_of(network, workspace.products, layer), delta)
+        lengths += _dot(x, x) * _dot(delta, delta)
+        x = _row_of(network, workspace.outputs, workspace, layer + 1)
+    return max(0.0, shrink * shrink * squares - 2 * rate * shrink * products + rate * rate * lengths)
+
+
+def _sweep(kind, move, n_stored):
+    """Make the sweep of one rule over a chunk of rows."""
+    is_plain = kind == PLAIN
+    mover = _mover(move, n_stored)
+    forward, backward = _layer_loops(mover)
+    move_vector = mover(1)
+
+    @part
+    def backward_pass(network, workspace, rule, rate, decay, scale, factor, x):
+        """Error signals of all layers, and the update of all but the first hidden layer."""
+        n_layers = network.activations.size
+        bias_factor = -rate if is_plain else 1.0  # biases are not scaled
+        for layer in range(n_layers - 1, -1, -1):
+            delta = _row_of(network, workspace.deltas, workspace, layer + 1)
+            start = network.padded_biases[layer]
+            for i in range(0, delta.size, lanes(delta)):
+                move_vector(
+                    rule, rate, 0.0, bias_factor, load(delta, i), workspace, start + i
+                )
+            if not is_by_unit(network, layer):
+                break
+            a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
+            below = stretch(workspace.below, 0, a.size)
+            backward(network, workspace, rule, rate, decay, layer, factor, delta, a, below)
+            if layer > 0:
+                slopes = _row_of(network, workspace.deltas, workspace, layer)
+                for i in range(0, slopes.size, lanes(slopes)):
+                    store(slopes, i, load(slopes, i) * (scale * load(below, i)))
+
+    @part
+    def sweep(network, data, rows, alpha, rule, n_steps, workspace):
+        n_layers = network.activations.size
+        rate = rule.learning_rate
+        decay = alpha / data.mean_weight
+        shrink, inner_decay, factor = 1.0, decay, 1.0
+        if is_plain:
+            shrink = 1.0 - rate * decay
+            is_lazy = 1.0 / _WIDEST_SCALE < abs(shrink) < _WIDEST_SCALE
+            inner_decay = 0.0 if is_lazy else -rate * decay
+        weights = stretch(workspace.parameters, 0, network.n_padded_weights)
+        squares = square_sum(weights) if alpha > 0.0 else 0.0
+        scale, loss_sum, is_pending = 1.0, 0.0, False
+        x = x_last = _input(network, workspace, 0)
+        steps = _row_of(network, workspace.deltas, workspace, 1)
+        first_products = biases_of(network, workspace.products, 0)
+        for i in range(rows.size):
+            weight = 1.0 / data.mean_weight
+            if data.weights.size > 0:
+                weight *= data.weights[rows[i]]
+                if weight == 0.0:
+                    continue
+            x = _input(network, workspace, n_steps % 2)
+            gather(data, stretch(rows, i, 1), matrix(x, 0, 1, x.size))
+            if not is_by_unit(network, 0):
+                arguments = (network, workspace, rule, rate, inner_decay, x_last, x, steps)
+                if is_pending:
+                    forward(*arguments, first_products)
+                else:
+                    _forward_only(*arguments, first_products)
+                _activate(network, workspace, 0, scale)
+            for layer in range(n_layers):
+                if is_by_unit(network, layer):
+                    a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
+                    products = biases_of(network, workspace.products, layer)
+                    _forward_units(network, workspace, layer, a, products)
+                    _activate(network, workspace, layer, scale)
+            loss_sum += _error(network, data, rows[i], weight, workspace)
+            n_steps += 1
+            if not is_plain:
+                rate = step_size(rule, n_steps)
+                if alpha > 0.0:
+                    squares = square_sum(weights)
+            loss_sum += 0.5 * decay * squares
+            old_scale = scale
+            if is_plain:
+                if is_lazy:
+                    if not 1.0 / _WIDEST_SCALE < abs(scale * shrink) < _WIDEST_SCALE:
+                        _times(scale, weights)
+                        old_scale = scale = 1.0
+                    scale *= shrink
+                factor = -rate / scale
+            backward_pass(
+                network, workspace, rule, rate, inner_decay, old_scale, factor, x
+            )
+            if is_plain and alpha > 0.0:
+                squares = _squares_after(network, workspace, x, squares, shrink, rate)
+            _times(factor, steps)
+            is_pending, x_last = True, x
+        if is_pending and not is_by_unit(network, 0):
+            forward(network, workspace, rule, rate, inner_decay, x_last, x, steps, first_products)
+        if scale != 1.0:
+            _times(scale, weights)
+        return loss_sum, n_steps
+
+    return sweep
+
+
+@part
+def _input(network, workspace, i):
+    """The input's place for one sample; there are two, since the last one is needed still."""
+    return stretch(workspace.outputs, i * network.padded[0], network.padded[0])
+
+
+_plain_sweep = _sweep(PLAIN, _add, 1)
+_momentum_sweep = _sweep(MOMENTUM, MOVES[MOMENTUM], 2)
+_nesterov_sweep = _sweep(NESTEROV, MOVES[NESTEROV], 2)
+_adam_sweep = _sweep(ADAM, MOVES[ADAM], 3)
 
 
 @kernel
@@ -45,41 +349,21 @@ def online_sweep(network, parameters, data, rows, alpha, rule, moments, n_steps,
     n_steps : steps made before.  parameters and moments are changed in place.
     Returns (sum of the samples' losses, rows counted in it, n_steps), as `batch_sweep`.
     """
-    outputs, deltas, starts = workspace.outputs, workspace.deltas, workspace.starts
-    last = network.activations.size
-    scale = 1.0 / data.mean_weight
-    decay = alpha / data.mean_weight
+    pack_state(network, parameters, rule, moments, workspace)
+    for j in range(workspace.row_weights.size):
+        workspace.row_weights[j] = 0
     loss_sum = 0.0
-    workspace.one[0] = 1
-    for i in range(rows.size):
-        weight = data.y.dtype.type(scale)
-        if data.weights.size > 0:
-            weight = data.y.dtype.type(scale * data.weights[rows[i]])
-            if weight == 0:
-                continue
-        forward_block(network, parameters, data, stretch(rows, i, 1), workspace)
-        n_outputs = network.sizes[last]
-        loss_sum += output_error(
-            network.loss,
-            network.canonical,
-            stretch(outputs, starts[last], n_outputs),
-            row(data.y, rows[i]),
-            weight,
-            stretch(deltas, starts[last], n_outputs),
-        )
-        if alpha > 0.0:
-            loss_sum += 0.5 * decay * square_sum(stretch(parameters, 0, network.n_weights))
-        n_steps += 1
-        rate = step_size(rule, n_steps)
-        for layer in range(last - 1, -1, -1):
-            fan_in, fan_out = network.sizes[layer], network.sizes[layer + 1]
-            x = stretch(outputs, starts[layer], fan_in)
-            delta = stretch(deltas, starts[layer + 1], fan_out)
-            if layer > 0:
-                w, _ = layer_of(network, parameters, layer)
-                delta_row = matrix(deltas, starts[layer + 1], 1, fan_out)
-                backward(delta_row, w, matrix(deltas, starts[layer], 1, fan_in))
-            _move_layer(
-                network, parameters, layer, x, delta, decay, rule, rate, moments, workspace.one
-            )
+    for start in range(0, rows.size, ROWS_OF_A_CHUNK):
+        chunk = stretch(rows, start, min(ROWS_OF_A_CHUNK, rows.size - start))
+        arguments = (network, data, chunk, alpha, rule, n_steps, workspace)
+        if rule.kind == PLAIN:
+            loss, n_steps = _plain_sweep(*arguments)
+        elif rule.kind == MOMENTUM:
+            loss, n_steps = _momentum_sweep(*arguments)
+        elif rule.kind == NESTEROV:
+            loss, n_steps = _nesterov_sweep(*arguments)
+        else:
+            loss, n_steps = _adam_sweep(*arguments)
+        loss_sum += loss
+    unpack_state(network, parameters, rule, moments, workspace)
     return loss_sum, rows.size, n_steps

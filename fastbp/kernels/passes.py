@@ -1,89 +1,167 @@
 """The passes of backpropagation through all layers, for a block of rows.
 
-Forward, error, backward: what batch mode sums, online mode does for a block of one row, and
-prediction needs the first of.
+Each layer is three products of small matrices (see ``machine/matmul.py``). With x the block's
+inputs to a layer, (n, fan_in), and W as `Layout` stores it,
+
+    forward     z = b + x W             (n, fan_in) (fan_in, fan_out)
+    backward    delta_below = (delta W^T) * slope_below
+    gradient    dW += x^T delta, or delta^T x where W is stored unit by unit
+
+The lanes of all vectors are units of a layer, except in the output layer, where regression often has
+one unit: there the lanes are rows, and z is a dot product for each.
 """
 
-from fastbp.kernels.elementwise import activate_with_slope, output_error
-from fastbp.kernels.layers import add_gradient, backward, forward, gather
+from fastbp.kernels.elementwise import activate, activate_with_slope, output_error
+from fastbp.kernels.layers import clear_padding, gather, gather_targets, n_vectors, vector_sum
+from fastbp.kernels.packing import biases_of, is_by_unit, transposed_of, weights_of
 from fastbp.machine.jit import part
+from fastbp.machine.matmul import add_product, dots, product, scale_by_product
+from fastbp.machine.simd import lanes, store
 from fastbp.machine.views import matrix, row, stretch
 
-__all__ = ["add_block", "forward_block", "layer_of"]
-
-
-@part
-def layer_of(network, parameters, layer):
-    """Weights (fan_in, fan_out) and biases (fan_out,) of a layer, as views."""
-    fan_in, fan_out = network.sizes[layer], network.sizes[layer + 1]
-    w = network.weights[layer]
-    b = network.biases[layer]
-    return matrix(parameters, w, fan_in, fan_out), stretch(parameters, b, fan_out)
+__all__ = ["add_block", "forward_block", "predict_block"]
 
 
 @part
 def _block_of(network, room, workspace, layer, n):
-    """Rows of a layer's block in ``outputs`` or ``deltas``; layer 0 is the input."""
-    return matrix(room, workspace.starts[layer], n, network.sizes[layer])
+    """Rows of the input's or a hidden layer's block in ``outputs`` or ``deltas``."""
+    return matrix(room, workspace.starts[layer], n, network.padded[layer])
 
 
 @part
-def forward_block(network, parameters, data, rows, workspace):
-    """Forward pass of a block of rows; leaves outputs and slopes in the workspace.
+def _output_block(network, room, workspace):
+    """The output layer's block: (n_outputs, padded rows)."""
+    last = network.activations.size
+    return matrix(room, workspace.starts[last], network.sizes[last], workspace.padded_rows)
 
-    data : Data.  rows : (n,) row numbers, n <= block_rows.
-    """
-    n = rows.size
-    x = _block_of(network, workspace.outputs, workspace, 0, n)
-    gather(data, rows, x)
-    for layer in range(network.activations.size):
-        w, b = layer_of(network, parameters, layer)
-        z = _block_of(network, workspace.outputs, workspace, layer + 1, n)
-        forward(x, w, b, z)
-        start = workspace.starts[layer + 1]
-        activate_with_slope(
-            network.activations[layer],
-            stretch(workspace.outputs, start, z.size),
-            stretch(workspace.deltas, start, z.size),
-        )
-        x = z
+
+def _forward(activation):
+    """Make a forward pass that activates each layer's block by a function of (code, z, slope)."""
+
+    @part
+    def forward(network, data, rows, workspace):
+        """Forward pass of a block of rows; leaves outputs (and slopes) in the workspace.
+
+        data : Data.  rows : (n,) row numbers, n <= block_rows.
+        """
+        n, last = rows.size, network.activations.size - 1
+        x = _block_of(network, workspace.outputs, workspace, 0, n)
+        gather(data, rows, x)
+        for layer in range(last):
+            if layer == 0:
+                w = weights_of(network, workspace.parameters, layer)
+            else:
+                w = transposed_of(network, workspace, layer)
+            b = biases_of(network, workspace.parameters, layer)
+            fan_out = network.sizes[layer + 1]
+            z = _block_of(network, workspace.outputs, workspace, layer + 1, n)
+            product(x, w, b, z, n_vectors(fan_out, z))
+            start = workspace.starts[layer + 1]
+            activation(
+                network.activations[layer],
+                stretch(workspace.outputs, start, z.size),
+                stretch(workspace.deltas, start, z.size),
+            )
+            clear_padding(z, fan_out)
+            x = z
+        _forward_output(network, x, workspace)
+        n_lanes = n_vectors(n, x) * lanes(x)
+        for j in range(network.sizes[last + 1]):
+            start = workspace.starts[last + 1] + j * workspace.padded_rows
+            activation(
+                network.activations[last],
+                stretch(workspace.outputs, start, n_lanes),
+                stretch(workspace.deltas, start, n_lanes),
+            )
+
+    return forward
+
+
+forward_block = _forward(activate_with_slope)
+predict_block = _forward(activate)
 
 
 @part
-def _errors_block(network, data, rows, workspace):
+def _forward_output(network, x, workspace):
+    """Net inputs of the output layer, a dot product for each row, rows in the lanes."""
+    n, last = x.shape[0], network.activations.size - 1
+    w = weights_of(network, workspace.parameters, last)
+    flat = stretch(workspace.parameters, network.padded_weights[last], w.size)
+    b = biases_of(network, workspace.parameters, last)
+    length = n_vectors(network.sizes[last], x)
+    for j in range(w.shape[0]):
+        start = workspace.starts[last + 1] + j * workspace.padded_rows
+        for i in range(0, n, lanes(x)):
+            z = b[j] + dots(x, i, n - 1, flat, j * w.shape[1], length)
+            store(workspace.outputs, start + i, z)
+
+
+@part
+def _output_errors(network, data, rows, workspace):
     """Error signals of the output layer for a block; returns the sum of weighted losses."""
-    n, last = rows.size, network.activations.size
-    prediction = _block_of(network, workspace.outputs, workspace, last, n)
-    delta = _block_of(network, workspace.deltas, workspace, last, n)
+    gather_targets(data, rows, workspace)
+    start = workspace.starts[network.activations.size]
+    n_lanes = n_vectors(rows.size, data.y) * lanes(data.y)
     total = 0.0
-    for i in range(n):
-        weight = data.y.dtype.type(1)
-        if data.weights.size > 0:
-            weight = data.weights[rows[i]]
+    for j in range(data.y.shape[1]):
+        place = j * workspace.padded_rows
         total += output_error(
             network.loss,
             network.canonical,
-            row(prediction, i),
-            row(data.y, rows[i]),
-            weight,
-            row(delta, i),
+            stretch(workspace.outputs, start + place, n_lanes),
+            stretch(workspace.targets, place, n_lanes),
+            stretch(workspace.row_weights, 0, n_lanes),
+            stretch(workspace.deltas, start + place, n_lanes),
         )
     return total
 
 
 @part
-def add_block(network, parameters, data, rows, workspace, gradient):
-    """Forward, error and backward pass of a block; adds to the gradient, returns the loss sum."""
-    n = rows.size
-    forward_block(network, parameters, data, rows, workspace)
-    total = _errors_block(network, data, rows, workspace)
-    for layer in range(network.activations.size - 1, -1, -1):
-        x = _block_of(network, workspace.outputs, workspace, layer, n)
-        delta = _block_of(network, workspace.deltas, workspace, layer + 1, n)
-        w_gradient, b_gradient = layer_of(network, gradient, layer)
-        add_gradient(x, delta, w_gradient, b_gradient)
-        if layer > 0:
-            w, _ = layer_of(network, parameters, layer)
-            delta_below = _block_of(network, workspace.deltas, workspace, layer, n)
-            backward(delta, w, delta_below)
+def add_block(network, data, rows, workspace):
+    """Forward, error and backward pass of a block; adds to the workspace's gradient.
+
+    Returns the sum of the rows' weighted losses.
+    """
+    n, last = rows.size, network.activations.size - 1
+    forward_block(network, data, rows, workspace)
+    total = _output_errors(network, data, rows, workspace)
+    _output_layer_backward(network, workspace, n)
+    for layer in range(last - 1, -1, -1):
+        _hidden_layer_backward(network, workspace, layer, n)
     return total
+
+
+@part
+def _output_layer_backward(network, workspace, n):
+    layer = network.activations.size - 1
+    x = _block_of(network, workspace.outputs, workspace, layer, n)
+    delta = _output_block(network, workspace.deltas, workspace)
+    b_gradient = biases_of(network, workspace.gradient, layer)
+    n_lanes = n_vectors(n, x) * lanes(x)
+    for j in range(delta.shape[0]):
+        b_gradient[j] += vector_sum(stretch(row(delta, j), 0, n_lanes))
+    columns = n_vectors(network.sizes[layer], x)
+    add_product(delta, x, weights_of(network, workspace.gradient, layer), columns)
+    if layer > 0:
+        w = weights_of(network, workspace.parameters, layer)
+        below = _block_of(network, workspace.deltas, workspace, layer, n)
+        scale_by_product(delta.T, w, workspace.zeros, below, columns)
+
+
+@part
+def _hidden_layer_backward(network, workspace, layer, n):
+    x = _block_of(network, workspace.outputs, workspace, layer, n)
+    delta = _block_of(network, workspace.deltas, workspace, layer + 1, n)
+    w_gradient = weights_of(network, workspace.gradient, layer)
+    b_gradient = biases_of(network, workspace.gradient, layer)
+    units = n_vectors(network.sizes[layer + 1], x)
+    ones = matrix(workspace.ones, 0, 1, n)
+    add_product(ones, delta, matrix(b_gradient, 0, 1, b_gradient.size), units)
+    if is_by_unit(network, layer):
+        w = weights_of(network, workspace.parameters, layer)
+        below = _block_of(network, workspace.deltas, workspace, layer, n)
+        columns = n_vectors(network.sizes[layer], x)
+        add_product(delta.T, x, w_gradient, columns)
+        scale_by_product(delta, w, workspace.zeros, below, columns)
+    else:
+        add_product(x.T, delta, w_gradient, units)

@@ -1,57 +1,119 @@
 """The room that backpropagation needs for one block of rows, sized once."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.network import Layout
 
 __all__ = ["Workspace", "make_workspace"]
 
 # A block's outputs and deltas, of all layers, are to stay in the first- or second-level cache
 # from the forward to the backward pass.
-_BLOCK_NUMBERS = 16384
-_FEWEST_ROWS, _MOST_ROWS = 8, 128
+_BLOCK_BYTES = 256 * 1024
+_FEWEST_ROWS, _MOST_ROWS = 16, 128
 
 
 class Workspace(NamedTuple):
-    """Outputs, error signals and a gradient, for a block of rows.
+    """Padded parameters, and outputs and error signals for a block of rows.
+
+    A block of the input's or a hidden layer's numbers is (rows, padded size); the output layer's is
+    (n_outputs, padded rows), so that losses of many rows make whole vectors.
 
     Attributes
     ----------
-    outputs : ndarray of shape (block_rows * sum(sizes),)
-        The inputs and then every layer's outputs, (rows, size) each, one after the other.
+    parameters, gradient, first, second : ndarray of shape (n_padded,)
+        The parameters, the gradient of a mini-batch and the rule's moments, padded (see `Layout`).
+    transposed : ndarray
+        The padded weights of the layers between first and last, input by input, for the forward
+        pass of batches: (fan_in, padded fan_out) each.
+    transposed_starts : ndarray of shape (n_layers,)
+        Where in it a layer begins.
+    outputs : ndarray
+        The blocks of the input and of every layer's outputs, one after the other.
     deltas : ndarray of the same shape
         The slopes f'(z) on the way up, the error signals delta on the way down, at the same places.
     starts : ndarray of shape (n_layers + 1,)
         Where in both the input's and each layer's block begins.
-    gradient : ndarray of shape (n_parameters,)
-        The gradient of a mini-batch.
-    one : ndarray of shape (1,)
-        A place for a scalar that is passed as a vector of one.
-    block_rows : int
-        Rows of a block.
+    targets : ndarray of shape (n_outputs * padded rows,)
+        The targets of the block, as the output layer's block.
+    row_weights : ndarray of shape (padded rows,)
+        The sample weights of the block's rows, 0 in the padding; at least one an output.
+    products : ndarray
+        Online: x W of every layer, where the biases are in the padded parameters.
+    below : ndarray
+        Online: error signals of a layer before they meet the slopes; as long as any layer.
+    ones : ndarray of shape (block_rows,)
+        Ones.
+    zeros : ndarray
+        A bias vector of zeros, as long as any.
+    block_rows, padded_rows : int
+        Rows of a block, and the same in whole vectors.
     """
 
+    parameters: NDArray[np.floating]
+    gradient: NDArray[np.floating]
+    first: NDArray[np.floating]
+    second: NDArray[np.floating]
+    transposed: NDArray[np.floating]
+    transposed_starts: NDArray[np.int64]
     outputs: NDArray[np.floating]
     deltas: NDArray[np.floating]
     starts: NDArray[np.int64]
-    gradient: NDArray[np.floating]
-    one: NDArray[np.floating]
+    targets: NDArray[np.floating]
+    row_weights: NDArray[np.floating]
+    products: NDArray[np.floating]
+    below: NDArray[np.floating]
+    ones: NDArray[np.floating]
+    zeros: NDArray[np.floating]
     block_rows: int
+    padded_rows: int
 
 
-def make_workspace(layout: Layout, dtype: np.dtype) -> Workspace:
+def make_workspace(layout: Layout, dtype: np.typing.DTypeLike) -> Workspace:
     """Make a workspace; its size depends on the network alone, and so do the sums made in it."""
-    units = int(layout.sizes.sum())
-    rows = min(max(_BLOCK_NUMBERS // units, _FEWEST_ROWS), _MOST_ROWS)
-    n_parameters = layout.n_weights + int(layout.sizes[1:].sum())
+    dtype = np.dtype(dtype)
+    lanes = VECTOR_BYTES // dtype.itemsize
+    bytes_per_row = 2 * int(layout.padded.sum()) * dtype.itemsize
+    rows = min(max(_BLOCK_BYTES // bytes_per_row, _FEWEST_ROWS), _MOST_ROWS)
+    rows = rows // lanes * lanes
+    last = len(layout.activations)
+    n_outputs = int(layout.sizes[last])
+    lengths = [*(rows * layout.padded[:last]), rows * n_outputs]
+    between = [
+        layout.sizes[layer] * layout.padded[layer + 1] if 0 < layer < last - 1 else 0
+        for layer in range(last)
+    ]
+
+    def zeros(*shape: Any) -> NDArray:
+        return _aligned_zeros(shape, dtype)
+
     return Workspace(
-        outputs=np.empty(rows * units, dtype),
-        deltas=np.empty(rows * units, dtype),
-        starts=np.cumsum([0, *(rows * layout.sizes[:-1])], dtype=np.int64),
-        gradient=np.zeros(n_parameters, dtype),
-        one=np.ones(1, dtype),
+        parameters=zeros(layout.n_padded),
+        gradient=zeros(layout.n_padded),
+        first=zeros(layout.n_padded),
+        second=zeros(layout.n_padded),
+        transposed=zeros(sum(between)),
+        transposed_starts=np.cumsum([0, *between[:-1]], dtype=np.int64),
+        outputs=zeros(sum(lengths)),
+        deltas=zeros(sum(lengths)),
+        starts=np.cumsum([0, *lengths[:-1]], dtype=np.int64),
+        targets=zeros(rows * n_outputs),
+        row_weights=zeros(max(rows, layout.padded[last])),
+        products=zeros(layout.n_padded),
+        below=zeros(layout.padded.max()),
+        ones=zeros(rows) + dtype.type(1),
+        zeros=zeros(layout.padded.max()),
         block_rows=rows,
+        padded_rows=rows,
     )
+
+
+def _aligned_zeros(shape: tuple, dtype: np.dtype) -> NDArray:
+    """Zeros that begin on a 64-byte boundary, so that no vector lies across two cache lines."""
+    n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    room = np.zeros(n_bytes + VECTOR_BYTES, dtype=np.uint8)
+    start = -room.ctypes.data % VECTOR_BYTES
+    return room[start : start + n_bytes].view(dtype).reshape(shape)

@@ -1,10 +1,11 @@
-"""What chip this is, as the compiler sees it."""
+"""What chip this is, as the compiler sees it; the compiler is imported when it is asked."""
 
 from typing import NamedTuple
 
-import llvmlite.binding as llvm
+__all__ = ["VECTOR_BYTES", "Chip", "chip", "has_avx512", "most_accumulators"]
 
-__all__ = ["Chip", "chip"]
+#: Bytes of a vector (see ``simd.py``), on every chip: the order of sums does not depend on it.
+VECTOR_BYTES = 64
 
 
 class Chip(NamedTuple):
@@ -27,6 +28,8 @@ class Chip(NamedTuple):
 
 def chip() -> Chip:
     """Describe the processor of this machine."""
+    import llvmlite.binding as llvm
+
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
         bits = 512
@@ -35,3 +38,15 @@ def chip() -> Chip:
     else:
         bits = 128
     return Chip(llvm.get_host_cpu_name(), bits, bool(features.get("fma") or features.get("neon")))
+
+
+def has_avx512() -> bool:
+    """Whether code is compiled for a chip whose registers hold a whole vector, 32 of them."""
+    from numba.core import config
+
+    return chip().vector_bits == 512 and not (config.CPU_NAME or config.CPU_FEATURES)
+
+
+def most_accumulators() -> int:
+    """How many vectors a loop may sum into at once and keep all of them in registers."""
+    return 16 if has_avx512() else 4

@@ -1,7 +1,7 @@
-"""exp and tanh, as the activations call them: a name for Python, a meaning for the compiler.
+"""Elementary functions, as activations and losses call them: a name for Python, a meaning compiled.
 
-In Python these are NumPy's functions. Compiled, ``vectorised.py`` gives them bodies of plain
-arithmetic, which the compiler runs on whole vectors, where a call of the C library would be one
+In Python these are NumPy's functions, of numbers or arrays. Compiled, ``vectorised.py`` gives them
+bodies that work on whole vectors (see ``simd.py``), where a call of the C library would be one
 number at a time. This file imports no compiler; ``vectorised.py`` does, and kernels import it.
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["exp", "tanh"]
+__all__ = ["cos", "exp", "expm1", "log", "log1p", "logistic", "one", "sin", "sqrt", "tanh", "where"]
 
 
 def exp(x: Any) -> Any:
@@ -17,6 +17,54 @@ def exp(x: Any) -> Any:
     return np.exp(x)
 
 
+def expm1(x: Any) -> Any:
+    """Compute e^x - 1, accurate near 0."""
+    return np.expm1(x)
+
+
+def log(x: Any) -> Any:
+    """Compute the natural logarithm."""
+    return np.log(x)
+
+
+def log1p(x: Any) -> Any:
+    """Compute log(1 + x), accurate near 0, for x from 0 to 1 alone."""
+    return np.log1p(x)
+
+
+def logistic(x: Any) -> Any:
+    """Compute 1 / (1 + e^-x), as e^x / (1 + e^x) where e^-x is large."""
+    e = np.exp(-abs(x))
+    return where(x < 0, e, one(x)) / (1 + e)
+
+
 def tanh(x: Any) -> Any:
     """Compute the hyperbolic tangent."""
     return np.tanh(x)
+
+
+def sin(x: Any) -> Any:
+    """Compute the sine."""
+    return np.sin(x)
+
+
+def cos(x: Any) -> Any:
+    """Compute the cosine."""
+    return np.cos(x)
+
+
+def sqrt(x: Any) -> Any:
+    """Compute the square root."""
+    return np.sqrt(x)
+
+
+def one(x: Any) -> Any:
+    """Give 1, in as many lanes as x and of its dtype."""
+    return np.ones_like(x)[()]
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """Choose a where the condition holds, else b, lane by lane: what an ``if`` is to one number."""
+    chosen = np.where(condition, a, b)
+    dtypes = [x.dtype for x in (a, b) if isinstance(x, np.ndarray | np.generic)]
+    return chosen.astype(dtypes[0])[()] if dtypes else chosen[()]

@@ -1,13 +1,16 @@
 """The only place where numba's options are chosen, each with its reason.
 
 - ``nogil``: kernels touch no Python object, so threads may run them side by side.
-- ``error_model="numpy"``: 1/0 is inf, as in NumPy; the Python model puts a branch into every loop
-  that divides, and such loops do not vectorise.
-- ``fastmath=SUMS`` lets the compiler reorder sums, which is what vectorising a sum means, and fuse
-  multiply and add. It keeps NaN and infinity honest; ``fastmath=True`` would let the compiler
-  assume there are none and drop every check for them.
-- ``fastmath=EXACT`` for elementary functions and updates, whose orders of operations are the point:
-  multiply and add may be fused, nothing may be reordered.
+- ``error_model="numpy"``: 1/0 is inf, as in NumPy; the Python model puts a branch before every
+  division.
+- ``fastmath={"contract"}`` lets a multiplication and an addition become one instruction with one
+  rounding. Nothing else: reordering would destroy the two-step reductions of elementary functions
+  and the small term in ``w - rate * (g + decay * w)``, and ``fastmath=True`` would let the compiler
+  assume that there is no NaN and drop every check for one. Sums are fast because kernels are
+  written over vectors (``simd.py``), not because the compiler may reorder them.
+
+- ``_nrt=False``: no counting of references. Kernels allocate nothing; arrays become views at their
+  door (``views.py``).
 
 Never ``parallel``: numba's own thread layers abort the process when two Python threads meet in
 them, or hang after a fork. Threads are ours, in ``threads.py``. Never ``cache=True`` either: see
@@ -22,16 +25,21 @@ from numba.core import config
 from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
+from fastbp.machine.views import borrow
 
-__all__ = ["EXACT", "SUMS", "exact", "kernel", "part"]
+__all__ = ["OPTIONS", "kernel", "part"]
 
-SUMS = {"contract", "reassoc", "arcp", "nsz"}
-EXACT = {"contract"}
+OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
 
 
 def kernel(function: Callable) -> Callable:
     """Compile a function that Python calls, at its first call, and keep the code on disk."""
-    compiled: Any = njit(nogil=True, error_model="numpy", fastmath=SUMS)(function)
+    inside = part(function)
+
+    def door(*arguments: Any) -> Any:
+        return inside(*borrow(arguments))
+
+    compiled: Any = njit(nogil=True, **OPTIONS)(door)
     if not config.DISABLE_JIT:
         compiled._cache = kernel_cache(function)
     return compiled
@@ -39,9 +47,4 @@ def kernel(function: Callable) -> Callable:
 
 def part(function: Callable) -> Callable:
     """Let kernels call a function; Python may call it too, uncompiled."""
-    return register_jitable(error_model="numpy", fastmath=SUMS)(function)
-
-
-def exact(function: Callable) -> Callable:
-    """Like `part`, but nothing is reordered, whoever calls."""
-    return register_jitable(error_model="numpy", fastmath=EXACT)(function)
+    return register_jitable(**OPTIONS)(function)

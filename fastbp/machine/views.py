@@ -1,19 +1,36 @@
-"""Views of a stretch of an array, as a vector or a matrix, at the cost of an addition.
+"""Views of arrays for the inside of a kernel: an address, a shape and strides, and nothing else.
 
-``vector[start : start + m * n].reshape(m, n)`` says the same, and is what Python does here.
-Compiled, numba would check a slice and ask a library function whether a reshape needs a copy, some
-50 ns a view, which is as long as the arithmetic of a small layer. These views hold no reference to
-the array: they are for the inside of a kernel, whose caller holds it.
+In Python these functions give NumPy views. Compiled, numba's arrays carry an owner whose references
+are counted at every call, and making one checks bounds and asks a library function whether a reshape
+needs a copy: 50 ns a view, as long as the arithmetic of a small layer. A ``View`` is four or five
+numbers in registers. It holds no reference, so it is for the inside of a kernel, whose caller holds
+the arrays: `jit.kernel` turns all arrays that come in, those in named tuples too, into views.
+
+A view can be asked for ``size``, ``shape`` and ``T``, and read and written at an index. Nothing
+checks bounds.
 """
 
+import operator
 from typing import Any
 
+from llvmlite import ir
 from numba import types
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import intrinsic, overload
-from numba.np.arrayobj import make_array, populate_array
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.typing import signature
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import (
+    infer_getattr,
+    intrinsic,
+    lower_builtin,
+    lower_getattr,
+    overload,
+    register_model,
+    type_callable,
+)
+from numba.np.arrayobj import make_array
 
-__all__ = ["matrix", "row", "stretch"]
+__all__ = ["View", "borrow", "matrix", "row", "stretch"]
 
 
 def matrix(vector: Any, start: int, m: int, n: int) -> Any:
@@ -31,40 +48,214 @@ def row(matrix: Any, i: int) -> Any:
     return matrix[i]
 
 
+def borrow(arguments: Any) -> Any:
+    """Turn the arrays among arguments, and in named tuples among them, into views."""
+    return arguments
+
+
+# The type, and what each function and operator means to the compiler.
+
+
+class View(types.Type):
+    """The compiler's type of a view: the type of its numbers, and 1 or 2 dimensions."""
+
+    def __init__(self, dtype: types.Type, ndim: int) -> None:
+        self.dtype, self.ndim = dtype, ndim
+        super().__init__(name=f"View({dtype}, {ndim}d)")
+
+
+@register_model(View)
+class _ViewModel(models.StructModel):
+    def __init__(self, dmm, fe_type):  # type: ignore[no-untyped-def]
+        members = [("data", types.CPointer(fe_type.dtype)), ("length_0", types.intp)]
+        if fe_type.ndim == 2:
+            # Distances, in numbers, between rows and between columns.
+            members += [(name, types.intp) for name in ("length_1", "stride_0", "stride_1")]
+        super().__init__(dmm, fe_type, members)
+
+
+def _new(context, builder, view, data, *numbers):  # type: ignore[no-untyped-def]
+    struct = cgutils.create_struct_proxy(view)(context, builder)
+    struct.data = data
+    names = ("length_0", "length_1", "stride_0", "stride_1")
+    for name, number in zip(names, numbers, strict=False):
+        setattr(struct, name, number)
+    return struct._getvalue()
+
+
+def struct_of(context, builder, view, value):  # type: ignore[no-untyped-def]
+    """Look into a view: .data, .length_0 and so on."""
+    return cgutils.create_struct_proxy(view)(context, builder, value=value)
+
+
+def _function(stub, result, emit, *argument_types):  # type: ignore[no-untyped-def]
+    """Define a function of a view and integers: its result's type, and its instructions."""
+
+    @type_callable(stub)
+    def give_typer(context):  # type: ignore[no-untyped-def]
+        def typer(view, *rest):  # type: ignore[no-untyped-def]
+            if isinstance(view, View) and len(rest) == len(argument_types):
+                return result(view)
+            return None
+
+        # numba looks at the names of a typer's parameters.
+        arity = len(argument_types)
+        return (
+            None,
+            lambda view, a: typer(view, a),
+            lambda view, a, b: typer(view, a, b),
+            lambda view, a, b, c: typer(view, a, b, c),
+        )[arity]
+
+    @lower_builtin(stub, View, *argument_types)
+    def lower(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        view = signature.args[0]
+        struct = struct_of(context, builder, view, arguments[0])
+        return emit(context, builder, signature, struct, *arguments[1:])
+
+
+def _emit_stretch(context, builder, signature, vector, start, n):  # type: ignore[no-untyped-def]
+    return _new(context, builder, signature.return_type, builder.gep(vector.data, [start]), n)
+
+
+def _emit_matrix(context, builder, signature, vector, start, m, n):  # type: ignore[no-untyped-def]
+    one = ir.Constant(n.type, 1)
+    data = builder.gep(vector.data, [start])
+    return _new(context, builder, signature.return_type, data, m, n, n, one)
+
+
+def _emit_row(context, builder, signature, matrix, i):  # type: ignore[no-untyped-def]
+    data = builder.gep(matrix.data, [builder.mul(i, matrix.stride_0)])
+    return _new(context, builder, signature.return_type, data, matrix.length_1)
+
+
+_function(stretch, lambda view: View(view.dtype, 1), _emit_stretch, *[types.Integer] * 2)
+_function(matrix, lambda view: View(view.dtype, 2), _emit_matrix, *[types.Integer] * 3)
+_function(row, lambda view: View(view.dtype, 1), _emit_row, types.Integer)
+
+
+def _emit_transposed(context, builder, view, value):  # type: ignore[no-untyped-def]
+    struct = struct_of(context, builder, view, value)
+    lengths = struct.length_1, struct.length_0
+    return _new(context, builder, view, struct.data, *lengths, struct.stride_1, struct.stride_0)
+
+
+def _emit_shape(context, builder, view, value):  # type: ignore[no-untyped-def]
+    struct = struct_of(context, builder, view, value)
+    lengths = [struct.length_0, struct.length_1][: view.ndim] if view.ndim == 2 else [struct.length_0]
+    return context.make_tuple(builder, types.UniTuple(types.intp, view.ndim), lengths)
+
+
+def _emit_size(context, builder, view, value):  # type: ignore[no-untyped-def]
+    struct = struct_of(context, builder, view, value)
+    if view.ndim == 1:
+        return struct.length_0
+    return builder.mul(struct.length_0, struct.length_1)
+
+
+@infer_getattr
+class _ViewAttributes(AttributeTemplate):
+    key = View
+
+    def resolve_size(self, view):  # type: ignore[no-untyped-def]
+        return types.intp
+
+    def resolve_shape(self, view):  # type: ignore[no-untyped-def]
+        return types.UniTuple(types.intp, view.ndim)
+
+    def resolve_T(self, view):  # type: ignore[no-untyped-def]
+        return view if view.ndim == 2 else None
+
+
+for _name, _emit in (("size", _emit_size), ("shape", _emit_shape), ("T", _emit_transposed)):
+    lower_getattr(View, _name)(_emit)
+
+
+def place_of(context, builder, view, value, index):  # type: ignore[no-untyped-def]
+    """Address of the number at an index, an integer or a pair."""
+    struct = struct_of(context, builder, view, value)
+    if view.ndim == 1:
+        return builder.gep(struct.data, [index])
+    i, j = cgutils.unpack_tuple(builder, index)
+    return builder.gep(
+        struct.data, [builder.add(builder.mul(i, struct.stride_0), builder.mul(j, struct.stride_1))]
+    )
+
+
+def _is_index(view: View, index: Any) -> bool:
+    if view.ndim == 1:
+        return isinstance(index, types.Integer)
+    return isinstance(index, types.UniTuple) and index.count == 2
+
+
+@type_callable(operator.getitem)
+def _type_getitem(context):  # type: ignore[no-untyped-def]
+    def typer(view, index):  # type: ignore[no-untyped-def]
+        return view.dtype if isinstance(view, View) and _is_index(view, index) else None
+
+    return typer
+
+
+@type_callable(operator.setitem)
+def _type_setitem(context):  # type: ignore[no-untyped-def]
+    def typer(view, index, value):  # type: ignore[no-untyped-def]
+        if isinstance(view, View) and _is_index(view, index):
+            return signature(types.none, view, index, view.dtype)
+        return None
+
+    return typer
+
+
+@lower_builtin(operator.getitem, View, types.Any)
+def _lower_getitem(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    return builder.load(place_of(context, builder, signature.args[0], *arguments))
+
+
+@lower_builtin(operator.setitem, View, types.Any, types.Any)
+def _lower_setitem(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    view, _, kind = signature.args
+    value = context.cast(builder, arguments[2], kind, view.dtype)
+    builder.store(value, place_of(context, builder, view, *arguments[:2]))
+    return context.get_dummy_value()
+
+
+def _borrowed_type(argument: types.Type) -> types.Type:
+    if isinstance(argument, types.Array):
+        return View(argument.dtype, argument.ndim)
+    if isinstance(argument, types.BaseNamedTuple):
+        members = [_borrowed_type(member) for member in argument.types]
+        return types.NamedTuple(members, argument.instance_class)
+    if isinstance(argument, types.BaseTuple):
+        return types.Tuple([_borrowed_type(member) for member in argument.types])
+    return types.unliteral(argument)
+
+
+def _borrowed(context, builder, argument, value):  # type: ignore[no-untyped-def]
+    if isinstance(argument, types.Array):
+        array = make_array(argument)(context, builder, value)
+        view = _borrowed_type(argument)
+        lengths = cgutils.unpack_tuple(builder, array.shape)
+        if view.ndim == 1:
+            return _new(context, builder, view, array.data, *lengths)
+        one = ir.Constant(lengths[0].type, 1)
+        return _new(context, builder, view, array.data, *lengths, lengths[1], one)
+    if isinstance(argument, types.BaseTuple):
+        members = [
+            _borrowed(context, builder, member, builder.extract_value(value, i))
+            for i, member in enumerate(argument.types)
+        ]
+        return context.make_tuple(builder, _borrowed_type(argument), members)
+    return context.cast(builder, value, argument, _borrowed_type(argument))
+
+
 @intrinsic
-def _view(typing_context, vector, start, shape):  # type: ignore[no-untyped-def]
-    result = types.Array(vector.dtype, len(shape), "C")
+def _borrow(typing_context, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        return _borrowed(context, builder, arguments, values[0])
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        source = make_array(vector)(context, builder, arguments[0])
-        lengths = [builder.extract_value(arguments[2], i) for i in range(len(shape))]
-        strides = [source.itemsize]
-        for length in reversed(lengths[1:]):
-            strides.insert(0, builder.mul(strides[0], length))
-        view = make_array(result)(context, builder)
-        populate_array(
-            view,
-            data=builder.gep(source.data, [arguments[1]]),
-            shape=lengths,
-            strides=strides,
-            itemsize=source.itemsize,
-            meminfo=None,
-        )
-        return impl_ret_borrowed(context, builder, result, view._getvalue())
-
-    return result(vector, types.intp, types.UniTuple(types.intp, len(shape))), generate
+    return _borrowed_type(arguments)(arguments), generate
 
 
-@overload(matrix, target="cpu")
-def _matrix(vector, start, m, n):  # type: ignore[no-untyped-def]
-    return lambda vector, start, m, n: _view(vector, start, (m, n))
-
-
-@overload(stretch, target="cpu")
-def _stretch(vector, start, n):  # type: ignore[no-untyped-def]
-    return lambda vector, start, n: _view(vector, start, (n,))
-
-
-@overload(row, target="cpu")
-def _row(matrix, i):  # type: ignore[no-untyped-def]
-    return lambda matrix, i: _view(matrix, i * matrix.shape[1], (matrix.shape[1],))
+@overload(borrow, target="cpu", jit_options={"_nrt": False})
+def _overload_borrow(arguments):  # type: ignore[no-untyped-def]
+    return lambda arguments: _borrow(arguments)

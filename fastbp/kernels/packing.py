@@ -1,0 +1,92 @@
+"""Between the parameter vector and its padded copy: the layout that `Layout` describes.
+
+The first hidden layer's weights keep their order, (fan_in, fan_out); every other layer's are
+transposed. Padding is written by nobody: it is zero from the start.
+"""
+
+from fastbp.machine.jit import part
+from fastbp.machine.views import matrix, stretch
+
+__all__ = ["biases_of", "is_by_unit", "pack", "transpose_layers", "unpack", "unpack_and_add", "weights_of"]
+
+
+@part
+def is_by_unit(network, layer):
+    """Whether a layer's padded weights are (fan_out, padded fan_in), not (fan_in, padded fan_out)."""
+    return layer > 0 or network.activations.size == 1
+
+
+@part
+def weights_of(network, padded, layer):
+    """Padded weights of a layer, as a matrix of whole vectors."""
+    start = network.padded_weights[layer]
+    if is_by_unit(network, layer):
+        return matrix(padded, start, network.sizes[layer + 1], network.padded[layer])
+    return matrix(padded, start, network.sizes[layer], network.padded[layer + 1])
+
+
+@part
+def biases_of(network, padded, layer):
+    """Padded biases of a layer."""
+    return stretch(padded, network.padded_biases[layer], network.padded[layer + 1])
+
+
+@part
+def pack(network, vector, padded):
+    """Copy a parameter vector, or one like it, to its padded copy."""
+    for layer in range(network.activations.size):
+        w = matrix(vector, network.weights[layer], network.sizes[layer], network.sizes[layer + 1])
+        room = weights_of(network, padded, layer)
+        by_unit = is_by_unit(network, layer)
+        for k in range(w.shape[0]):
+            for j in range(w.shape[1]):
+                if by_unit:
+                    room[j, k] = w[k, j]
+                else:
+                    room[k, j] = w[k, j]
+        b = biases_of(network, padded, layer)
+        for j in range(w.shape[1]):
+            b[j] = vector[network.biases[layer] + j]
+
+
+@part
+def unpack(network, padded, vector):
+    """Copy a padded copy back."""
+    for i in range(vector.size):
+        vector[i] = 0
+    unpack_and_add(network, padded, vector)
+
+
+@part
+def unpack_and_add(network, padded, vector):
+    """Add a padded copy to a vector."""
+    for layer in range(network.activations.size):
+        w = matrix(vector, network.weights[layer], network.sizes[layer], network.sizes[layer + 1])
+        room = weights_of(network, padded, layer)
+        by_unit = is_by_unit(network, layer)
+        for k in range(w.shape[0]):
+            for j in range(w.shape[1]):
+                w[k, j] += room[j, k] if by_unit else room[k, j]
+        b = biases_of(network, padded, layer)
+        for j in range(w.shape[1]):
+            vector[network.biases[layer] + j] += b[j]
+
+
+@part
+def transposed_of(network, workspace, layer):
+    """Weights of a layer between first and last, input by input: (fan_in, padded fan_out)."""
+    start = workspace.transposed_starts[layer]
+    return matrix(
+        workspace.transposed, start, network.sizes[layer], network.padded[layer + 1]
+    )
+
+
+@part
+def transpose_layers(network, workspace):
+    """Renew the transposed weights after the weights have changed."""
+    for layer in range(1, network.activations.size - 1):
+        w = weights_of(network, workspace.parameters, layer)
+        room = transposed_of(network, workspace, layer)
+        for j in range(w.shape[0]):
+            for k in range(room.shape[0]):
+                room[k, j] = w[j, k]
