@@ -12,7 +12,7 @@ in order: the same bits for any number of threads.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,13 +20,39 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.data import Data, as_data
 from fastbp.machine.threads import run_all
 from fastbp.network import Network
+from fastbp.shuffles import Shuffles
 from fastbp.update_rules import Moments, Rule
 
-__all__ = ["Objective", "loss_and_gradient"]
+__all__ = ["NO_PATIENCE", "Objective", "Patience", "loss_and_gradient"]
 
 _MOST_SLABS = 16
 _ROWS_WORTH_A_SLAB = 1024
-_FLOPS_PER_CALL = 1e8
+_FLOPS_PER_CALL = 1e9
+
+
+class Patience(NamedTuple):
+    """When training without improvement has gone on for too long.
+
+    Attributes
+    ----------
+    best_loss : float
+        The lowest loss so far.
+    n_no_improvement : int
+        How many epochs in a row have not been better than the best by ``tol``.
+    tol : float
+        What counts as an improvement.
+    most : float
+        More of them than this are too many.
+    """
+
+    best_loss: float
+    n_no_improvement: int
+    tol: float
+    most: float
+
+
+NO_PATIENCE = Patience(math.inf, 0, 0.0, math.inf)
+NO_SHUFFLES = Shuffles(None)
 
 
 @dataclass
@@ -118,34 +144,99 @@ class Objective:
         loss : float
             The mean of the batches' losses, each before its update, weighted by their rows.
         """
-        if batch_size == 1:
-            chunk = self._kernels.ROWS_OF_A_CHUNK
-            rows_per_call = math.ceil(self._rows_per_call / chunk) * chunk
-        else:
-            rows_per_call = self._rows_per_call // batch_size * batch_size
+        rows_per_call = self._rows_of_a_call(batch_size)
         if rows_per_call == 0:
             return self._epoch_of_large_batches(parameters, rows, batch_size, rule, moments)
         loss, n_rows = 0.0, 0
         for start in range(0, len(rows), rows_per_call):
-            arguments = (
-                self.alpha,
-                rule,
-                (moments.first, moments.second),
-                moments.n_steps,
-                self._workspace,
-            )
             part = rows[start : start + rows_per_call]
-            if batch_size == 1:
-                result = self._kernels.online_sweep(
-                    self._layout, parameters, self.data, part, *arguments
-                )
-            else:
-                result = self._kernels.batch_sweep(
-                    self._layout, parameters, self.data, part, batch_size, *arguments
-                )
-            part_loss, part_rows, moments.n_steps = result
-            loss, n_rows = loss + part_loss, n_rows + part_rows
+            losses, n_counted = self._call(
+                parameters, part, batch_size, rule, moments, NO_SHUFFLES, NO_PATIENCE, 1
+            )
+            loss, n_rows = loss + losses[0] * n_counted, n_rows + n_counted
         return loss / n_rows
+
+    def epochs(
+        self,
+        parameters: NDArray[np.floating],
+        rows: NDArray[np.int64],
+        batch_size: int,
+        rule: Rule,
+        moments: Moments,
+        shuffles: Shuffles,
+        patience: Patience,
+        most: int,
+    ) -> NDArray[np.float64]:
+        """Go through rows for some epochs, as many as a compiled call of short duration does.
+
+        Parameters
+        ----------
+        parameters, rows, batch_size, rule, moments
+            As for `epoch`; the rows are shuffled in place before each epoch.
+        shuffles : Shuffles
+            Where the orders come from.
+        patience : Patience
+            When there has been no improvement for too long; then it stops.
+        most : int
+            Epochs at most.
+
+        Returns
+        -------
+        losses : ndarray of shape (n_epochs,)
+            The loss of each epoch made, one at least. The last is not finite, or a parameter is not,
+            if training diverged in it.
+        """
+        n_epochs = self._rows_of_a_call(batch_size) // len(rows)
+        if n_epochs == 0 or not shuffles.are_compiled:
+            shuffles.shuffle(rows)
+            return np.array([self.epoch(parameters, rows, batch_size, rule, moments)])
+        n_epochs = min(n_epochs, most)
+        losses, _ = self._call(
+            parameters, rows, batch_size, rule, moments, shuffles, patience, n_epochs
+        )
+        return losses
+
+    def _rows_of_a_call(self, batch_size: int) -> int:
+        """How many rows a compiled call may visit: whole batches, or chunks of single rows."""
+        if batch_size == 1:
+            chunk = self._kernels.ROWS_OF_A_CHUNK
+            return math.ceil(self._rows_per_call / chunk) * chunk
+        return self._rows_per_call // batch_size * batch_size
+
+    def _call(
+        self,
+        parameters: NDArray[np.floating],
+        rows: NDArray[np.int64],
+        batch_size: int,
+        rule: Rule,
+        moments: Moments,
+        shuffles: Shuffles,
+        patience: Patience,
+        n_epochs: int,
+    ) -> tuple[NDArray[np.float64], int]:
+        run = self._kernels.online_epochs if batch_size == 1 else self._kernels.batch_epochs
+        course = self._kernels.Course(
+            generator=shuffles.generator,
+            draws=np.empty(len(rows) + 1, np.int64),
+            best_loss=float(patience.best_loss),
+            tol=float(patience.tol),
+            n_no_improvement=float(patience.n_no_improvement),
+            most=float(patience.most),
+            losses=np.zeros(n_epochs),
+        )
+        n_made, n_counted, moments.n_steps = run(
+            self._layout,
+            parameters,
+            self.data,
+            rows,
+            batch_size,
+            self.alpha,
+            rule,
+            (moments.first, moments.second, moments.n_steps),
+            course,
+            self._workspace,
+        )
+        return course.losses[:n_made], n_counted
 
     def _epoch_of_large_batches(
         self,
@@ -162,16 +253,9 @@ class Objective:
             if self._total_weight(batch) == 0:
                 continue
             batch_loss, gradient = self._loss_and_gradient(parameters, batch)
+            state = (moments.first, moments.second, moments.n_steps)
+            self._kernels.step(self._layout, parameters, gradient, rule, state, self._workspace)
             moments.n_steps += 1
-            self._kernels.step(
-                self._layout,
-                parameters,
-                gradient,
-                rule,
-                (moments.first, moments.second),
-                moments.n_steps,
-                self._workspace,
-            )
             loss, n_rows = loss + batch_loss * len(batch), n_rows + len(batch)
         return loss / n_rows
 

@@ -20,18 +20,20 @@ outputs and error signals of every layer for one block of rows, one layer's bloc
 (see ``Workspace``). Nothing is allocated here, nothing raised.
 """
 
-from fastbp.kernels.batch import accumulate, batch_sweep, penalise, step
-from fastbp.kernels.online import ROWS_OF_A_CHUNK, online_sweep
+from fastbp.kernels.batch import accumulate, batch_epochs, penalise, step
+from fastbp.kernels.epochs import Course
+from fastbp.kernels.online import ROWS_OF_A_CHUNK, online_epochs
 from fastbp.kernels.predict import predict
 from fastbp.kernels.workspace import Workspace, make_workspace
 
 __all__ = [
     "ROWS_OF_A_CHUNK",
+    "Course",
     "Workspace",
     "accumulate",
-    "batch_sweep",
+    "batch_epochs",
     "make_workspace",
-    "online_sweep",
+    "online_epochs",
     "penalise",
     "predict",
     "step",

@@ -10,16 +10,16 @@ For a batch of one row N is instead the mean weight of all rows: w_i / N then sc
 w_i / w_i would cancel. A batch whose weights are all 0 makes no step.
 """
 
+from fastbp.kernels.epochs import epochs_of, pack_state, unpack_state
 from fastbp.kernels.layers import square_sum
 from fastbp.kernels.moves import move_all, step_size
-from fastbp.kernels.packing import pack, transpose_layers, unpack, unpack_and_add
+from fastbp.kernels.packing import pack, transpose_layers, unpack_and_add
 from fastbp.kernels.passes import add_block
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
-from fastbp.update_rules import ADAM, PLAIN
 
-__all__ = ["accumulate", "batch_sweep", "penalise", "step"]
+__all__ = ["accumulate", "batch_epochs", "penalise", "step"]
 
 
 @part
@@ -89,49 +89,24 @@ def _step(network, workspace, rule, rate, scale, decay):
         )  # fmt: skip
 
 
-@part
-def pack_state(network, parameters, rule, moments, workspace):
-    """Copy the parameters, and the moments that the rule has, to their padded copies."""
-    pack(network, parameters, workspace.parameters)
-    if rule.kind != PLAIN:
-        pack(network, moments[0], workspace.first)
-    if rule.kind == ADAM:
-        pack(network, moments[1], workspace.second)
-
-
-@part
-def unpack_state(network, parameters, rule, moments, workspace):
-    """Copy the padded copies back."""
-    unpack(network, workspace.parameters, parameters)
-    if rule.kind != PLAIN:
-        unpack(network, workspace.first, moments[0])
-    if rule.kind == ADAM:
-        unpack(network, workspace.second, moments[1])
-
-
 @kernel
-def step(network, parameters, gradient, rule, moments, n_steps, workspace):
+def step(network, parameters, gradient, rule, moments, workspace):
     """One step of a rule along a gradient of the objective, penalty included.
 
-    moments : (first, second), (n_parameters,) each.  n_steps : the number of this step, from 1.
+    moments : (first, second, number of steps made before), the vectors (n_parameters,) each.
     """
     pack_state(network, parameters, rule, moments, workspace)
     pack(network, gradient, workspace.gradient)
-    _step(network, workspace, rule, step_size(rule, n_steps), 1.0, 0.0)
+    _step(network, workspace, rule, step_size(rule, moments[2] + 1), 1.0, 0.0)
     unpack_state(network, parameters, rule, moments, workspace)
 
 
-@kernel
-def batch_sweep(
-    network, parameters, data, rows, batch_size, alpha, rule, moments, n_steps, workspace
-):
-    """Go once through some rows in mini-batches, updating the parameters after each.
+@part
+def _sweep(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
+    """Go once through some rows in mini-batches, updating the padded parameters after each.
 
-    rows : (n,) row numbers in the order to be visited.  moments : (first, second).
-    n_steps : steps made before.  parameters and moments are changed in place.
     Returns (sum over batches of loss * rows, rows counted in it, n_steps).
     """
-    pack_state(network, parameters, rule, moments, workspace)
     loss_sum, n_counted = 0.0, 0
     for start in range(0, rows.size, batch_size):
         batch = stretch(rows, start, min(batch_size, rows.size - start))
@@ -152,5 +127,20 @@ def batch_sweep(
         n_steps += 1
         rate = step_size(rule, n_steps)
         _step(network, workspace, rule, rate, 1.0 / total_weight, alpha / total_weight)
-    unpack_state(network, parameters, rule, moments, workspace)
     return loss_sum, n_counted, n_steps
+
+
+_epochs = epochs_of(_sweep)
+
+
+@kernel
+def batch_epochs(network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace):
+    """Go through some rows in mini-batches for some epochs, updating the parameters after each batch.
+
+    rows : (n,) row numbers in the order to be visited, or to be shuffled.  moments : (first, second,
+    number of steps made before).  course : Course.  parameters, moments, rows and course are changed
+    in place.  Returns (epochs made, rows counted in the last one's loss, number of steps made).
+    """
+    return _epochs(
+        network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+    )

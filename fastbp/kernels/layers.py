@@ -58,10 +58,11 @@ def gather_targets(data, rows, workspace):
 def clear_padding(x, n):
     """Set the padding of a block to 0: all but the first n numbers of each row.
 
-    An activation makes f(0) of it, which is not 0 for the logistic function and others.
+    An activation has made f(0) of it in every row, which is 0 for most but not for the logistic
+    function and others; NaN is not 0 either.
     """
     start = n // lanes(x) * lanes(x)
-    if start == x.shape[1]:
+    if n == x.shape[1] or x[0, n] == 0:
         return
     for i in range(x.shape[0]):
         room = row(x, i)

@@ -2,7 +2,7 @@
 
 import math
 
-from fastbp.machine.elementary import where
+from fastbp.machine.elementary import one, where
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, store
 from fastbp.machine.vectorised import reciprocal, reciprocal_sqrt
@@ -46,8 +46,12 @@ def _nesterov(rule, rate, g, w, u, v):
 def _adam(rule, rate, g, w, u, v):
     u = rule.beta_1 * u + (1.0 - rule.beta_1) * g
     v = rule.beta_2 * v + (1.0 - rule.beta_2) * (g * g)
-    # sqrt(v) = v / sqrt(v), which is 0 for 0 if the root is kept from being 0.
-    root = v * reciprocal_sqrt(where(v < 1e-37, 1e-37, v))
+    # The moments of a weight whose gradient stays 0 fade until they are denormal numbers, which take
+    # a chip a hundred times as long: such are 0.
+    u = where(abs(u) < 1e-36, 0, u)
+    is_zero = v < 1e-36
+    v = where(is_zero, 0, v)
+    root = v * reciprocal_sqrt(where(is_zero, one(v), v))
     return w - rate * u * reciprocal(root + rule.epsilon), u, v
 
 

@@ -26,11 +26,11 @@ x delta is taken by V, divided by s. Also |W|^2, for the penalty in the loss, ne
 where x W is the forward pass's net input without the bias. After every 256 rows, and when s leaves
 [1/1024, 1024], V takes s in; after every 256 |W|^2 is summed.
 
-It computes what `batch_sweep` does with batches of one row.
+It computes what `batch_epochs` does with batches of one row.
 """
 
-from fastbp.kernels.batch import pack_state, unpack_state
 from fastbp.kernels.elementwise import activate_with_slope, output_error
+from fastbp.kernels.epochs import epochs_of
 from fastbp.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.kernels.moves import MOVES, step_size
 from fastbp.kernels.packing import biases_of, is_by_unit, weights_of
@@ -40,7 +40,7 @@ from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.machine.views import matrix, stretch
 from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
-__all__ = ["ROWS_OF_A_CHUNK", "online_sweep"]
+__all__ = ["ROWS_OF_A_CHUNK", "online_epochs"]
 
 #: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same sums.
 ROWS_OF_A_CHUNK = 256
@@ -341,15 +341,9 @@ _nesterov_sweep = _sweep(NESTEROV, MOVES[NESTEROV], 2)
 _adam_sweep = _sweep(ADAM, MOVES[ADAM], 3)
 
 
-@kernel
-def online_sweep(network, parameters, data, rows, alpha, rule, moments, n_steps, workspace):
-    """Go once through some rows, updating the parameters after each.
-
-    rows : (n,) row numbers in the order to be visited.  moments : (first, second).
-    n_steps : steps made before.  parameters and moments are changed in place.
-    Returns (sum of the samples' losses, rows counted in it, n_steps), as `batch_sweep`.
-    """
-    pack_state(network, parameters, rule, moments, workspace)
+@part
+def _sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
+    """Go once through some rows, updating the padded parameters after each; as a mini-batch sweep."""
     for j in range(workspace.row_weights.size):
         workspace.row_weights[j] = 0
     loss_sum = 0.0
@@ -365,5 +359,20 @@ def online_sweep(network, parameters, data, rows, alpha, rule, moments, n_steps,
         else:
             loss, n_steps = _adam_sweep(*arguments)
         loss_sum += loss
-    unpack_state(network, parameters, rule, moments, workspace)
     return loss_sum, rows.size, n_steps
+
+
+_epochs = epochs_of(_sweep_in_chunks)
+
+
+@kernel
+def online_epochs(
+    network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+):
+    """Go through some rows for some epochs, updating the parameters after each row.
+
+    Arguments and results are those of `batch_epochs`; the batch size is not looked at.
+    """
+    return _epochs(
+        network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+    )

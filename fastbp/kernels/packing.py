@@ -5,6 +5,7 @@ transposed. Padding is written by nobody: it is zero from the start.
 """
 
 from fastbp.machine.jit import part
+from fastbp.machine.matmul import transpose
 from fastbp.machine.views import matrix, stretch
 
 __all__ = ["biases_of", "is_by_unit", "pack", "transpose_layers", "unpack", "unpack_and_add", "weights_of"]
@@ -85,8 +86,7 @@ def transposed_of(network, workspace, layer):
 def transpose_layers(network, workspace):
     """Renew the transposed weights after the weights have changed."""
     for layer in range(1, network.activations.size - 1):
-        w = weights_of(network, workspace.parameters, layer)
-        room = transposed_of(network, workspace, layer)
-        for j in range(w.shape[0]):
-            for k in range(room.shape[0]):
-                room[k, j] = w[j, k]
+        transpose(
+            weights_of(network, workspace.parameters, layer),
+            transposed_of(network, workspace, layer),
+        )

@@ -27,7 +27,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from fastbp.machine.chip import most_accumulators
+from fastbp.machine.chip import has_avx512, most_accumulators
 from fastbp.machine.jit import OPTIONS, part
 from fastbp.machine.simd import (
     lanes,
@@ -39,24 +39,16 @@ from fastbp.machine.simd import (
 )
 from fastbp.machine.views import place_of, struct_of
 
-__all__ = ["add_product", "dots", "product", "scale_by_product"]
+__all__ = ["add_product", "dots", "product", "scale_by_product", "transpose"]
 
 _INDEX = ir.IntType(64)
-#: (rows, vectors) of every tile there is: as many sums as registers allow, and the edges.
-_TILES = [
-    (rows, vectors)
-    for rows in (8, 4, 2, 1)
-    for vectors in (8, 4, 2, 1)
-    if rows * vectors <= max(most_accumulators(), vectors == 1 and rows)
-]
-
-
-def widest(rows: int) -> int:
-    """Vectors of the widest tile with so many rows."""
-    return max(vectors for tile_rows, vectors in _TILES if tile_rows == rows)
-
-
-_WIDEST_8, _WIDEST_4, _WIDEST_2, _WIDEST_1 = (widest(rows) for rows in (8, 4, 2, 1))
+#: Rows of a tile, and how many vectors wide it may be: as many sums as there are registers for, and
+#: among the edges enough for a single row, which sums of rows are (bias gradients, one output).
+_WIDTHS = (
+    {8: (3, 2, 1), 4: (4, 2, 1), 2: (4, 2, 1), 1: (8, 7, 6, 5, 4, 3, 2, 1)}
+    if has_avx512()
+    else {4: (1,), 2: (2, 1), 1: (4, 3, 2, 1)}
+)
 
 
 def product(a: Any, b: Any, start: Any, c: Any, n_vectors: int) -> None:
@@ -96,22 +88,35 @@ def dots(a: Any, first: int, last: int, b: Any, b_start: int, n_vectors: int) ->
     return a[rows, :n] @ b[b_start : b_start + n]
 
 
+_ROWS = tuple(_WIDTHS)
+_WIDEST = tuple(widths[0] for widths in _WIDTHS.values())
+
+
 @part
 def _all_tiles(kind, a, b, start, c, n_vectors):
     """Go through the tiles of C: all of a panel of columns, whose part of B stays in the cache."""
-    m = c.shape[0]
-    row = 0
-    for rows, most in ((8, _WIDEST_8), (4, _WIDEST_4), (2, _WIDEST_2), (1, _WIDEST_1)):
+    m, row = c.shape[0], 0
+    for rows, widest in zip(_ROWS, _WIDEST):
         end = row + (m - row) // rows * rows
         column = 0
         while row < end and column < n_vectors:
-            vectors = most
-            while vectors > n_vectors - column:
-                vectors //= 2
+            vectors = _width(rows, widest, n_vectors - column)
             for i in range(row, end, rows):
                 _tile(kind, rows, vectors, a, b, start, c, i, column)
             column += vectors
         row = end
+
+
+@part
+def _width(rows, widest, left):
+    """Vectors of the next panel: the widest there is, but no single one at the end."""
+    if left >= widest + 2 or left == widest:
+        return widest
+    if left == widest + 1:
+        return (left + 1) // 2 if rows == 1 or widest == 3 else widest
+    if rows == 1:
+        return left
+    return 2 if left >= 2 else 1
 
 
 _STORE, _ADD, _SCALE = range(3)
@@ -160,7 +165,7 @@ def _tile(typing_context, kind, rows, vectors, a, b, start, c, i, column):  # ty
         code = builder.add(builder.mul(rows, ir.Constant(_INDEX, 16)), vectors)
         after = builder.append_basic_block("after")
         switch = builder.switch(code, after)
-        for n_rows, n_vectors in _TILES:
+        for n_rows, n_vectors in [(n, width) for n in _WIDTHS for width in _WIDTHS[n]]:
             case = builder.append_basic_block(f"tile{n_rows}x{n_vectors}")
             switch.add_case(ir.Constant(_INDEX, n_rows * 16 + n_vectors), case)
             builder.position_at_end(case)
@@ -318,3 +323,71 @@ def _overload_dots(a, first, last, b, b_start, n_vectors):  # type: ignore[no-un
     return lambda a, first, last, b, b_start, n_vectors: _dots(
         a, first, last, b, b_start, n_vectors
     )
+
+
+def transpose(a: Any, b: Any) -> None:
+    """B = A^T for matrices of whole vectors: b : (k, l), of which (k, m) are written; a : (m, k).
+
+    Rows of both are padded to whole vectors; what lies in the padding of A goes nowhere.
+    """
+    b[:, : len(a)] = a[:, : len(b)].T
+
+
+@overload(transpose, target="cpu", jit_options=OPTIONS)
+def _overload_transpose(a, b):  # type: ignore[no-untyped-def]
+    def blocks(a, b):  # type: ignore[no-untyped-def]
+        n = lanes(a)
+        for i in range(0, a.shape[0], n):
+            for j in range(0, b.shape[0], n):
+                if i + n <= a.shape[0] and j + n <= b.shape[0]:
+                    _transpose_block(a, b, i, j)
+                else:
+                    for row in range(i, min(i + n, a.shape[0])):
+                        for column in range(j, min(j + n, b.shape[0])):
+                            b[column, row] = a[row, column]
+
+    return blocks
+
+
+@intrinsic
+def _transpose_block(typing_context, a, b, i, j):  # type: ignore[no-untyped-def]
+    """Transpose the square block of whole vectors at row i and column j of A."""
+    vector = vector_of(a)
+    n = vector.n_lanes
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        align = vector.dtype.bitwidth // 8
+        first, second = (
+            struct_of(context, builder, view, value)
+            for view, value in zip((a, b), arguments[:2], strict=True)
+        )
+        i, j = arguments[2:]
+
+        def row_of(struct, row, column, r):  # type: ignore[no-untyped-def]
+            row = builder.add(row, ir.Constant(_INDEX, r))
+            place = builder.add(builder.mul(row, struct.stride_0), column)
+            return vector_pointer(builder, builder.gep(struct.data, [place]), vector)
+
+        rows = [builder.load(row_of(first, i, j, r), align=align) for r in range(n)]
+        for r, row in enumerate(_exchanged(builder, rows)):
+            builder.store(row, row_of(second, j, i, r), align=align)
+        return context.get_dummy_value()
+
+    return types.void(a, b, types.intp, types.intp), generate
+
+
+def _exchanged(builder, rows):  # type: ignore[no-untyped-def]
+    """Transpose n vectors of n lanes: halves change places, then quarters in each half, and so on."""
+    n, distance = len(rows), len(rows) // 2
+    indices = ir.VectorType(ir.IntType(32), n)
+    while distance:
+        upper = [bool(lane & distance) for lane in range(n)]
+        low = [lane - distance + n if up else lane for lane, up in enumerate(upper)]
+        high = [lane + n if up else lane + distance for lane, up in enumerate(upper)]
+        for r in range(n):
+            if not r & distance:
+                a, b = rows[r], rows[r + distance]
+                rows[r] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
+                rows[r + distance] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
+        distance //= 2
+    return rows

@@ -167,6 +167,20 @@ def _number_bytes(vector: Vector) -> int:
     return vector.dtype.bitwidth // 8
 
 
+def by_register(builder, value, n_lanes, call):  # type: ignore[no-untyped-def]
+    """Apply an instruction of one register, ``call(builder, register)``, to each part of a vector."""
+    parts = []
+    for first in range(0, value.type.count, n_lanes):
+        register = builder.shuffle_vector(value, value, _indices(range(first, first + n_lanes)))
+        parts.append(call(builder, register))
+    while len(parts) > 1:
+        parts = [
+            builder.shuffle_vector(low, high, _indices(range(2 * low.type.count)))
+            for low, high in zip(parts[0::2], parts[1::2], strict=True)
+        ]
+    return parts[0]
+
+
 # Operators.
 
 

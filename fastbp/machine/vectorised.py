@@ -236,19 +236,24 @@ def reciprocal_sqrt(x: Any) -> Any:
 
 
 def _estimate(instruction):  # type: ignore[no-untyped-def]
-    """Make a function of one register that gives the chip's estimate to 14 bits."""
+    """Make a function that gives the chip's estimate to 14 bits, a register at a time."""
 
     def estimate(typing_context, x):  # type: ignore[no-untyped-def]
+        kind, mask, lanes = ("ps", ir.IntType(16), 16) if x.dtype == types.float32 else (
+            "pd", ir.IntType(8), 8
+        )  # fmt: skip
+
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            register = arguments[0].type
-            kind, mask = ("ps", ir.IntType(16)) if x.n_lanes == 16 else ("pd", ir.IntType(8))
+            return simd.by_register(builder, arguments[0], lanes, call)
+
+        def call(builder, register):  # type: ignore[no-untyped-def]
+            function = simd.declare(
+                builder,
+                f"llvm.x86.avx512.{instruction}14.{kind}.512",
+                ir.FunctionType(register.type, [register.type, register.type, mask]),
+            )
             return builder.call(
-                simd.declare(
-                    builder,
-                    f"llvm.x86.avx512.{instruction}14.{kind}.512",
-                    ir.FunctionType(register, [register, register, mask]),
-                ),
-                [arguments[0], ir.Constant(register, None), ir.Constant(mask, -1)],
+                function, [register, ir.Constant(register.type, None), ir.Constant(mask, -1)]
             )
 
         return x(x), generate
@@ -260,13 +265,9 @@ _estimate_reciprocal = _estimate("rcp")
 _estimate_reciprocal_sqrt = _estimate("rsqrt")
 
 
-def _is_register(x: Any) -> bool:
-    return has_avx512() and isinstance(x, Vector) and x.n_lanes * x.dtype.bitwidth == 512
-
-
 @overload(reciprocal, target="cpu", jit_options=OPTIONS)
 def _reciprocal(x):  # type: ignore[no-untyped-def]
-    if not _is_register(x):
+    if not has_avx512():
         return lambda x: 1.0 / x
     steps = 1 if x.dtype == types.float32 else 2
 
@@ -281,7 +282,7 @@ def _reciprocal(x):  # type: ignore[no-untyped-def]
 
 @overload(reciprocal_sqrt, target="cpu", jit_options=OPTIONS)
 def _reciprocal_sqrt(x):  # type: ignore[no-untyped-def]
-    if not _is_register(x):
+    if not has_avx512():
         return lambda x: 1.0 / sqrt(x)
     steps = 1 if x.dtype == types.float32 else 2
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.objective import Objective
+from fastbp.objective import NO_PATIENCE, Objective, Patience
+from fastbp.shuffles import Shuffles
 from fastbp.solvers.history import History
 from fastbp.solvers.stopping import StopReason, note_loss, note_validation_score
 from fastbp.update_rules import Moments, Rule
@@ -135,37 +136,71 @@ def minimise(
     rows = np.arange(options.n_samples)
     stop_reason: StopReason = "max_iter"
     try:
-        while history.n_iter < options.max_iter:
-            if options.shuffle:
-                rows = rows[options.random_state.permutation(options.n_samples)]
-            loss = objective.epoch(
-                parameters, rows, options.batch_size, training.rule, training.moments
-            )
-            history.n_iter += 1
-            history.n_samples_seen += options.n_samples
-            # A second moment that overflows would stop Adam without a word.
-            numbers = (loss, parameters, training.moments.second)
-            if not all(np.isfinite(number).all() for number in numbers):
-                return parameters, history, "diverged"
-            note_loss(history, loss, options.tol)
-            _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
-            if options.validation_score is not None:
-                score = options.validation_score(parameters)
-                _say(options, f"Validation score: {score:f}")
-                if note_validation_score(history, score, options.tol):
-                    best[:] = parameters
-            _scale_rate(options)
-            if history.n_no_improvement > options.n_iter_no_change:
-                reason = _stop_or_slow_down(options)
-                if reason is not None:
-                    stop_reason = reason
-                    break
-            if options.one_epoch:
-                stop_reason = "one_epoch"
-                break
+        with Shuffles(options.random_state if options.shuffle else None) as shuffles:
+            while history.n_iter < options.max_iter and stop_reason == "max_iter":
+                losses = objective.epochs(
+                    parameters,
+                    rows,
+                    options.batch_size,
+                    training.rule,
+                    training.moments,
+                    shuffles,
+                    _patience(options),
+                    _epochs_alike(options),
+                )
+                stop_reason = _take_down(losses, parameters, best, options)
     except KeyboardInterrupt:
         stop_reason = "interrupted"
     return (parameters if options.validation_score is None else best), history, stop_reason
+
+
+def _epochs_alike(options: Options) -> int:
+    """How many epochs may follow each other without anything being done in between."""
+    if options.validation_score is not None or options.learning_rate == "invscaling":
+        return 1
+    return 1 if options.one_epoch else options.max_iter - options.training.history.n_iter
+
+
+def _patience(options: Options) -> Patience:
+    history = options.training.history
+    if history.best_loss is None:  # a validation score decides
+        return NO_PATIENCE
+    return Patience(
+        history.best_loss, history.n_no_improvement, options.tol, options.n_iter_no_change
+    )
+
+
+def _take_down(
+    losses: NDArray[np.float64],
+    parameters: NDArray[np.floating],
+    best: NDArray[np.floating],
+    options: Options,
+) -> StopReason:
+    """Take epochs down, after the last of which training may have to stop; "max_iter" is go on."""
+    training, history = options.training, options.training.history
+    # A second moment that overflows would stop Adam without a word.
+    numbers = (losses[-1], parameters, training.moments.second)
+    diverged = not all(np.isfinite(number).all() for number in numbers)
+    for loss in losses[: -1 if diverged else None].tolist():
+        history.n_iter += 1
+        history.n_samples_seen += options.n_samples
+        note_loss(history, loss, options.tol)
+        _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
+    if diverged:
+        history.n_iter += 1
+        history.n_samples_seen += options.n_samples
+        return "diverged"
+    if options.validation_score is not None:
+        score = options.validation_score(parameters)
+        _say(options, f"Validation score: {score:f}")
+        if note_validation_score(history, score, options.tol):
+            best[:] = parameters
+    _scale_rate(options)
+    if history.n_no_improvement > options.n_iter_no_change:
+        reason = _stop_or_slow_down(options)
+        if reason is not None:
+            return reason
+    return "one_epoch" if options.one_epoch else "max_iter"
 
 
 def _scale_rate(options: Options) -> None:
