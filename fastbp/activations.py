@@ -9,7 +9,7 @@ Both are written once, in plain Python, for a number, a NumPy array, or a vector
 kernels compile the same source. An ``if`` would need one number, so a choice is a `where`. Three
 rules hold for every record and are tested from the registry:
 
-- NaN in is NaN out: ``where(z <= 0, 0, z)`` keeps a NaN, ``where(z > 0, z, 0)`` would lose it.
+- NaN in is NaN out: ``where(z < 0, 0, z)`` keeps a NaN, ``where(z > 0, z, 0)`` would lose it.
 - float32 stays float32: plain numbers (1, 0.01) take the dtype of what they meet; ``one(z)`` is a 1
   of z's dtype where nothing else would tell it.
 - the value is finite wherever the mathematical function is, at z = +-700 in particular.
@@ -71,7 +71,7 @@ def _tanh_slope(z, a):  # type: ignore[no-untyped-def]
 
 
 def _relu(z):  # type: ignore[no-untyped-def]
-    return where(z <= 0, 0, z)
+    return where(z < 0, 0, z)  # one instruction; -0 stays -0
 
 
 def _relu_slope(z, a):  # type: ignore[no-untyped-def]
@@ -89,7 +89,7 @@ def _softsign_slope(z, a):  # type: ignore[no-untyped-def]
 
 def _softplus(z):  # type: ignore[no-untyped-def]
     # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): the exponential never overflows.
-    return where(z <= 0, 0, z) + log1p(exp(-abs(z)))
+    return where(z < 0, 0, z) + log1p(exp(-abs(z)))
 
 
 def _softplus_slope(z, a):  # type: ignore[no-untyped-def]

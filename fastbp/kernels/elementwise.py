@@ -15,7 +15,7 @@ one compile for each dtype.
 from fastbp.activations import ACTIVATIONS
 from fastbp.losses import LOSSES
 from fastbp.machine import vectorised  # noqa: F401 - gives elementary functions compiled bodies
-from fastbp.machine.jit import part
+from fastbp.machine.jit import part, routine
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 
 __all__ = ["activate", "activate_with_slope", "output_error"]
@@ -24,12 +24,12 @@ __all__ = ["activate", "activate_with_slope", "output_error"]
 def _activation_loops(value, slope):
     value, slope = part(value), part(slope)
 
-    @part
+    @routine
     def values(z, s):
         for i in range(0, z.size, lanes(z)):
             store(z, i, value(load(z, i)))
 
-    @part
+    @routine
     def values_and_slopes(z, s):
         for i in range(0, z.size, lanes(z)):
             net = load(z, i)
@@ -43,7 +43,7 @@ def _activation_loops(value, slope):
 def _loss_loop(value, slope):
     value, slope = part(value), part(slope)
 
-    @part
+    @routine
     def error(canonical, prediction, y, weights, delta):
         total = splat(y, 0.0)
         for i in range(0, y.size, lanes(y)):
@@ -67,7 +67,7 @@ def _choose_activation(loops):
 
 
 def _activation_link(mine, loop, others):
-    @part
+    @routine
     def choose(code, z, s):
         if code == mine:
             loop(z, s)
@@ -77,7 +77,7 @@ def _activation_link(mine, loop, others):
     return choose
 
 
-@part
+@routine
 def _no_activation(code, z, s):
     pass
 
@@ -91,7 +91,7 @@ def _choose_loss(loops):
 
 
 def _loss_link(mine, loop, others):
-    @part
+    @routine
     def choose(code, canonical, prediction, y, weights, delta):
         if code == mine:
             return loop(canonical, prediction, y, weights, delta)
@@ -100,7 +100,7 @@ def _loss_link(mine, loop, others):
     return choose
 
 
-@part
+@routine
 def _no_loss(code, canonical, prediction, y, weights, delta):
     return 0.0
 

@@ -84,7 +84,7 @@ def epochs_of(sweep):
         pack_state(network, parameters, rule, moments, workspace)
         n_steps, n_counted, n_epochs = moments[2], 0, 0
         best_loss, n_no_improvement = course.best_loss, course.n_no_improvement
-        while n_epochs < course.losses.size and n_no_improvement <= course.most:
+        while n_epochs < course.losses.size:
             if course.generator.words.size > 0:
                 shuffle(course.generator, rows, course.draws)
             loss_sum, n_counted, n_steps = sweep(
@@ -100,6 +100,8 @@ def epochs_of(sweep):
                 break
             n_no_improvement = n_no_improvement + 1 if loss > best_loss - course.tol else 0
             best_loss = min(best_loss, loss)
+            if n_no_improvement > course.most:
+                break
         unpack_state(network, parameters, rule, moments, workspace)
         return n_epochs, n_counted, n_steps
 

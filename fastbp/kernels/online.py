@@ -34,7 +34,7 @@ from fastbp.kernels.epochs import epochs_of
 from fastbp.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.kernels.moves import MOVES, step_size
 from fastbp.kernels.packing import biases_of, is_by_unit, weights_of
-from fastbp.machine.jit import kernel, part
+from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.matmul import dots
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.machine.views import matrix, stretch
@@ -261,7 +261,7 @@ def _sweep(kind, move, n_stored):
                 for i in range(0, slopes.size, lanes(slopes)):
                     store(slopes, i, load(slopes, i) * (scale * load(below, i)))
 
-    @part
+    @routine
     def sweep(network, data, rows, alpha, rule, n_steps, workspace):
         n_layers = network.activations.size
         rate = rule.learning_rate

@@ -10,9 +10,11 @@ from fastbp.network import Layout
 
 __all__ = ["Workspace", "make_workspace"]
 
-# A block's outputs and deltas, of all layers, are to stay in the first- or second-level cache
-# from the forward to the backward pass.
-_BLOCK_BYTES = 256 * 1024
+# A block's outputs and deltas, of all layers, are to stay in the first-level cache from the forward
+# to the backward pass. But the gradient is loaded and stored once a block: where it does not fit into
+# that cache itself, a block has to be long, or there is more to move than to compute.
+_BLOCK_BYTES = 56 * 1024
+_LARGE_GRADIENT_BYTES = 128 * 1024
 _FEWEST_ROWS, _MOST_ROWS = 16, 128
 
 
@@ -78,6 +80,8 @@ def make_workspace(layout: Layout, dtype: np.typing.DTypeLike) -> Workspace:
     lanes = VECTOR_BYTES // dtype.itemsize
     bytes_per_row = 2 * int(layout.padded.sum()) * dtype.itemsize
     rows = min(max(_BLOCK_BYTES // bytes_per_row, _FEWEST_ROWS), _MOST_ROWS)
+    if layout.n_padded * dtype.itemsize > _LARGE_GRADIENT_BYTES:
+        rows = _MOST_ROWS
     rows = rows // lanes * lanes
     last = len(layout.activations)
     n_outputs = int(layout.sizes[last])

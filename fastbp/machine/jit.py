@@ -25,11 +25,14 @@ from numba.core import config
 from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
+from fastbp.machine.compiler import PIPELINE
 from fastbp.machine.views import borrow
 
-__all__ = ["OPTIONS", "kernel", "part"]
+__all__ = ["OPTIONS", "kernel", "part", "routine"]
 
-OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
+_COMMON = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
+#: Options of everything that kernels call.
+OPTIONS = _COMMON | {"no_cfunc_wrapper": True} | ({"pipeline_class": PIPELINE} if PIPELINE else {})
 
 
 def kernel(function: Callable) -> Callable:
@@ -39,12 +42,20 @@ def kernel(function: Callable) -> Callable:
     def door(*arguments: Any) -> Any:
         return inside(*borrow(arguments))
 
-    compiled: Any = njit(nogil=True, **OPTIONS)(door)
+    compiled: Any = njit(nogil=True, no_cfunc_wrapper=True, **_COMMON)(door)
     if not config.DISABLE_JIT:
         compiled._cache = kernel_cache(function)
     return compiled
 
 
 def part(function: Callable) -> Callable:
-    """Let kernels call a function; Python may call it too, uncompiled."""
+    """Let kernels call a function; Python may call it too, uncompiled.
+
+    Its code becomes part of every caller's: a call would pass the named tuples' hundred numbers.
+    """
+    return register_jitable(forceinline=True, **OPTIONS)(function)
+
+
+def routine(function: Callable) -> Callable:
+    """Like `part`, for what is long, takes few arguments and is called from several places."""
     return register_jitable(**OPTIONS)(function)

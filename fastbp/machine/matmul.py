@@ -28,7 +28,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from fastbp.machine.chip import has_avx512, most_accumulators
-from fastbp.machine.jit import OPTIONS, part
+from fastbp.machine.jit import OPTIONS, part, routine
 from fastbp.machine.simd import (
     lanes,
     llvm_type,
@@ -92,7 +92,7 @@ _ROWS = tuple(_WIDTHS)
 _WIDEST = tuple(widths[0] for widths in _WIDTHS.values())
 
 
-@part
+@routine
 def _all_tiles(kind, a, b, start, c, n_vectors):
     """Go through the tiles of C: all of a panel of columns, whose part of B stays in the cache."""
     m, row = c.shape[0], 0

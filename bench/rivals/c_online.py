@@ -1,0 +1,55 @@
+"""The same loop in C, compiled on the spot with ``-O3 -march=native -ffast-math``."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from cases import RATE, initial_parameters
+
+SOURCE = Path(__file__).parent.parent / "online.c"
+NAME = "C"
+
+
+def missing():
+    """Say why this rival cannot run here, or None."""
+    return None if shutil.which("cc") or shutil.which("gcc") else "no C compiler"
+
+
+def fits(case):
+    """Whether the rival does what the case asks for."""
+    return case.batch_size == 1 and len(case.sizes) == 3 and case.rule == "plain"
+
+
+@cache
+def _library(dtype):
+    folder = Path(tempfile.mkdtemp(prefix="fastbp-bench-"))
+    flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
+    single = ["-DSINGLE"] if dtype == np.float32 else []
+    out = folder / "online.so"
+    command = [shutil.which("gcc") or "cc", *flags, *single, str(SOURCE), "-o", str(out), "-lm"]
+    subprocess.run(command, check=True)
+    function = ctypes.CDLL(str(out)).epoch
+    real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
+    function.argtypes = [ctypes.c_long, *[ctypes.c_int] * 3, *[ctypes.c_void_p] * 8, real, real]
+    function.restype = ctypes.c_double
+    return function
+
+
+def epochs(case, X, y):
+    """Give run() -> loss, an epoch from where the last one stopped, in the order of the rows."""
+    function, dtype = _library(X.dtype), X.dtype
+    (w1, w2), (b1, b2) = case.network.unpack(initial_parameters(case, dtype))
+    w2 = np.ascontiguousarray(w2.T)
+    arrays = [X, y, w1, b1, w2, b2, np.zeros(len(b1), dtype), np.zeros(len(b1), dtype)]
+    pointers = [array.ctypes.data for array in arrays]
+
+    def run():
+        loss = function(len(X), *case.sizes, *pointers, RATE, case.alpha)
+        return loss, [w1, w2.T, b1, b2], arrays
+
+    return lambda: run()[0]

@@ -1,0 +1,103 @@
+"""How parts of kernels are compiled: once, inside the kernels that call them.
+
+numba makes a complete library of every function that it compiles: it links in all that the function
+calls, optimises the whole and emits machine code. A kernel is made of a hundred small functions,
+ten levels deep, of which Python calls one; so the innermost loops would be optimised and emitted ten
+times over, which takes most of a cold start. A ``PartLibrary`` is left as it is until the kernel's own
+library, numba's usual one, takes it in with everything below it.
+
+This leans on numba's internals. Where they are not as expected, `PIPELINE` is None: parts are then
+compiled in numba's usual way, to the same code, later.
+"""
+
+from typing import Any
+
+import llvmlite.binding as llvm
+
+__all__ = ["PIPELINE"]
+
+
+def _pipeline() -> Any:
+    from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+    from numba.core.compiler import Compiler
+
+    for name in ("finalize", "get_pointer_to_function", "_get_module_for_linking", "codegen"):
+        if not hasattr(JITCodeLibrary, name):
+            return None
+    if not hasattr(JITCPUCodegen, "set_env"):
+        return None
+
+    class PartLibrary(JITCodeLibrary):
+        """Instructions of one function, and the libraries of those that it calls."""
+
+        def finalize(self) -> None:
+            """Put off all work."""
+            self._finalized = True
+
+        def get_pointer_to_function(self, name: str) -> int:
+            """There is no machine code: no function has an address."""
+            del name
+            return 0
+
+        def _get_module_for_linking(self) -> Any:
+            """Make one module of all that lies below, each function's instructions once."""
+            if self._shared_module is None:
+                module = _for_linking(self._final_module.clone())
+                for library in _all_below(self):
+                    if isinstance(library, PartLibrary):
+                        module.link_in(_for_linking(library._final_module.clone()))
+                    else:
+                        module.link_in(library._get_module_for_linking(), preserve=True)
+                self._shared_module = module
+            return self._shared_module
+
+        @property
+        def codegen(self) -> Any:
+            return _WithoutEnvironment(self._codegen)
+
+    def _all_below(library: Any) -> list:
+        """List all that a library needs, each once; numba's usual ones hold theirs already."""
+        found: dict = {}
+        waiting = list(library._linking_libraries)
+        while waiting:
+            below = waiting.pop()
+            if below not in found:
+                found[below] = None
+                waiting += below._linking_libraries if isinstance(below, PartLibrary) else []
+        return list(found)
+
+    def _for_linking(module: Any) -> Any:
+        """Let a module's functions be defined several times, inlined, and dropped where unused."""
+        for function in module.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                function.linkage = "linkonce_odr"
+        return module
+
+    class _WithoutEnvironment:
+        """A code generator that sets no environment, for which a function would need an address."""
+
+        def __init__(self, codegen: Any) -> None:
+            self._codegen = codegen
+
+        def set_env(self, *_: Any) -> None:
+            """Do nothing: parts raise no exception, which is what an environment serves."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._codegen, name)
+
+    class PartCompiler(Compiler):
+        """numba's compiler, into a `PartLibrary`."""
+
+        def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
+            if library is None:
+                library = PartLibrary(targetctx.codegen(), "part")
+                library.enable_object_caching()
+            super().__init__(typingctx, targetctx, library, *rest)
+
+    return PartCompiler
+
+
+try:
+    PIPELINE: Any = _pipeline()
+except (ImportError, AttributeError):
+    PIPELINE = None
