@@ -186,6 +186,54 @@ class Network:
         ]
         return coefs, intercepts
 
+    def unpack_padded(
+        self, padded: NDArray[np.floating]
+    ) -> tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]]:
+        """Weight matrices and bias vectors as views of a padded vector (see `Layout`).
+
+        Parameters
+        ----------
+        padded : ndarray of shape (n_padded,)
+            The padded parameter vector.
+
+        Returns
+        -------
+        coefs : list of ndarray of shape (fan_in, fan_out)
+            The weight matrices, with gaps between rows or columns.
+        intercepts : list of ndarray of shape (fan_out,)
+            The bias vectors.
+        """
+        layout = self.layout(padded.dtype)
+        coefs, intercepts = [], []
+        for layer, (fan_in, fan_out) in enumerate(self.shapes):
+            by_unit = layer > 0 or len(self.shapes) == 1
+            rows, columns = (fan_out, fan_in) if by_unit else (fan_in, fan_out)
+            length = layout.padded[layer] if by_unit else layout.padded[layer + 1]
+            start = layout.padded_weights[layer]
+            matrix = padded[start : start + rows * length].reshape(rows, length)[:, :columns]
+            coefs.append(matrix.T if by_unit else matrix)
+            start = layout.padded_biases[layer]
+            intercepts.append(padded[start : start + fan_out])
+        return coefs, intercepts
+
+    def pad(self, parameters: NDArray[np.floating], padded: NDArray[np.floating]) -> None:
+        """Copy a parameter vector, or one like it, to a padded vector; its padding stays."""
+        for places, arrays in zip(
+            self.unpack_padded(padded), self.unpack(parameters), strict=True
+        ):
+            for place, array in zip(places, arrays, strict=True):
+                place[...] = array
+
+    def unpad(self, padded: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Copy a padded vector to a new parameter vector, or one like it."""
+        parameters = np.empty(self.n_parameters, dtype=padded.dtype)
+        for places, arrays in zip(
+            self.unpack(parameters), self.unpack_padded(padded), strict=True
+        ):
+            for place, array in zip(places, arrays, strict=True):
+                place[...] = array
+        return parameters
+
     def pack(
         self,
         coefs: list[NDArray[np.floating]],

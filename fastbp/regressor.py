@@ -24,8 +24,9 @@ from fastbp.data import as_data
 from fastbp.gradient_check import gradient_error
 from fastbp.losses import LOSSES
 from fastbp.network import Network
+from fastbp.one_sample import OneSampleMixin, has_partial_fit
 from fastbp.objective import Objective, predict
-from fastbp.training import STOCHASTIC_SOLVERS, Fitted, Table, train
+from fastbp.training import Fitted, Table, train
 from fastbp.validation import (
     check_inputs,
     check_sample_weight,
@@ -36,16 +37,7 @@ from fastbp.validation import (
 __all__ = ["BackpropRegressor"]
 
 
-def _has_partial_fit(estimator: "BackpropRegressor") -> bool:
-    if estimator.solver not in STOCHASTIC_SOLVERS:
-        raise AttributeError(
-            f"partial_fit exists for solver='sgd' and 'adam', not for {estimator.solver!r}, which "
-            "needs all rows at every step. Use fit, with warm_start=True to go on."
-        )
-    return True
-
-
-class BackpropRegressor(RegressorMixin, BaseEstimator):
+class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
     """Multilayer perceptron for regression, trained by compiled backpropagation.
 
     A drop-in for scikit-learn's ``MLPRegressor``: the same parameters in the same order with
@@ -300,7 +292,7 @@ class BackpropRegressor(RegressorMixin, BaseEstimator):
         with self._all_or_nothing():
             return self._fit(X, y, sample_weight, one_epoch=False)
 
-    @available_if(_has_partial_fit)
+    @available_if(has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -435,6 +427,7 @@ class BackpropRegressor(RegressorMixin, BaseEstimator):
         network = self._new_network(X.shape[1], 1 if y.ndim == 1 else y.shape[1])
         if goes_on:
             self._check_same_layers(network)
+            self._bring_up_to_date()
             parameters, last = self._parameters(), self._training
         else:
             parameters, last = network.initial_parameters(random_state, X.dtype), None
@@ -471,7 +464,8 @@ class BackpropRegressor(RegressorMixin, BaseEstimator):
     def _set_fitted(self, network: Network, fitted: Fitted) -> None:
         history = fitted.history
         self._network, self._training = network, fitted.training
-        self.coefs_, self.intercepts_ = network.unpack(fitted.parameters)
+        self._learns_by = None
+        self._adopt(fitted.parameters)
         self.n_layers_ = len(network.layer_sizes)
         self.n_outputs_ = network.layer_sizes[-1]
         self.out_activation_ = network.last_activation

@@ -25,7 +25,7 @@ from fastbp.solvers.stochastic import Training
 from fastbp.solvers.stopping import StopReason
 from fastbp.update_rules import Moments, Rule
 
-__all__ = ["STOCHASTIC_SOLVERS", "Fitted", "Table", "train"]
+__all__ = ["STOCHASTIC_SOLVERS", "Fitted", "Table", "next_training", "train"]
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
@@ -112,7 +112,7 @@ def train(
             table, held_out = _split(table, estimator.validation_fraction, random_state)
             validation_score = _validation_score(network, held_out, dtype, n_threads)
         data = table.data(dtype)
-        training = _next_training(estimator, parameters, last, one_epoch)
+        training = next_training(estimator, parameters, last, one_epoch)
         options = stochastic.Options(
             training=training,
             n_samples=data.n_samples,
@@ -204,7 +204,7 @@ def _rule(estimator: Any) -> Rule:
     return update_rules.adam(rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
 
 
-def _next_training(
+def next_training(
     estimator: Any,
     parameters: NDArray[np.floating],
     last: Training | None,

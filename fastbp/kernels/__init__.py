@@ -24,17 +24,23 @@ from fastbp.kernels.batch import accumulate, batch_epochs, penalise, step
 from fastbp.kernels.epochs import Course
 from fastbp.kernels.online import ROWS_OF_A_CHUNK, online_epochs
 from fastbp.kernels.predict import predict
+from fastbp.kernels.single import NOT_FINITE, OVERFLOW, learn_one, plan_of, predict_one
 from fastbp.kernels.workspace import Workspace, make_workspace
 
 __all__ = [
+    "NOT_FINITE",
+    "OVERFLOW",
     "ROWS_OF_A_CHUNK",
     "Course",
     "Workspace",
     "accumulate",
     "batch_epochs",
+    "learn_one",
     "make_workspace",
     "online_epochs",
     "penalise",
+    "plan_of",
     "predict",
+    "predict_one",
     "step",
 ]

@@ -30,17 +30,19 @@ It computes what `batch_epochs` does with batches of one row.
 """
 
 from fastbp.kernels.elementwise import activate_with_slope, output_error
+import math
+
 from fastbp.kernels.epochs import epochs_of
 from fastbp.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.kernels.moves import MOVES, step_size
 from fastbp.kernels.packing import biases_of, is_by_unit, weights_of
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.matmul import dots
-from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
-from fastbp.machine.views import matrix, stretch
+from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
+from fastbp.machine.views import matrix, row, stretch
 from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
-__all__ = ["ROWS_OF_A_CHUNK", "online_epochs"]
+__all__ = ["ROWS_OF_A_CHUNK", "forward_sample", "online_epochs", "sweep_in_chunks"]
 
 #: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same sums.
 ROWS_OF_A_CHUNK = 256
@@ -92,11 +94,20 @@ def _panels(mover, n):
     def forward(network, workspace, rule, rate, decay, x_last, x, delta, z, column):
         """First hidden layer: update for the last sample, net inputs of the next."""
         start, stride = network.padded_weights[0] + column, network.padded[1]
-        steps, total = load(delta, column, n), splat(z, 0.0, n)
-        for k in range(network.sizes[0]):
+        steps = load(delta, column, n)
+        even, odd = splat(z, 0.0, n), splat(z, 0.0, n)  # two sums wait half as long for each other
+        n_pairs = network.sizes[0] // 2
+        for k in range(0, 2 * n_pairs, 2):
+            place = start + k * stride
+            _, w = moved(rule, rate, decay, x_last[k], steps, workspace, place)
+            even = even + x[k] * w
+            _, w = moved(rule, rate, decay, x_last[k + 1], steps, workspace, place + stride)
+            odd = odd + x[k + 1] * w
+        if 2 * n_pairs < network.sizes[0]:
+            k = 2 * n_pairs
             _, w = moved(rule, rate, decay, x_last[k], steps, workspace, start + k * stride)
-            total = total + x[k] * w
-        store(z, column, total)
+            even = even + x[k] * w
+        store(z, column, even + odd)
 
     @part
     def backward(network, workspace, rule, rate, decay, layer, factor, delta, x, below, column):
@@ -164,6 +175,10 @@ def _forward_units(network, workspace, layer, x, z):
     """Products x W of a layer stored unit by unit, units in the lanes."""
     w = weights_of(network, workspace.parameters, layer)
     length = n_vectors(network.sizes[layer], x)
+    if w.shape[0] == 1:
+        # A whole vector is stored, because one will be loaded: a chip forwards no part to a whole.
+        store(z, 0, _dot(row(w, 0), x) * load(workspace.is_output, 0))
+        return
     for j in range(0, w.shape[0], lanes(x)):
         store(z, j, dots(w, j, w.shape[0] - 1, x, 0, length))
 
@@ -190,12 +205,44 @@ def _activate(network, workspace, layer, scale):
 
 
 @part
+def _forward_rest(network, workspace, x, scale):
+    """Forward pass, but for the products of a first hidden layer, which are there already."""
+    for layer in range(network.activations.size):
+        if is_by_unit(network, layer):
+            a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
+            products = biases_of(network, workspace.products, layer)
+            _forward_units(network, workspace, layer, a, products)
+        _activate(network, workspace, layer, scale)
+
+
+@part
+def _input(network, workspace, i):
+    """The input's place for one sample; there are two, since the last one is needed still."""
+    return stretch(workspace.outputs, i * network.padded[0], network.padded[0])
+
+
+@part
+def forward_sample(network, workspace, x, rule):
+    """Forward pass of one sample; returns the output layer's outputs, units in the lanes."""
+    room = _input(network, workspace, 0)
+    for k in range(0, x.size, lanes(x)):
+        store(room, k, load_first(x, k, min(x.size - k, lanes(x))))
+    if not is_by_unit(network, 0):
+        products = biases_of(network, workspace.products, 0)
+        steps = _row_of(network, workspace.deltas, workspace, 1)
+        _forward_only(network, workspace, rule, 0.0, 0.0, room, room, steps, products)
+    _forward_rest(network, workspace, room, 1.0)
+    return _row_of(network, workspace.outputs, workspace, network.activations.size)
+
+
+@part
 def _error(network, data, row_number, weight, workspace):
     """Error signals of the output layer, units in the lanes; returns the weighted loss."""
     last = network.activations.size
-    for j in range(network.sizes[last]):
-        workspace.targets[j] = data.y[row_number, j]
-        workspace.row_weights[j] = weight
+    y = row(data.y, row_number)
+    for j in range(0, y.size, lanes(y)):
+        store(workspace.targets, j, load_first(y, j, min(y.size - j, lanes(y))))
+        store(workspace.row_weights, j, weight * load(workspace.is_output, j))
     return output_error(
         network.loss,
         network.canonical,
@@ -217,7 +264,7 @@ def _dot(a, b):
     total = splat(a, 0.0)
     for i in range(0, a.size, lanes(a)):
         total = total + load(a, i) * load(b, i)
-    return float(sum_lanes(total))
+    return sum_lanes(total)
 
 
 @part
@@ -226,8 +273,8 @@ def _squares_after(network, workspace, x, squares, shrink, rate):
     products, lengths = 0.0, 0.0
     for layer in range(network.activations.size):
         delta = _row_of(network, workspace.deltas, workspace, layer + 1)
-        products += _dot(biases_of(network, workspace.products, layer), delta)
-        lengths += _dot(x, x) * _dot(delta, delta)
+        products += float(_dot(biases_of(network, workspace.products, layer), delta))
+        lengths += float(_dot(x, x)) * float(_dot(delta, delta))
         x = _row_of(network, workspace.outputs, workspace, layer + 1)
     return max(0.0, shrink * shrink * squares - 2 * rate * shrink * products + rate * rate * lengths)
 
@@ -263,7 +310,6 @@ def _sweep(kind, move, n_stored):
 
     @routine
     def sweep(network, data, rows, alpha, rule, n_steps, workspace):
-        n_layers = network.activations.size
         rate = rule.learning_rate
         decay = alpha / data.mean_weight
         shrink, inner_decay, factor = 1.0, decay, 1.0
@@ -291,14 +337,10 @@ def _sweep(kind, move, n_stored):
                     forward(*arguments, first_products)
                 else:
                     _forward_only(*arguments, first_products)
-                _activate(network, workspace, 0, scale)
-            for layer in range(n_layers):
-                if is_by_unit(network, layer):
-                    a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
-                    products = biases_of(network, workspace.products, layer)
-                    _forward_units(network, workspace, layer, a, products)
-                    _activate(network, workspace, layer, scale)
+            _forward_rest(network, workspace, x, scale)
             loss_sum += _error(network, data, rows[i], weight, workspace)
+            if not math.isfinite(loss_sum):
+                break  # the weights are still those before
             n_steps += 1
             if not is_plain:
                 rate = step_size(rule, n_steps)
@@ -329,12 +371,6 @@ def _sweep(kind, move, n_stored):
     return sweep
 
 
-@part
-def _input(network, workspace, i):
-    """The input's place for one sample; there are two, since the last one is needed still."""
-    return stretch(workspace.outputs, i * network.padded[0], network.padded[0])
-
-
 _plain_sweep = _sweep(PLAIN, _add, 1)
 _momentum_sweep = _sweep(MOMENTUM, MOVES[MOMENTUM], 2)
 _nesterov_sweep = _sweep(NESTEROV, MOVES[NESTEROV], 2)
@@ -342,7 +378,7 @@ _adam_sweep = _sweep(ADAM, MOVES[ADAM], 3)
 
 
 @part
-def _sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
+def sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
     """Go once through some rows, updating the padded parameters after each; as a mini-batch sweep."""
     for j in range(workspace.row_weights.size):
         workspace.row_weights[j] = 0
@@ -362,7 +398,7 @@ def _sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, work
     return loss_sum, rows.size, n_steps
 
 
-_epochs = epochs_of(_sweep_in_chunks)
+_epochs = epochs_of(sweep_in_chunks)
 
 
 @kernel

@@ -1,11 +1,12 @@
 """The room that backpropagation needs for one block of rows, sized once."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.machine.chip import VECTOR_BYTES
+from fastbp.machine.memory import aligned_zeros
 from fastbp.network import Layout
 
 __all__ = ["Workspace", "make_workspace"]
@@ -47,6 +48,8 @@ class Workspace(NamedTuple):
         Online: x W of every layer, where the biases are in the padded parameters.
     below : ndarray
         Online: error signals of a layer before they meet the slopes; as long as any layer.
+    is_output : ndarray
+        Online: 1 for each output, 0 in the padding.
     ones : ndarray of shape (block_rows,)
         Ones.
     zeros : ndarray
@@ -68,14 +71,22 @@ class Workspace(NamedTuple):
     row_weights: NDArray[np.floating]
     products: NDArray[np.floating]
     below: NDArray[np.floating]
+    is_output: NDArray[np.floating]
     ones: NDArray[np.floating]
     zeros: NDArray[np.floating]
     block_rows: int
     padded_rows: int
 
 
-def make_workspace(layout: Layout, dtype: np.typing.DTypeLike) -> Workspace:
-    """Make a workspace; its size depends on the network alone, and so do the sums made in it."""
+def make_workspace(
+    layout: Layout,
+    dtype: np.typing.DTypeLike,
+    parameters: NDArray[np.floating] | None = None,
+) -> Workspace:
+    """Make a workspace; its size depends on the network alone, and so do the sums made in it.
+
+    ``parameters`` may be given, to be worked on where they are.
+    """
     dtype = np.dtype(dtype)
     lanes = VECTOR_BYTES // dtype.itemsize
     bytes_per_row = 2 * int(layout.padded.sum()) * dtype.itemsize
@@ -91,11 +102,13 @@ def make_workspace(layout: Layout, dtype: np.typing.DTypeLike) -> Workspace:
         for layer in range(last)
     ]
 
-    def zeros(*shape: Any) -> NDArray:
-        return _aligned_zeros(shape, dtype)
+    def zeros(n: int) -> NDArray:
+        return aligned_zeros(n, dtype)
 
+    is_output = zeros(layout.padded[last])
+    is_output[:n_outputs] = 1
     return Workspace(
-        parameters=zeros(layout.n_padded),
+        parameters=zeros(layout.n_padded) if parameters is None else parameters,
         gradient=zeros(layout.n_padded),
         first=zeros(layout.n_padded),
         second=zeros(layout.n_padded),
@@ -108,16 +121,9 @@ def make_workspace(layout: Layout, dtype: np.typing.DTypeLike) -> Workspace:
         row_weights=zeros(max(rows, layout.padded[last])),
         products=zeros(layout.n_padded),
         below=zeros(layout.padded.max()),
+        is_output=is_output,
         ones=zeros(rows) + dtype.type(1),
         zeros=zeros(layout.padded.max()),
         block_rows=rows,
         padded_rows=rows,
     )
-
-
-def _aligned_zeros(shape: tuple, dtype: np.dtype) -> NDArray:
-    """Zeros that begin on a 64-byte boundary, so that no vector lies across two cache lines."""
-    n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    room = np.zeros(n_bytes + VECTOR_BYTES, dtype=np.uint8)
-    start = -room.ctypes.data % VECTOR_BYTES
-    return room[start : start + n_bytes].view(dtype).reshape(shape)

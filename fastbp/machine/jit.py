@@ -35,14 +35,17 @@ _COMMON = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
 OPTIONS = _COMMON | {"no_cfunc_wrapper": True} | ({"pipeline_class": PIPELINE} if PIPELINE else {})
 
 
-def kernel(function: Callable) -> Callable:
-    """Compile a function that Python calls, at its first call, and keep the code on disk."""
+def kernel(function: Callable, nogil: bool = True) -> Callable:
+    """Compile a function that Python calls, at its first call, and keep the code on disk.
+
+    One that uses room shared by all threads keeps the interpreter's lock: ``nogil=False``.
+    """
     inside = part(function)
 
     def door(*arguments: Any) -> Any:
         return inside(*borrow(arguments))
 
-    compiled: Any = njit(nogil=True, no_cfunc_wrapper=True, **_COMMON)(door)
+    compiled: Any = njit(nogil=nogil, no_cfunc_wrapper=True, **_COMMON)(door)
     if not config.DISABLE_JIT:
         compiled._cache = kernel_cache(function)
     return compiled

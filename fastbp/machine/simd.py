@@ -34,6 +34,7 @@ __all__ = [
     "Vector",
     "as_float",
     "as_integer",
+    "copysign",
     "lanes",
     "load",
     "load_first",
@@ -81,6 +82,11 @@ def sum_lanes(vector: Any) -> Any:
     while len(vector) > 1:
         vector = vector[: len(vector) // 2] + vector[len(vector) // 2 :]
     return vector[0]
+
+
+def copysign(vector: Any, sign: Any) -> Any:
+    """Give each lane the sign of another vector's."""
+    return np.copysign(vector, sign)
 
 
 def as_integer(vector: Any) -> Any:
@@ -306,6 +312,21 @@ _unary(sqrt, lambda vector: vector, _llvm_unary("sqrt"))
 _unary(as_integer, lambda vector: vector.of(_INTEGER[vector.dtype]), _bitcast)
 _unary(as_float, lambda vector: vector.of(_FLOAT[vector.dtype]), _bitcast)
 _unary(sum_lanes, lambda vector: vector.dtype, _halves)
+
+
+@type_callable(copysign)
+def _type_copysign(context):  # type: ignore[no-untyped-def]
+    return lambda vector, sign: vector if vector == sign and isinstance(vector, Vector) else None
+
+
+@lower_builtin(copysign, Vector, Vector)
+def _lower_copysign(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    vector = signature.return_type
+    value = llvm_type(vector)
+    name = f"llvm.copysign.v{vector.n_lanes}f{vector.dtype.bitwidth}"
+    return builder.call(
+        declare(builder, name, ir.FunctionType(value, [value, value])), arguments
+    )
 
 
 @type_callable(where)

@@ -41,7 +41,7 @@ from fastbp.machine import elementary, simd
 from fastbp.machine.chip import has_avx512
 from fastbp.machine.elementary import one, sqrt, where
 from fastbp.machine.jit import OPTIONS, part
-from fastbp.machine.simd import Vector, as_float, as_integer
+from fastbp.machine.simd import Vector, as_float, as_integer, copysign
 
 __all__ = ["reciprocal", "reciprocal_sqrt"]
 
@@ -59,7 +59,6 @@ class _Format(NamedTuple):
     lowest: Any  # where e^x is 0
     highest: Any  # where e^x is infinite
     tanh_is_1: Any
-    tanh_is_x: Any
     exp_even: tuple  # T(r) = even(r^2) + r odd(r^2): two sums that do not wait for each other
     exp_odd: tuple
     log1p: tuple  # R
@@ -80,7 +79,6 @@ _DOUBLE = _Format(
     lowest=np.float64(-746),
     highest=np.float64(710),
     tanh_is_1=np.float64(20),
-    tanh_is_x=np.float64(1e-9),
     exp_even=_numbers(
         np.float64,
         2.7620138719733995569e-7,
@@ -122,7 +120,6 @@ _SINGLE = _Format(
     lowest=np.float32(-104),
     highest=np.float32(89),
     tanh_is_1=np.float32(10),
-    tanh_is_x=np.float32(1e-4),
     exp_even=_numbers(np.float32, 0.0013926213466332443, 0.041666554437685939, 0.5),
     exp_odd=_numbers(np.float32, 0.0083632029715758549, 0.16666576845976994),
     log1p=_numbers(
@@ -143,8 +140,8 @@ def _polynomial(x, coefficients):  # type: ignore[no-untyped-def]
 def _functions(constants: _Format) -> dict:
     """Make the functions for one format."""
     log2_e, ln2_high, ln2_low, rounder, rounder_bits = constants[:5]
-    mantissa_bits, exponent_bias, lowest, highest, tanh_is_1, tanh_is_x = constants[5:11]
-    exp_even, exp_odd, log1p_terms = constants[11:]
+    mantissa_bits, exponent_bias, lowest, highest, tanh_is_1 = constants[5:10]
+    exp_even, exp_odd, log1p_terms = constants[10:]
 
     @part
     def reduced(x):  # type: ignore[no-untyped-def]
@@ -180,18 +177,16 @@ def _functions(constants: _Format) -> dict:
         small = power * q + (power - 1.0)
         large = (q + 1.0) * power_of_2(half) * power_of_2(n - half)
         result = where(clipped > highest - 2.0, large, small)
-        return where(abs(x) < tanh_is_x * 1e-8, x, result)
+        return copysign(result, x)
 
     @part
     def tanh(x):  # type: ignore[no-untyped-def]
-        size = abs(x)
-        size = where(size > tanh_is_1, tanh_is_1, size)
-        q, n = reduced(size + size)
+        clipped = where(x > tanh_is_1, tanh_is_1, x)
+        clipped = where(clipped < -tanh_is_1, -tanh_is_1, clipped)
+        q, n = reduced(clipped + clipped)
         power = power_of_2(n)
         t = power * q + (power - 1.0)
-        t = t * reciprocal(t + 2.0)
-        t = where(x > 0.0, t, -t)
-        return where(size < tanh_is_x, x, t)  # keeps the sign of 0
+        return copysign(t * reciprocal(t + 2.0), x)  # 1 * -0 + 0 is +0
 
     @part
     def log1p(x):  # type: ignore[no-untyped-def]

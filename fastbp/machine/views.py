@@ -10,11 +10,13 @@ A view can be asked for ``size``, ``shape`` and ``T``, and read and written at a
 checks bounds.
 """
 
+import itertools
 import operator
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import from_dtype, types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.core.typing import signature
@@ -29,8 +31,9 @@ from numba.extending import (
     type_callable,
 )
 from numba.np.arrayobj import make_array
+from numpy.typing import NDArray
 
-__all__ = ["View", "borrow", "matrix", "row", "stretch"]
+__all__ = ["View", "borrow", "define_named_views", "matrix", "plan_length", "row", "stretch", "write_plan"]
 
 
 def matrix(vector: Any, start: int, m: int, n: int) -> Any:
@@ -51,6 +54,24 @@ def row(matrix: Any, i: int) -> Any:
 def borrow(arguments: Any) -> Any:
     """Turn the arrays among arguments, and in named tuples among them, into views."""
     return arguments
+
+
+def write_plan(*tuples: Any) -> NDArray[np.int64]:
+    """Write down named tuples of arrays and integers as one array of addresses, lengths and integers.
+
+    A call from Python looks at every array of its arguments, a tenth of a microsecond each. Where that
+    is longer than the work, a kernel takes a plan of arrays that stay where they are, and what
+    `define_named_views` makes reads it. The plan holds no reference: who keeps it keeps the arrays.
+    """
+    plan: list[int] = []
+    for field in itertools.chain(*tuples):
+        plan += [field.ctypes.data, field.size] if isinstance(field, np.ndarray) else [int(field)]
+    return np.array(plan, dtype=np.int64)
+
+
+def plan_length(named_tuple: type) -> int:
+    """How many integers of a plan a named tuple takes."""
+    return sum(1 if hint in (int, bool) else 2 for hint in get_type_hints(named_tuple).values())
 
 
 # The type, and what each function and operator means to the compiler.
@@ -259,3 +280,44 @@ def _borrow(typing_context, arguments):  # type: ignore[no-untyped-def]
 @overload(borrow, target="cpu", jit_options={"_nrt": False})
 def _overload_borrow(arguments):  # type: ignore[no-untyped-def]
     return lambda arguments: _borrow(arguments)
+
+
+def _field_type(hint: Any, number: types.Type) -> types.Type:
+    if hint in (int, bool):
+        return types.boolean if hint is bool else types.intp
+    scalar = get_args(get_args(hint)[1])[0]  # of NDArray[scalar]
+    return View(number if scalar is np.floating else from_dtype(np.dtype(scalar)), 1)
+
+
+def define_named_views(named_tuple: type) -> Any:
+    """Make an intrinsic ``(plan, start, like) -> named_tuple`` that reads a plan."""
+    hints = list(get_type_hints(named_tuple).values())
+
+    @intrinsic
+    def read(typing_context, plan, start, like):  # type: ignore[no-untyped-def]
+        fields = [_field_type(hint, like.dtype) for hint in hints]
+        result = types.NamedTuple(fields, named_tuple)
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            place = arguments[1]
+
+            def next_number():  # type: ignore[no-untyped-def]
+                nonlocal place
+                number = builder.load(place_of(context, builder, plan, arguments[0], place))
+                place = builder.add(place, ir.Constant(place.type, 1))
+                return number
+
+            members = []
+            for field in fields:
+                number = next_number()
+                if isinstance(field, View):
+                    pointer = context.get_value_type(types.CPointer(field.dtype))
+                    data = builder.inttoptr(number, pointer)
+                    members.append(_new(context, builder, field, data, next_number()))
+                else:
+                    members.append(context.cast(builder, number, types.int64, field))
+            return context.make_tuple(builder, result, members)
+
+        return result(plan, types.intp, like), generate
+
+    return read

@@ -22,7 +22,7 @@ from fastbp.solvers.history import History
 from fastbp.solvers.stopping import StopReason, note_loss, note_validation_score
 from fastbp.update_rules import Moments, Rule
 
-__all__ = ["Options", "Training", "minimise"]
+__all__ = ["Options", "Training", "invscaled_rate", "minimise"]
 
 _LEAST_ADAPTIVE_RATE = 1e-6
 
@@ -203,11 +203,16 @@ def _take_down(
     return "one_epoch" if options.one_epoch else "max_iter"
 
 
+def invscaled_rate(learning_rate_init: float, n_samples_seen: int, power_t: float) -> float:
+    """Learning rate of the schedule "invscaling" after so many rows."""
+    return learning_rate_init / (n_samples_seen + 1) ** power_t
+
+
 def _scale_rate(options: Options) -> None:
     """``invscaling``: the rate falls with the rows seen, once an epoch."""
     if options.learning_rate == "invscaling":
         rows_seen = options.training.history.n_samples_seen
-        rate = options.learning_rate_init / (rows_seen + 1) ** options.power_t
+        rate = invscaled_rate(options.learning_rate_init, rows_seen, options.power_t)
         options.training.rule = options.training.rule._replace(learning_rate=rate)
 
 

@@ -1,0 +1,185 @@
+"""One sample at a time: predictions and online updates that cost a microsecond, not a hundred.
+
+A `Single` holds a network's parameters where the kernels work on them (padded, see `Layout`), and its
+``coefs`` and ``intercepts`` are views of that place: an edit of theirs is what the next prediction
+uses, an update changes them in place, and nothing is copied between calls.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp.machine.memory import aligned_zeros
+from fastbp.network import Network
+from fastbp.update_rules import Moments, Rule
+
+__all__ = ["Single"]
+
+
+class Single:
+    """A network ready to predict and to learn single samples.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    parameters : ndarray of shape (n_parameters,)
+        The parameters, copied.
+
+    Attributes
+    ----------
+    coefs : list of ndarray of shape (fan_in, fan_out)
+        Weights of each layer, views of the place where they are used and learnt.
+    intercepts : list of ndarray of shape (fan_out,)
+        Biases of each layer, likewise.
+    """
+
+    def __init__(self, network: Network, parameters: NDArray[np.floating]) -> None:
+        self.network = network
+        self._dtype = parameters.dtype
+        self._padded = aligned_zeros(network.layout(self._dtype).n_padded, self._dtype)
+        network.pad(parameters, self._padded)
+        self.coefs, self.intercepts = network.unpack_padded(self._padded)
+        self._n_features, self._n_outputs = network.layer_sizes[0], network.layer_sizes[-1]
+        self._plan: Any = None
+        self._numbers = np.zeros(7)
+
+    def holds(self, coefs: list, intercepts: list) -> bool:
+        """Whether arrays are the views themselves, not others that a user has assigned."""
+        return (
+            len(coefs) == len(self.coefs)
+            and len(intercepts) == len(self.intercepts)
+            and all(map(_is, coefs, self.coefs))
+            and all(map(_is, intercepts, self.intercepts))
+        )
+
+    def predict(self, x: ArrayLike) -> NDArray[np.floating]:
+        """Predict one sample.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            The sample.
+
+        Returns
+        -------
+        prediction : ndarray of shape (n_outputs,)
+            The network's outputs.
+
+        Raises
+        ------
+        ValueError
+            If x has another shape or is not finite.
+        """
+        if self._plan is None:
+            self._prepare()
+        x = self._sample(x, self._n_features, "x")
+        prediction = np.empty(self._n_outputs, self._dtype)
+        problem = self._kernels.predict_one(self._plan, x, prediction)
+        if problem == self._kernels.NOT_FINITE:
+            _refuse_not_finite(x, "x")
+        elif problem == self._kernels.OVERFLOW:
+            warnings.warn(
+                "The prediction overflows to infinity or NaN: x is far outside of what the network "
+                "was trained on. Scale it as in training.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return prediction
+
+    def learn(self, x: ArrayLike, y: ArrayLike) -> float:
+        """Make one online update; `start_learning` comes first.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            The sample.
+        y : array-like of shape (n_outputs,), or a number
+            Its target.
+
+        Returns
+        -------
+        loss : float
+            The sample's loss before the update.
+
+        Raises
+        ------
+        ValueError
+            If x or y has another shape or is not finite, or training has diverged. Nothing has
+            changed then.
+        """
+        x = self._sample(x, self._n_features, "x")
+        y = self._sample(y, self._n_outputs, "y")
+        loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
+        if loss - loss != 0:
+            _refuse_not_finite(x, "x")
+            _refuse_not_finite(y, "y")
+            raise ValueError(
+                "Training diverged: the loss of this sample is NaN or infinite. Its update was not "
+                "made, but those before have made the weights too large. Fit anew with a smaller "
+                "learning_rate_init, and scale x and y."
+            )
+        return loss
+
+    def start_learning(self, rule: Rule, alpha: float, moments: Moments | None) -> None:
+        """Choose the rule of the updates to come, and the moments that it goes on from.
+
+        Parameters
+        ----------
+        rule : Rule
+            The update rule.
+        alpha : float
+            Strength of the weight decay.
+        moments : Moments or None
+            What the rule remembers; None goes on from what is here.
+        """
+        if self._plan is None:
+            self._prepare()
+        if moments is not None:
+            self.network.pad(moments.first, self._workspace.first)
+            self.network.pad(moments.second, self._workspace.second)
+            self._numbers[6] = moments.n_steps
+        self._numbers[:6] = *rule, alpha
+
+    def set_rate(self, learning_rate: float) -> None:
+        """Change the learning rate."""
+        self._numbers[1] = learning_rate
+
+    def moments(self) -> Moments:
+        """Copy what the rule remembers."""
+        first, second = map(self.network.unpad, (self._workspace.first, self._workspace.second))
+        return Moments(first, second, int(self._numbers[6]))
+
+    def _prepare(self) -> None:
+        from fastbp import kernels
+
+        self._kernels = kernels
+        layout = self.network.layout(self._dtype)
+        workspace = kernels.make_workspace(layout, self._dtype, parameters=self._padded)
+        # The plan holds addresses: both are kept as long as it is.
+        self._layout, self._workspace = layout, workspace
+        self._plan = kernels.plan_of(layout, workspace)
+
+    def _sample(self, numbers: ArrayLike, size: int, name: str) -> NDArray[np.floating]:
+        array = np.ascontiguousarray(numbers, dtype=self._dtype)
+        if array.shape != (size,):
+            raise ValueError(
+                f"{name} has shape {np.shape(numbers)}, but one sample of this network is ({size},). "
+                "For a table of samples there are predict and partial_fit."
+            )
+        return array
+
+
+def _is(a: object, b: object) -> bool:
+    return a is b
+
+
+def _refuse_not_finite(array: NDArray[np.floating], name: str) -> None:
+    wrong = np.flatnonzero(~np.isfinite(array))
+    if len(wrong):
+        raise ValueError(
+            f"{name}[{wrong[0]}] is {array[wrong[0]]}, neither NaN nor infinity can be used. Impute or "
+            "replace it first."
+        )
