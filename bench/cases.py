@@ -13,7 +13,7 @@ import numpy as np
 from fastbp import Network
 
 ALPHA = 1e-4
-RATE = 1e-3
+RATE = 2.0**-10  # FANN keeps it in float32
 DTYPES = (np.float32, np.float64)
 
 SIZES = {
@@ -24,18 +24,30 @@ SIZES = {
 
 
 class Case(NamedTuple):
-    """A network and how it is trained: plain SGD online, Adam otherwise."""
+    """A network and how it is trained: plain SGD online, Adam otherwise, unless said."""
 
     mode: str
     sizes: tuple
     activation: str
     batch_size: int
     n_rows: int
+    alpha: float = ALPHA
+    rule: str = ""
+
+    @property
+    def update(self):
+        """Update rule: "plain", "momentum", "nesterov" or "adam"."""
+        return self.rule or ("plain" if self.batch_size == 1 else "adam")
 
     @property
     def solver(self):
         """Solver of both estimators."""
-        return "sgd" if self.batch_size == 1 else "adam"
+        return "adam" if self.update == "adam" else "sgd"
+
+    @property
+    def momentum(self):
+        """Momentum of solver "sgd"."""
+        return 0.0 if self.update == "plain" else 0.9
 
     @property
     def network(self):
@@ -54,9 +66,10 @@ def initial_parameters(case, dtype):
 
 
 def make_data(case, dtype):
-    """Inputs of unit variance and a smooth target of two of them, with noise."""
+    """Inputs about 0 and a smooth target of two of them, with noise."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((case.n_rows, case.sizes[0]))
+    X /= 2 * max(1, case.sizes[0] / 64) ** 0.5  # no tanh unit saturates, where FANN's slope differs
     y = np.tanh(X[:, :1] + X[:, 1:2]) + 0.1 * rng.standard_normal((case.n_rows, case.sizes[-1]))
     return X.astype(dtype), y.astype(dtype)
 

@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     terminalreporter.section("ns per sample, best round (NumPy's time / this time)")
     for (what, dtype), row in table.items():
-        cells = (_cell(name, time, row.get("numpy")) for name, time in row.items())
+        cells = (_cell(name, time, row.get("NumPy")) for name, time in row.items())
         terminalreporter.write_line(f"{what:34}{dtype:9}" + "".join(cells))
     with threadpool_limits(1):
         terminalreporter.write_line(machine.line())

@@ -1,135 +1,42 @@
-"""The table for the README: what a sample costs through the public interfaces.
+"""The tables for the README: what a sample costs, against the rivals and the limit of this core.
 
-``python bench/report.py`` prints it in Markdown, in less than three minutes. An epoch is the
-difference of a long and a short ``fit`` of the same data, the shuffle of every epoch included, so
-what a fit does once (checks, copies, the first weights) drops out. Implementations take turns, and
-the best of some rounds counts. All of it is one process with one thread.
-
-Before a case is timed all three have trained for an epoch from the same ``random_state``, and must
-have arrived at the same weights; else nothing is printed but what differs.
+``python bench/report.py`` prints all of them in Markdown, in some ten minutes; ``python
+bench/report.py online`` one: online, rules, batch, full, predict, one, search. A ratio is the
+rival's time over fastbp's; "limit" is what `limits.py` measures that the core could do at best,
+over what fastbp takes. In brackets stands the goal the project has set itself for a ratio. Before a
+case is timed, every implementation has trained for an epoch from the same weights and must have
+arrived at the same ones; else nothing is printed but what differs.
 """
 
-import math
 import sys
-import time
-import warnings
 from functools import partial
 
+import joblib
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import scale
 from threadpoolctl import threadpool_limits
 
+import limits
 import machine
-import numpy_baseline
-from cases import DTYPES, Case, assert_same, make_data
-from fastbp import BackpropRegressor
-from rivals import baseline_net, estimator_options
+from cases import DTYPES, Case, make_data, training_flops
+from fastbp import Objective
+from fastbp.data import as_data
+from rivals import RIVALS
+from timing import ESTIMATORS, best_of, fitted_alike, seconds, time_epochs
 
-CASES = (
-    Case("online", (10, 50, 1), "tanh", 1, 2_000),
-    Case("mini-batch of 32", (8, 50, 1), "relu", 32, 8_000),
-    Case("mini-batch of 200", (8, 100, 1), "relu", 200, 20_000),
-    Case("mini-batch of 256", (90, 256, 256, 1), "relu", 256, 2_560),
-    Case("full batch", (64, 64, 64, 1), "relu", 4_000, 4_000),
-)
-PREDICTED = Case("predict", (10, 50, 1), "tanh", 200, 20_000)
-DIGITS = {"float64": 1e-9, "float32": 1e-4}
-ROUNDS = 7
-SECONDS = 0.1  # what a long fit takes, or more
-
-
-def fit_estimator(Estimator, case, X, y, n_epochs):
-    return Estimator(max_iter=n_epochs, **estimator_options(case)).fit(X, y.ravel())
-
-
-def fit_numpy(case, X, y, n_epochs):
-    random_state = np.random.RandomState(0)
-    case.network.initial_parameters(random_state, X.dtype)  # the shuffles are drawn after these
-    net, step = baseline_net(case, X.dtype)
-    numpy_baseline.fit(net, X, y, case.batch_size, step, n_epochs, random_state)
-    return net
-
-
-FITS = {
-    "fastbp": partial(fit_estimator, BackpropRegressor),
-    "NumPy": fit_numpy,
-    "MLPRegressor": partial(fit_estimator, MLPRegressor),
+ONLINE = ((10, 16, 1), (10, 50, 1), (32, 128, 1), (64, 256, 4), (784, 128, 10))
+ONLINE_GOALS = {"C": 1.5, "FANN": 6, "JAX": 2.5, "MLPRegressor": 300}
+WIDE_GOALS = ONLINE_GOALS | {"JAX": 1.6, "MLPRegressor": 50}
+BATCH = {
+    ((8, 100, 1), 200): {"float64": 15, "float32": 35, "JAX": 7, "PyTorch": 40},
+    ((8, 50, 1), 32): {"float64": 60, "float32": 120, "JAX": 15, "PyTorch": 300},
+    ((8, 64, 64, 1), 256): {"float64": 4.5, "float32": 6, "JAX": 2.5, "PyTorch": 9},
+    ((90, 256, 256, 1), 256): {"float64": 2, "float32": 2.4, "JAX": 1.25, "PyTorch": 2},
 }
-RIVALS = ("NumPy", "MLPRegressor")
-
-
-def fitted_parameters(case, fitted):
-    if isinstance(fitted, numpy_baseline.Net):
-        return fitted.layers.flat
-    return case.network.pack(fitted.coefs_, fitted.intercepts_, fitted.coefs_[0].dtype)
-
-
-def check_epoch(case, X, y):
-    """Train for one epoch everywhere; the weights must be MLPRegressor's."""
-    fitted = {name: fit(case, X, y, 1) for name, fit in FITS.items()}
-    expected = fitted_parameters(case, fitted["MLPRegressor"])
-    for model in fitted.values():
-        assert_same(fitted_parameters(case, model), expected, DIGITS)
-    return fitted
-
-
-def predictions(X, fitted):
-    runs = {name: partial(fitted[name].predict, X) for name in ("fastbp", "MLPRegressor")}
-    runs["NumPy"] = partial(numpy_baseline.predict, fitted["NumPy"], X)
-    return {name: runs[name] for name in FITS}
-
-
-def check_predictions(runs):
-    expected = runs["MLPRegressor"]()
-    for run in runs.values():
-        assert_same(run().ravel(), expected, DIGITS)
-
-
-def seconds(run, *arguments):
-    start = time.perf_counter()
-    run(*arguments)
-    return time.perf_counter() - start
-
-
-def epochs_worth_timing(fit):
-    """Choose epochs of a long fit, such that it takes about ``SECONDS`` longer than a short one."""
-    per_epoch = (seconds(fit, 4) - seconds(fit, 1)) / 3
-    return min(1000, max(3, math.ceil(SECONDS / max(per_epoch, 1e-6))))
-
-
-def time_epochs(case, X, y):
-    """Give seconds of an epoch, by implementation."""
-    fits = {name: partial(fit, case, X, y) for name, fit in FITS.items()}
-    n_epochs = {name: epochs_worth_timing(fit) for name, fit in fits.items()}
-    short, long = dict.fromkeys(fits, math.inf), dict.fromkeys(fits, math.inf)
-    for _ in range(ROUNDS):
-        for name, fit in fits.items():
-            short[name] = min(short[name], seconds(fit, 1))
-            long[name] = min(long[name], seconds(fit, 1 + n_epochs[name]))
-    return {name: (long[name] - short[name]) / n_epochs[name] for name in fits}
-
-
-def time_predictions(runs):
-    """Give seconds of a prediction, by implementation."""
-    best = dict.fromkeys(runs, math.inf)
-    for _ in range(3 * ROUNDS):
-        for name, run in runs.items():
-            best[name] = min(best[name], seconds(run))
-    return best
-
-
-def measure(case, dtype):
-    """Check a case, then time it; gives (case, dtype, {implementation: seconds a sample})."""
-    X, y = make_data(case, dtype)
-    fitted = check_epoch(case, X, y)
-    if case is PREDICTED:
-        runs = predictions(X, fitted)
-        check_predictions(runs)
-        times = time_predictions(runs)
-    else:
-        times = time_epochs(case, X, y)
-    return case, np.dtype(dtype).name, {name: time / len(X) for name, time in times.items()}
+FULL = ((64, 128, 128, 1), (16, 64, 64, 1))
+PREDICTED = {((10, 50, 1), "tanh"): 4, ((10, 50, 1), "relu"): 4, ((64, 128, 128, 1), "relu"): 1.2}
 
 
 def number(x):
@@ -137,43 +44,195 @@ def number(x):
     return f"{x:#.3g}" if 1 <= x < 100 else f"{x:.0f}" if x >= 100 else f"{x:.2g}"
 
 
-def table(rows):
-    """Give the lines of the table in Markdown."""
-    heads = ["mode", "network", "dtype", *(f"{name}, µs" for name in FITS)]
-    yield _line(heads + [f"{rival} / fastbp" for rival in RIVALS])
-    yield _line(["---"] * 3 + ["--:"] * (len(FITS) + len(RIVALS)))
-    for case, dtype, times in rows:
-        figures = [number(1e6 * times[name]) for name in FITS]
-        ratios = [number(times[rival] / times["fastbp"]) for rival in RIVALS]
-        yield _line([case.mode, f"{case.net_name} {case.activation}", dtype, *figures, *ratios])
+def ratio(rival, own, goal=None):
+    """Write a ratio, bold where fastbp loses, with its goal."""
+    if rival is None:
+        return ""
+    text = number(rival / own)
+    text = f"**{text}**" if rival < own else text
+    return text if goal is None else f"{text} ({goal})"
 
 
-def _line(cells):
-    return f"| {' | '.join(cells)} |"
+def table(heads, rows):
+    """Print a table in Markdown; columns of numbers are those whose first row has one."""
+    rows = list(rows)
+    print("| " + " | ".join(heads) + " |")
+    print("| " + " | ".join("---" if i < 2 else "--:" for i in range(len(heads))) + " |")
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+    print()
 
 
-def losses(rows):
-    """Say in a line for each rival where it is faster than fastbp."""
-    for rival in RIVALS:
-        lost = [
-            f"{case.mode} {case.net_name} {dtype} ({number(times[rival] / times['fastbp'])})"
-            for case, dtype, times in rows
-            if times[rival] < times["fastbp"]
-        ]
-        yield f"fastbp is slower than {rival}: {', '.join(lost) or 'in none of these'}."
+def n_weights(sizes):
+    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
 
 
-def main():
-    warnings.simplefilter("ignore", ConvergenceWarning)  # every fit here ends at max_iter
+def online():
+    """Online, plain SGD, tanh."""
+    rivals = ("C", "FANN", "JAX", "MLPRegressor")
+    rows = []
+    for sizes in ONLINE:
+        n_rows = 2_000 if sizes[0] < 64 else 500
+        goals = WIDE_GOALS if sizes[0] == 784 else ONLINE_GOALS
+        for dtype in DTYPES:
+            for alpha in (0.0, 1e-4):
+                case = Case("online", sizes, "tanh", 1, n_rows, alpha)
+                times = time_epochs(case, dtype, ("fastbp", *rivals))
+                own, best = times["fastbp"], limits.stream(n_weights(sizes), dtype)
+                ratios = [ratio(times.get(name), own, goals[name]) for name in rivals]
+                name = f"{case.net_name}, alpha={alpha:g}"
+                rows.append(
+                    [name, np.dtype(dtype).name, number(1e9 * own), number(best / own), *ratios]
+                )
+    table(["online", "dtype", "ns", "limit", *rivals], rows)
+
+
+def rules():
+    """Online with the other rules, against FANN's plain SGD."""
+    rows = []
+    for sizes in ONLINE:
+        n_rows = 2_000 if sizes[0] < 64 else 500
+        for dtype in DTYPES:
+            plain = Case("online", sizes, "tanh", 1, n_rows, 0.0)
+            fann = time_epochs(plain, dtype, ("fastbp", "FANN")).get("FANN")
+            cells = []
+            for rule in ("momentum", "nesterov", "adam"):
+                own = time_epochs(plain._replace(rule=rule), dtype, ("fastbp",))["fastbp"]
+                cells += [number(1e9 * own), ratio(fann, own, 4)]
+            rows.append([plain.net_name, np.dtype(dtype).name, *cells])
+    heads = ["momentum, ns", "FANN plain", "Nesterov, ns", "FANN plain", "Adam, ns", "FANN plain"]
+    table(["online", "dtype", *heads], rows)
+
+
+def batch():
+    """Mini-batches, Adam, relu."""
+    rivals = ("MLPRegressor", "NumPy", "JAX", "PyTorch")
+    rows = []
+    for (sizes, batch_size), goals in BATCH.items():
+        for dtype in DTYPES:
+            name = np.dtype(dtype).name
+            case = Case("mini-batch", sizes, "relu", batch_size, 80 * batch_size, 0.0)
+            case = case._replace(n_rows=min(20_000, max(case.n_rows, 5_120)))
+            times = time_epochs(case, dtype, ("fastbp", *rivals))
+            own, best = times["fastbp"], training_flops(sizes) / limits.peak(dtype)
+            goal = goals | {"MLPRegressor": goals[name]}
+            if dtype == np.float64:
+                goal = {"MLPRegressor": goals[name]}
+            ratios = [ratio(times.get(rival), own, goal.get(rival)) for rival in rivals]
+            what = f"{case.net_name} / {batch_size}"
+            rows.append([what, name, number(1e9 * own), number(best / own), *ratios])
+    table(["mini-batch", "dtype", "ns", "limit", *rivals], rows)
+
+
+def full():
+    """Loss and gradient of 20,000 rows, relu, beside the BLAS on a 768 x 768 product."""
+    rows = []
+    for sizes in FULL:
+        for dtype in DTYPES:
+            case = Case("full", sizes, "relu", 20_000, 20_000)
+            X, y = make_data(case, dtype)
+            objectives = {n: Objective(case.network, as_data(X, y), n_threads=n) for n in (1, 2)}
+            start = case.network.initial_parameters(np.random.RandomState(0), np.dtype(dtype))
+            gradients = [o.loss_and_gradient(start)[1] for o in objectives.values()]
+            np.testing.assert_array_equal(*gradients)
+            runs = {n: partial(o.loss_and_gradient, start) for n, o in objectives.items()}
+            times = best_of(runs, 15)
+            rate = training_flops(sizes) * len(X) / times[1] / 1e9
+            blas, peak = limits.blas(dtype) / 1e9, limits.peak(dtype) / 1e9
+            cells = [rate, blas, rate / blas, rate / peak, times[1] / times[2]]
+            rows.append([case.net_name, np.dtype(dtype).name, *map(number, cells)])
+            rows[-1][4] += " (0.8)"
+            rows[-1][6] += " (1.8)"
+    table(["full batch", "dtype", "GFLOP/s", "BLAS", "of BLAS", "limit", "2 threads"], rows)
+
+
+def predict():
+    """Predictions of 20,000 rows."""
+    rows = []
+    for (sizes, activation), goal in PREDICTED.items():
+        for dtype in DTYPES:
+            case = Case("predict", sizes, activation, 200, 20_000)
+            models, X, _ = fitted_alike(case, dtype)
+            runs = {name: partial(model.predict, X) for name, model in models.items()}
+            runs["NumPy"] = RIVALS["NumPy"].prediction(case, X)
+            times = {name: time / len(X) for name, time in best_of(runs, 25).items()}
+            own = times["fastbp"]
+            cells = [ratio(times["MLPRegressor"], own, goal), ratio(times["NumPy"], own)]
+            name = f"{case.net_name} {activation}"
+            rows.append([name, np.dtype(dtype).name, number(1e9 * own), *cells])
+    table(["predict", "dtype", "ns a row", "MLPRegressor", "NumPy"], rows)
+
+
+def one():
+    """One sample: predict_one and learn_one, 10-50-1."""
+    rows = []
+    for dtype in DTYPES:
+        for rule in ("plain", "nesterov", "adam"):
+            case = Case("one", (10, 50, 1), "tanh", 1, 500, rule=rule)
+            models, X, y = fitted_alike(case, dtype)
+            own, theirs = models["fastbp"], models["MLPRegressor"]
+            x, target, row, targets = X[0], float(y[0, 0]), X[:1], y[0]
+            own.predict_one(x), own.learn_one(x, target), theirs.partial_fit(row, targets)
+            runs = {
+                "predict_one": lambda own=own, x=x: own.predict_one(x),
+                "predict": lambda theirs=theirs, row=row: theirs.predict(row),
+                "learn_one": lambda own=own, x=x, t=target: own.learn_one(x, t),
+                "partial_fit": lambda m=theirs, row=row, t=targets: m.partial_fit(row, t),
+            }
+            times = best_of(runs, 20, 100)
+            cells = [
+                number(1e6 * times["predict_one"]),
+                ratio(times["predict"], times["predict_one"], 40),
+                number(1e6 * times["learn_one"]),
+                ratio(times["partial_fit"], times["learn_one"], 100),
+            ]
+            rows.append([f"10-50-1 tanh, {rule}", np.dtype(dtype).name, *cells])
+    heads = ["predict_one, µs", "MLPRegressor.predict", "learn_one, µs", "MLPRegressor.partial_fit"]
+    table(["one sample", "dtype", *heads], rows)
+
+
+def search():
+    """A grid search of small fits: 12 settings, 5 folds, diabetes, at most 300 epochs of Adam."""
+    X, y = (scale(array) for array in load_diabetes(return_X_y=True))
+    grid = {
+        "hidden_layer_sizes": [(20,), (50,), (100,)],
+        "alpha": [1e-4, 0.1],
+        "activation": ["relu", "tanh"],
+    }
+
+    def run(Estimator, n_jobs=1):
+        with joblib.parallel_config(backend="threading"):
+            search = GridSearchCV(Estimator(max_iter=300, random_state=0), grid, n_jobs=n_jobs)
+            return search.fit(X, y)
+
+    scores = [run(Estimator).best_score_ for Estimator in ESTIMATORS.values()]
+    np.testing.assert_allclose(*scores, rtol=1e-6)
+    own = min(seconds(run, ESTIMATORS["fastbp"]) for _ in range(3))
+    two = min(seconds(run, ESTIMATORS["fastbp"], 2) for _ in range(3))
+    theirs = min(seconds(run, ESTIMATORS["MLPRegressor"]) for _ in range(2))
+    row = ["60 fits", "float64", number(own), ratio(theirs, own, 15), ratio(own, two, 1.7)]
+    table(["grid search", "dtype", "s", "MLPRegressor", "2 threads"], [row])
+
+
+TABLES = {f.__name__: f for f in (online, rules, batch, full, predict, one, search)}
+
+
+def main(names):
+    import warnings
+
+    warnings.simplefilter("ignore")
     with threadpool_limits(1):
-        rows = [measure(case, dtype) for case in (*CASES, PREDICTED) for dtype in DTYPES]
-        print(f"Time per sample. {machine.line()}\n")
-    print("\n".join(table(rows)) + "\n")
-    print("\n\n".join(losses(rows)))
+        print(machine.line())
+        absent = [
+            f"{name} ({rival.missing()})" for name, rival in RIVALS.items() if rival.missing()
+        ]
+        print(f"Left out: {', '.join(absent) or 'none'}.\n")
+        for name in names or TABLES:
+            TABLES[name]()
 
 
 if __name__ == "__main__":
     try:
-        main()
+        main(sys.argv[1:])
     except AssertionError as difference:
         sys.exit(f"The implementations do not compute the same; there is no table.\n{difference}")

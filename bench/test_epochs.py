@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cases import DTYPES, SIZES, Case, assert_same, make_data, training_flops
-from rivals import EPOCHS
+from rivals import RIVALS
 
 DIGITS = {"float64": 1e-9, "float32": 1e-3}
 
@@ -26,23 +26,28 @@ pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=4)
 
 def make_case(mode, size, implementation):
     activation, batch_size = MODES[mode]
-    slow = mode == "online" and implementation != "fastbp"
+    slow = mode == "online" and implementation in ("NumPy", "MLPRegressor", "PyTorch")
     n_rows = N_ROWS[size] // 10 if slow else N_ROWS[size]
-    return Case(mode, SIZES[size], activation, batch_size or n_rows, n_rows)
+    return Case(mode, SIZES[size], activation, batch_size or n_rows, n_rows, alpha=0.0)
 
 
-@pytest.mark.parametrize("implementation", EPOCHS)
+@pytest.mark.parametrize("implementation", RIVALS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("mode", MODES)
 def test_epoch(time_per_sample, mode, size, dtype, implementation):
-    case = make_case(mode, size, implementation)
+    case, rival = make_case(mode, size, implementation), RIVALS[implementation]
+    if rival.missing() is not None:
+        pytest.skip(rival.missing())
+    if not rival.fits(case, dtype):
+        pytest.skip(f"{implementation} does not do this")
     X, y = make_data(case, dtype)
-    run, parameters = EPOCHS[implementation](case, X, y)
+    run, parameters = rival.epochs(case, X, y)
     run()
-    baseline_run, baseline_parameters = EPOCHS["numpy"](case, X, y)
+    baseline_run, baseline_parameters = RIVALS["NumPy"].epochs(case, X, y)
     baseline_run()
-    assert_same(parameters(), baseline_parameters(), DIGITS)
+    digits = getattr(rival, "DIGITS", DIGITS)
+    assert_same(parameters(), baseline_parameters(), digits)
     what = f"{mode} {case.net_name} {case.activation}"
     time_per_sample(run, what, implementation, dtype, len(X), training_flops(case.sizes))
     assert np.isfinite(parameters()).all()

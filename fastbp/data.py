@@ -62,6 +62,7 @@ def as_data(
     y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     dtype: np.typing.DTypeLike | None = None,
+    is_finite: bool = False,
 ) -> Data:
     """Make `Data` of validated inputs, targets and weights.
 
@@ -75,6 +76,9 @@ def as_data(
         The sample weights; None means 1 for all.
     dtype : dtype, default=None
         float64 or float32; None takes float32 if X is float32, else float64.
+    is_finite : bool, default=False
+        Whether all numbers are known to be finite, so that only a conversion can make them too
+        large.
 
     Returns
     -------
@@ -110,7 +114,9 @@ def as_data(
         if sample_weight is None
         else float(np.mean(np.asarray(sample_weight), dtype=np.float64)),
     )
-    for name in ("X", "values", "y", "weights"):
+    for name, given in (("X", X), ("values", X), ("y", y), ("weights", sample_weight)):
+        if is_finite and getattr(given, "dtype", dtype) == dtype:
+            continue
         if not np.isfinite(getattr(data, name)).all():
             shown = {"values": "X", "weights": "sample_weight"}.get(name, name)
             raise ValueError(

@@ -28,11 +28,11 @@ _MOST_PARAMETERS = 2**31 - 1
 class Layout(NamedTuple):
     """A network as the kernels see it: integers and arrays of integers.
 
-    The parameter vector is what solvers and users see. Kernels compute with whole vectors of
-    the chip and therefore with a padded copy of it, in which every row of a weight matrix and every
-    bias vector begins on a 64-byte boundary and is filled up with zeros, which stay zeros. The first
-    hidden layer is stored input by input, (fan_in, padded fan_out), every other layer unit by unit,
-    (fan_out, padded fan_in): then all products of backpropagation but one run along rows.
+    The parameter vector is what solvers and users see. Kernels compute with whole vectors of the
+    chip and therefore with a padded copy of it, in which every row of a weight matrix and every
+    bias vector begins on a 64-byte boundary and is filled up with zeros, which stay zeros. The
+    first hidden layer is stored input by input, (fan_in, padded fan_out), every other layer unit by
+    unit, (fan_out, padded fan_in): then all products of backpropagation but one run along rows.
 
     Attributes
     ----------
@@ -218,18 +218,14 @@ class Network:
 
     def pad(self, parameters: NDArray[np.floating], padded: NDArray[np.floating]) -> None:
         """Copy a parameter vector, or one like it, to a padded vector; its padding stays."""
-        for places, arrays in zip(
-            self.unpack_padded(padded), self.unpack(parameters), strict=True
-        ):
+        for places, arrays in zip(self.unpack_padded(padded), self.unpack(parameters), strict=True):
             for place, array in zip(places, arrays, strict=True):
                 place[...] = array
 
     def unpad(self, padded: NDArray[np.floating]) -> NDArray[np.floating]:
         """Copy a padded vector to a new parameter vector, or one like it."""
         parameters = np.empty(self.n_parameters, dtype=padded.dtype)
-        for places, arrays in zip(
-            self.unpack(parameters), self.unpack_padded(padded), strict=True
-        ):
+        for places, arrays in zip(self.unpack(parameters), self.unpack_padded(padded), strict=True):
             for place, array in zip(places, arrays, strict=True):
                 place[...] = array
         return parameters

@@ -92,6 +92,7 @@ class Objective:
         self._kernels = kernels
         self._layout = self.network.layout(self.data.dtype)
         self._workspace = kernels.make_workspace(self._layout, self.data.dtype)
+        self._spare_workspaces: list[Any] = []
         block = self._workspace.block_rows
         flops_per_row = 6 * self.network.n_parameters
         self._rows_per_call = block * math.ceil(_FLOPS_PER_CALL / flops_per_row / block)
@@ -183,8 +184,8 @@ class Objective:
         Returns
         -------
         losses : ndarray of shape (n_epochs,)
-            The loss of each epoch made, one at least. The last is not finite, or a parameter is not,
-            if training diverged in it.
+            The loss of each epoch made, one at least. The last is not finite, or a parameter is
+            not, if training diverged in it.
         """
         n_epochs = self._rows_of_a_call(batch_size) // len(rows)
         if n_epochs == 0 or not shuffles.are_compiled:
@@ -272,13 +273,17 @@ class Objective:
         gradients = np.zeros((len(slabs), parameters.size), dtype=parameters.dtype)
 
         def sum_slab(i: int) -> Iterator[None]:
-            workspace = self._kernels.make_workspace(self._layout, parameters.dtype)
+            try:
+                workspace = self._spare_workspaces.pop()
+            except IndexError:  # all are in use by other threads
+                workspace = self._kernels.make_workspace(self._layout, parameters.dtype)
             for start in range(0, len(slabs[i]), self._rows_per_call):
                 part = slabs[i][start : start + self._rows_per_call]
                 losses[i] += self._kernels.accumulate(
                     self._layout, parameters, self.data, part, workspace, gradients[i]
                 )
                 yield
+            self._spare_workspaces.append(workspace)
 
         run_all(sum_slab, range(len(slabs)), self.n_threads if len(slabs) > 1 else 1)
         gradient = gradients[0]
@@ -377,7 +382,12 @@ def predict(
         for start in range(begin, end, per_call):
             part = slice(start, min(start + per_call, end))
             kernels.predict(
-                network.layout(data.dtype), parameters, data, rows[part], workspace, prediction[part]
+                network.layout(data.dtype),
+                parameters,
+                data,
+                rows[part],
+                workspace,
+                prediction[part],
             )
             yield
 

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.network import Network
 from fastbp.single import Single
-from fastbp.solvers.stochastic import invscaled_rate
+from fastbp.solvers.stochastic import Training, invscaled_rate
 from fastbp.training import STOCHASTIC_SOLVERS, next_training
 
 __all__ = ["OneSampleMixin", "has_partial_fit"]
@@ -30,10 +31,14 @@ def has_partial_fit(estimator: Any) -> bool:
 
 
 class OneSampleMixin:
-    """Prediction and learning of single samples, for an estimator whose ``_single`` is a `Single`."""
+    """Prediction and learning of single samples, for an estimator with a `Single`."""
 
+    _network: Network
+    _training: Training | None
     _single: Single | None
-    _learns_by: tuple | None = None  # the parameters that the `Single` learns by, once it has learnt
+    _learns_by: tuple | None = (
+        None  # the parameters that the `Single` learns by, once it has learnt
+    )
 
     def predict_one(self: Any, x: ArrayLike) -> float | NDArray[np.floating]:
         """Predict the target of one sample, in about a microsecond.
@@ -65,9 +70,9 @@ class OneSampleMixin:
         """Make one online update for one sample, in place.
 
         It does what ``partial_fit`` does with a table of one row, without its checks of tables and
-        without a copy: ``coefs_`` change in place, and ``loss_`` becomes the sample's loss before the
-        update. ``loss_curve_`` and ``n_iter_`` stay what they are. The first call on an estimator that
-        is not fitted is a ``partial_fit``, which draws the initial weights.
+        without a copy: ``coefs_`` change in place, and ``loss_`` becomes the sample's loss before
+        the update. ``loss_curve_`` and ``n_iter_`` stay what they are. The first call on an
+        estimator that is not fitted is a ``partial_fit``, which draws the initial weights.
 
         Parameters
         ----------
@@ -84,8 +89,8 @@ class OneSampleMixin:
         Raises
         ------
         ValueError
-            If x or y has another shape or is not finite, if a parameter is wrong, or if the loss is no
-            longer finite. Nothing has changed then.
+            If x or y has another shape or is not finite, if a parameter is wrong, or if the loss is
+            no longer finite. Nothing has changed then.
         """
         single = self.__dict__.get("_single")
         if (
@@ -94,7 +99,9 @@ class OneSampleMixin:
             or not single.holds(self.coefs_, self.intercepts_)
         ):
             if not hasattr(self, "coefs_"):
-                return self.partial_fit(np.reshape(x, (1, -1)), np.reshape(y, (1, -1) if np.size(y) > 1 else 1))
+                return self.partial_fit(
+                    np.reshape(x, (1, -1)), np.reshape(y, (1, -1) if np.size(y) > 1 else 1)
+                )
             single = self._start_learning()
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             single.set_rate(invscaled_rate(self.learning_rate_init, self.t_, self.power_t))
@@ -112,18 +119,16 @@ class OneSampleMixin:
             )
         if self.loss != self._network.loss or self.activation != self._network.activation:
             raise ValueError(
-                f"loss={self.loss!r} and activation={self.activation!r} are not those of the fitted "
-                f"network ({self._network.loss!r}, {self._network.activation!r}). Leave them as they "
-                "were, or fit anew."
+                f"loss={self.loss!r} and activation={self.activation!r} are not those of the "
+                f"fitted network ({self._network.loss!r}, {self._network.activation!r}). Leave "
+                "them as they were, or fit anew."
             )
         self._bring_up_to_date()
         parameters = self._parameters()
         if self._single is None or not self._single.holds(self.coefs_, self.intercepts_):
             self._adopt(parameters)
         self._training = next_training(self, parameters, self._training, one_epoch=True)
-        self._single.start_learning(
-            self._training.rule, float(self.alpha), self._training.moments
-        )
+        self._single.start_learning(self._training.rule, float(self.alpha), self._training.moments)
         self._learns_by = _learning_parameters(self)
         return self._single
 
@@ -138,13 +143,13 @@ class OneSampleMixin:
         self._learns_by = None
 
     def _adopt(self: Any, parameters: NDArray[np.floating]) -> None:
-        """Keep parameters where single samples are predicted and learnt, and show them from there."""
+        """Keep parameters where single samples are learnt, and show them from there."""
         self._single = Single(self._network, parameters)
         self.coefs_, self.intercepts_ = list(self._single.coefs), list(self._single.intercepts)
 
     def __getstate__(self: Any) -> dict:
         self._bring_up_to_date()
-        state = super().__getstate__().copy()  # type: ignore[misc]
+        state: dict = dict(super().__getstate__())  # type: ignore[call-overload]
         state.pop("_single", None)
         return state
 

@@ -24,8 +24,8 @@ from fastbp.data import as_data
 from fastbp.gradient_check import gradient_error
 from fastbp.losses import LOSSES
 from fastbp.network import Network
-from fastbp.one_sample import OneSampleMixin, has_partial_fit
 from fastbp.objective import Objective, predict
+from fastbp.one_sample import OneSampleMixin, has_partial_fit
 from fastbp.training import Fitted, Table, train
 from fastbp.validation import (
     check_inputs,
@@ -348,7 +348,7 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = check_inputs(self, X)
         parameters = self._parameters()
-        data = as_data(X, dtype=parameters.dtype)
+        data = as_data(X, dtype=parameters.dtype, is_finite=True)
         n_threads = effective_n_jobs(self.n_jobs)
         prediction = predict(self._network, parameters, data, n_threads)
         if not np.isfinite(prediction).all():

@@ -1,8 +1,8 @@
 """One sample at a time: predictions and online updates that cost a microsecond, not a hundred.
 
-A `Single` holds a network's parameters where the kernels work on them (padded, see `Layout`), and its
-``coefs`` and ``intercepts`` are views of that place: an edit of theirs is what the next prediction
-uses, an update changes them in place, and nothing is copied between calls.
+A `Single` holds a network's parameters where the kernels work on them (padded, see `Layout`), and
+its ``coefs`` and ``intercepts`` are views of that place: an edit of theirs is what the next
+prediction uses, an update changes them in place, and nothing is copied between calls.
 """
 
 import warnings
@@ -166,8 +166,8 @@ class Single:
         array = np.ascontiguousarray(numbers, dtype=self._dtype)
         if array.shape != (size,):
             raise ValueError(
-                f"{name} has shape {np.shape(numbers)}, but one sample of this network is ({size},). "
-                "For a table of samples there are predict and partial_fit."
+                f"{name} has shape {np.shape(numbers)}, but one sample of this network is "
+                f"({size},). For a table of samples there are predict and partial_fit."
             )
         return array
 
@@ -180,6 +180,6 @@ def _refuse_not_finite(array: NDArray[np.floating], name: str) -> None:
     wrong = np.flatnonzero(~np.isfinite(array))
     if len(wrong):
         raise ValueError(
-            f"{name}[{wrong[0]}] is {array[wrong[0]]}, neither NaN nor infinity can be used. Impute or "
-            "replace it first."
+            f"{name}[{wrong[0]}] is {array[wrong[0]]}, but only finite numbers can be used. Impute "
+            "or replace it first."
         )

@@ -52,7 +52,7 @@ class Table(NamedTuple):
 
     def data(self, dtype: np.dtype) -> Data:
         """Convert to the arrays that kernels take."""
-        return as_data(self.X, self.y, self.weights, dtype)
+        return as_data(self.X, self.y, self.weights, dtype, is_finite=True)
 
 
 class Fitted(NamedTuple):

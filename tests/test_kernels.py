@@ -12,8 +12,10 @@ from fastbp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.data import as_data
 from fastbp.gradient_check import gradient_error
 from fastbp.losses import LOSSES
-from fastbp.objective import predict
+from fastbp.objective import NO_PATIENCE, NO_SHUFFLES, Patience, predict
+from fastbp.shuffles import Shuffles
 from fastbp.update_rules import Moments
+from vectors import DTYPES, SIZES, assert_guards_untouched, guarded
 
 DEPTHS = {0: (4, 2), 1: (4, 5, 2), 2: (4, 5, 3, 2), 3: (4, 3, 5, 4, 2)}
 RULES = {
@@ -96,18 +98,15 @@ def test_float32_gradient_is_close_and_stays_float32(network, rng):
     np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
 
 
-SIZES = [*range(1, 18), 31, 33, 64, 65]
-
-
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("place", ["inputs", "hidden", "outputs", "rows"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@DTYPES
 def test_every_size_around_the_vector_width(size, place, dtype, rng):
     sizes = {"inputs": 3, "hidden": 4, "outputs": 2, "rows": 5} | {place: size}
     network = Network((sizes["inputs"], sizes["hidden"], sizes["outputs"]), "tanh")
     parameters, X, y, weights = _case(network, sizes["rows"], rng)
     # Guard values round each array: a kernel that reads or writes past an end meets them.
-    X, y, weights, parameters = (_guarded(a.astype(dtype)) for a in (X, y, weights, parameters))
+    X, y, weights, parameters = (guarded(a.astype(dtype)) for a in (X, y, weights, parameters))
     loss, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.1)
     expected_loss, expected = _oracle(network, parameters, X, y, weights, 0.1)
     tolerance = 1e-12 if dtype == np.float64 else 1e-4
@@ -118,17 +117,7 @@ def test_every_size_around_the_vector_width(size, place, dtype, rng):
         coefs, intercepts = network.unpack(parameters.astype(np.float64))
         _, outputs = oracle.forward(coefs, intercepts, x, "tanh", "identity")
         np.testing.assert_allclose(row, outputs[-1], atol=tolerance * np.abs(outputs[-1]).max())
-    for array in (X, y, weights, parameters):
-        assert np.isnan(array.base[:16]).all()
-        assert np.isnan(array.base[-16:]).all()
-
-
-def _guarded(array):
-    room = np.full(array.size + 32, np.nan, dtype=array.dtype)
-    room[16:-16] = array.ravel()
-    inner = room[16:-16].reshape(array.shape)
-    assert inner.base is room
-    return inner
+    assert_guards_untouched(X, y, weights, parameters)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
@@ -151,21 +140,78 @@ def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, r
     _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
 
 
-def _compare_epochs(network, parameters, X, y, weights, rule, kind, batch_size, rng):
-    expected = parameters.copy()
+@pytest.mark.parametrize("rule", ["plain", "adam"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("output", ACTIVATIONS)
+def test_online_epoch_of_every_output_activation_against_the_oracle(output, loss, rule, rng):
+    if output not in _output_activations(loss):
+        pytest.skip("has predictions below 0")
+    network = Network((3, 4, 3), "tanh", loss, output)
+    parameters, X, y, weights = _case(network, 9, rng)
+    _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
+
+
+@pytest.mark.parametrize("rule", ["plain", "adam"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("place", ["inputs", "first", "second", "outputs", "no hidden layer"])
+@DTYPES
+def test_online_epoch_of_every_size_against_the_oracle(size, place, rule, dtype, rng):
+    sizes = {"inputs": 3, "first": 4, "second": 5, "outputs": 2} | {place: size}
+    layers = tuple(sizes.values())[:4] if place in list(sizes)[:4] else (size, 3)
+    network = Network(layers, "tanh")
+    parameters, X, y, weights = _case(network, 12, rng)
+    X, y, weights = (guarded(a.astype(dtype)) for a in (X, y, weights))
+    parameters = guarded((0.5 * parameters).astype(dtype))
+    tolerance = 1e-10 if dtype == np.float64 else 1e-3
+    _compare_epochs(
+        network, parameters, X, y, weights, RULES[rule], rule, 1, rng, tolerance=tolerance, n=1
+    )
+    assert_guards_untouched(X, y, weights, parameters)
+
+
+@pytest.mark.parametrize("decay", [0.5, 1.0, 1.5, 3.0])
+@pytest.mark.parametrize("rule", ["plain", "momentum", "adam"])
+@pytest.mark.parametrize("layers", [(4, 5, 3, 2), (4, 2)])
+def test_online_epoch_with_a_large_weight_decay_against_the_oracle(layers, rule, decay, rng):
+    """(1 - rate alpha) W is then W / 2, 0, or of the other sign, where W is kept as s V."""
+    network = Network(layers, "tanh")
+    parameters, X, y, _ = _case(network, 40, rng, weighted=False)
+    alpha = decay / RULES[rule].learning_rate
+    _compare_epochs(
+        network, parameters, X, y, None, RULES[rule], rule, 1, rng, alpha, tolerance=1e-8, n=1
+    )
+
+
+@pytest.mark.parametrize("rule", ["plain", "adam"])
+def test_online_epoch_of_several_chunks_against_the_oracle(rule, rng):
+    from fastbp import kernels
+
+    network = Network((4, 5, 2), "tanh")
+    parameters, X, y, weights = _case(network, 2 * kernels.ROWS_OF_A_CHUNK + 70, rng)
+    rule_of_small_steps = RULES[rule]._replace(learning_rate=0.005)
+    _compare_epochs(
+        network, parameters, X, y, weights, rule_of_small_steps, rule, 1, rng, alpha=2.0, n=1
+    )
+
+
+def _compare_epochs(
+    network, parameters, X, y, weights, rule, kind, batch_size, rng, alpha=0.2, tolerance=1e-10, n=3
+):
+    """Train for n epochs, of either dtype; the oracle's parameters are float64."""
+    expected = parameters.astype(np.float64)
     coefs, intercepts = network.unpack(expected)
     optimiser = oracle.Optimiser(kind, rule.learning_rate, rule.beta_1 or 0.9)
-    objective = Objective(network, as_data(X, y, weights), alpha=0.2)
+    objective = Objective(network, as_data(X, y, weights), alpha)
     moments = Moments.zeros(parameters.size, parameters.dtype)
-    for _ in range(3):
+    for _ in range(n):
         order = rng.permutation(len(X))
         loss = objective.epoch(parameters, order, batch_size, rule, moments)
         expected_loss = oracle.epoch(
-            coefs, intercepts, X, y, weights, 0.2, network.activation,
+            coefs, intercepts, X, y, weights, alpha, network.activation,
             network.last_activation, network.loss, order, batch_size, optimiser,
         )  # fmt: skip
-        assert loss == pytest.approx(expected_loss, rel=1e-10)
-        np.testing.assert_allclose(parameters, expected, atol=1e-10 * np.abs(expected).max())
+        assert loss == pytest.approx(expected_loss, rel=tolerance)
+        np.testing.assert_allclose(parameters, expected, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -178,15 +224,18 @@ def test_online_is_a_mini_batch_of_one(rule, dtype, rng):
     data = as_data(X, y, weights, dtype)
     rows = rng.permutation(40)
     results = []
-    for sweep, batch_size in ((kernels.online_sweep, ()), (kernels.batch_sweep, (1,))):
+    for run in (kernels.online_epochs, kernels.batch_epochs):
         p = parameters.astype(dtype)
-        moments = (np.zeros_like(p), np.zeros_like(p))
+        moments = (np.zeros_like(p), np.zeros_like(p), 0)
         workspace = kernels.make_workspace(network.layout(dtype), dtype)
-        loss, n_rows, n_steps = sweep(
-            network.layout(dtype), p, data, rows, *batch_size, 0.1, RULES[rule], moments, 0, workspace
+        course = kernels.Course(
+            NO_SHUFFLES.generator, np.empty(41, np.int64), np.inf, 0.0, 0.0, np.inf, np.zeros(1)
         )
-        assert (n_rows, n_steps) == (40, 40)
-        results.append((loss, p))
+        n_made = run(
+            network.layout(dtype), p, data, rows, 1, 0.1, RULES[rule], moments, course, workspace
+        )
+        assert n_made == (1, 40, 40)
+        results.append((course.losses[0], p))
     tolerance = 1e-12 if dtype == np.float64 else 1e-4
     (loss, p), (expected_loss, expected) = results
     assert loss == pytest.approx(expected_loss, rel=tolerance)
@@ -254,20 +303,101 @@ def test_predictions_do_not_depend_on_the_grouping_of_rows(rng):
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("batch_size", [1, 7, 300])
-def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rng, monkeypatch):
+def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rule, rng, monkeypatch):
     network = Network((5, 8, 1), "relu")
     parameters, X, y, weights = _case(network, 1000, rng)
     results = []
-    for flops in (1e8, 3e5):
+    for flops in (1e8, 5e4 if batch_size == 1 else 3e5):
         monkeypatch.setattr("fastbp.objective._FLOPS_PER_CALL", flops)
         objective = Objective(network, as_data(X, y, weights), 0.1)
+        assert (0 < objective._rows_of_a_call(batch_size) < 1000) == (flops < 1e8)
         moments = Moments.zeros(parameters.size, parameters.dtype)
         p = parameters.copy()
-        loss = objective.epoch(p, np.arange(1000), batch_size, RULES["adam"], moments)
+        loss = objective.epoch(p, np.arange(1000), batch_size, RULES[rule], moments)
         results.append((loss, p))
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-13)
     np.testing.assert_array_equal(results[1][1], results[0][1])
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("batch_size", [1, 7])
+@DTYPES
+def test_several_epochs_of_a_call_have_the_bits_of_single_ones(dtype, batch_size, rule, rng):
+    network = Network((5, 8, 3, 1), "tanh")
+    parameters, X, y, weights = _case(network, 300, rng)
+    data = as_data(X, y, weights, dtype)
+    results = []
+    for most in (6, 1):
+        objective = Objective(network, data, alpha=0.1)
+        p, rows = parameters.astype(dtype), np.arange(300)
+        moments = Moments.zeros(p.size, p.dtype)
+        random_state, losses = np.random.RandomState(0), []
+        with Shuffles(random_state) as shuffles:
+            while len(losses) < 6:
+                made = objective.epochs(
+                    p, rows, batch_size, RULES[rule], moments, shuffles, NO_PATIENCE, most
+                )
+                assert len(made) == most
+                losses += made.tolist()
+        next_draw = random_state.randint(2**31)
+        results.append((p, rows, losses, moments.first, moments.second, moments.n_steps, next_draw))
+    for several, single in zip(*results, strict=True):
+        np.testing.assert_array_equal(several, single)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_several_epochs_stop_where_the_patience_ends(batch_size, rng):
+    network = Network((5, 8, 1), "tanh")
+    parameters, X, y, _ = _case(network, 100, rng)
+
+    def losses(patience, rate=0.001):
+        objective = Objective(network, as_data(X, y))
+        moments = Moments.zeros(parameters.size, parameters.dtype)
+        rule, p = update_rules.sgd(rate, 0.0, True), parameters.copy()
+        made = objective.epochs(
+            p, np.arange(100), batch_size, rule, moments, NO_SHUFFLES, patience, 30
+        )
+        assert moments.n_steps == len(made) * -(-100 // batch_size) or not np.isfinite(made[-1])
+        return made
+
+    falling = losses(NO_PATIENCE)
+    assert len(falling) == 30
+    assert (np.diff(falling) < 0).all()
+    assert len(losses(Patience(np.inf, 0, 0.0, 2.0))) == 30
+    # The first epoch is better than infinity; the three after it are no better by 10.
+    assert len(losses(Patience(np.inf, 0, 10.0, 2.0))) == 4
+    assert len(losses(Patience(0.0, 0, 0.0, 2.0))) == 3
+    assert len(losses(Patience(0.0, 2, 0.0, 2.0))) == 1
+    np.testing.assert_array_equal(losses(Patience(falling[9], 0, 0.0, 8.0)), falling[:9])
+    diverged = losses(NO_PATIENCE, rate=1e200)
+    assert len(diverged) < 30
+    assert not np.isfinite(diverged[-1]) or len(diverged) == 1
+
+
+@pytest.mark.parametrize("activation", ["logistic", "softplus", "sin"])
+@pytest.mark.parametrize("layers", [(5, 7, 3, 2), (5, 17, 9, 1), (3, 2), (6, 5, 20, 3)])
+@pytest.mark.parametrize("rule", RULES)
+@DTYPES
+def test_padding_stays_zero(activation, layers, rule, dtype, rng):
+    """f(0) is not 0 for a logistic or softplus unit: what stands in the padding of its layer."""
+    network = Network(layers, activation)
+    is_padding = np.ones(network.layout(dtype).n_padded, dtype)
+    network.pad(np.zeros(network.n_parameters, dtype), is_padding)
+    is_padding = is_padding == 1
+    assert is_padding.sum() == network.layout(dtype).n_padded - network.n_parameters > 0
+    parameters, X, y, weights = _case(network, 60, rng)
+    objective = Objective(network, as_data(X, y, weights, dtype), alpha=0.1)
+    p = parameters.astype(dtype)
+    moments = Moments.zeros(p.size, p.dtype)
+    for batch_size in (1, 7, 1, 60):
+        objective.epoch(p, np.arange(60), batch_size, RULES[rule], moments)
+        for name in ("parameters", "gradient", "first", "second"):
+            padded = getattr(objective._workspace, name)
+            assert not padded[is_padding].any(), (batch_size, name)
+            assert np.isfinite(padded).all()
+    np.testing.assert_array_equal(network.unpad(objective._workspace.parameters), p)
 
 
 @pytest.mark.parametrize("rule", RULES)

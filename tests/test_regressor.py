@@ -337,13 +337,15 @@ def test_ctrl_c_keeps_the_weights_so_far(solver, problem, monkeypatch):
     from fastbp.objective import Objective
 
     X, y = problem()
-    name = "loss_and_gradient" if solver == "lbfgs" else "epoch"
+    name = "loss_and_gradient" if solver == "lbfgs" else "epochs"
     method, calls = getattr(Objective, name), []
 
     def interrupted(self, *arguments):
         calls.append(1)
         if len(calls) > 4:
             raise KeyboardInterrupt
+        if name == "epochs":
+            arguments = (*arguments[:-1], 1)  # of so small a table, one call would make all epochs
         return method(self, *arguments)
 
     monkeypatch.setattr(Objective, name, interrupted)

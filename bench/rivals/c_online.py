@@ -16,13 +16,12 @@ NAME = "C"
 
 
 def missing():
-    """Say why this rival cannot run here, or None."""
     return None if shutil.which("cc") or shutil.which("gcc") else "no C compiler"
 
 
-def fits(case):
-    """Whether the rival does what the case asks for."""
-    return case.batch_size == 1 and len(case.sizes) == 3 and case.rule == "plain"
+def fits(case, dtype):
+    plain = case.batch_size == 1 and case.update == "plain"
+    return plain and len(case.sizes) == 3 and case.activation == "tanh"
 
 
 @cache
@@ -31,7 +30,15 @@ def _library(dtype):
     flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
     single = ["-DSINGLE"] if dtype == np.float32 else []
     out = folder / "online.so"
-    command = [shutil.which("gcc") or "cc", *flags, *single, str(SOURCE), "-o", str(out), "-lm"]
+    command = [
+        shutil.which("gcc") or shutil.which("cc"),
+        *flags,
+        *single,
+        str(SOURCE),
+        "-o",
+        str(out),
+        "-lm",
+    ]
     subprocess.run(command, check=True)
     function = ctypes.CDLL(str(out)).epoch
     real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
@@ -41,15 +48,14 @@ def _library(dtype):
 
 
 def epochs(case, X, y):
-    """Give run() -> loss, an epoch from where the last one stopped, in the order of the rows."""
     function, dtype = _library(X.dtype), X.dtype
     (w1, w2), (b1, b2) = case.network.unpack(initial_parameters(case, dtype))
-    w2 = np.ascontiguousarray(w2.T)
-    arrays = [X, y, w1, b1, w2, b2, np.zeros(len(b1), dtype), np.zeros(len(b1), dtype)]
-    pointers = [array.ctypes.data for array in arrays]
+    w1, w2, b1, b2 = w1.copy(), np.ascontiguousarray(w2.T), b1.copy(), b2.copy()
+    room = [np.zeros(len(b1), dtype), np.zeros(len(b1), dtype)]
+    pointers = [array.ctypes.data for array in (X, y, w1, b1, w2, b2, *room)]
 
     def run():
-        loss = function(len(X), *case.sizes, *pointers, RATE, case.alpha)
-        return loss, [w1, w2.T, b1, b2], arrays
+        del room[2:]  # keeps the arrays alive that the pointers lead to
+        return function(len(X), *case.sizes, *pointers, RATE, case.alpha)
 
-    return lambda: run()[0]
+    return run, lambda: case.network.pack([w1, w2.T], [b1, b2], dtype)

@@ -134,12 +134,15 @@ _epochs = epochs_of(_sweep)
 
 
 @kernel
-def batch_epochs(network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace):
-    """Go through some rows in mini-batches for some epochs, updating the parameters after each batch.
+def batch_epochs(
+    network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+):
+    """Go through some rows for some epochs, updating the parameters after each mini-batch.
 
-    rows : (n,) row numbers in the order to be visited, or to be shuffled.  moments : (first, second,
-    number of steps made before).  course : Course.  parameters, moments, rows and course are changed
-    in place.  Returns (epochs made, rows counted in the last one's loss, number of steps made).
+    rows : (n,) row numbers in the order to be visited, or to be shuffled.  moments : (first,
+    second, number of steps made before).  course : Course.  parameters, moments, rows and course
+    are changed in place.  Returns (epochs made, rows counted in the last one's loss, number of
+    steps made).
     """
     return _epochs(
         network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace

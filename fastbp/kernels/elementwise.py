@@ -1,8 +1,8 @@
 """Activations and losses over a block of numbers, chosen once for the whole block.
 
-The registries hold plain functions, which here meet whole vectors. Each becomes a loop over a block,
-and the loops become one function that compares the code once and runs the right one: ``activate``
-is, unfolded,
+The registries hold plain functions, which here meet whole vectors. Each becomes a loop over a
+block, and the loops become one function that compares the code once and runs the right one:
+``activate`` is, unfolded,
 
     if code == 0: loop over identity
     elif code == 1: loop over logistic
@@ -114,6 +114,6 @@ activate = _choose_activation([values for values, _ in _LOOPS])
 activate_with_slope = _choose_activation([both for _, both in _LOOPS])
 
 #: ``output_error(code, canonical, prediction, y, weights, delta) -> float``: for vectors of one
-#: length, return the sum of weights * loss and leave weights * d loss / d z in ``delta``, which held
-#: the slopes of the output activation. Weights of 0 make padding count for nothing.
+#: length, return the sum of weights * loss and leave weights * d loss / d z in ``delta``, which
+#: held the slopes of the output activation. Weights of 0 make padding count for nothing.
 output_error = _choose_loss([_loss_loop(record.value, record.slope) for record in LOSSES.values()])

@@ -1,8 +1,8 @@
 """Several epochs in one call: shuffles, sweeps, and the rule for when to stop.
 
-An epoch of a small table takes some microseconds, as long as a single call from Python. So a call makes
-as many epochs as are worth it, and stops where the solver would have stopped: after too many epochs
-without improvement, or when the loss or a parameter is no longer finite.
+An epoch of a small table takes some microseconds, as long as a single call from Python. So a call
+makes as many epochs as are worth it, and stops where the solver would have stopped: after too many
+epochs without improvement, or when the loss or a parameter is no longer finite.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """Rows of data, and the small things that are done to a block of one layer's numbers."""
 
 from fastbp.machine.jit import part
-from fastbp.machine.simd import lanes, load, load_first, splat, store, store_first, sum_lanes
-from fastbp.machine.views import row, stretch
+from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
+from fastbp.machine.views import row
 
 __all__ = ["clear_padding", "gather", "gather_targets", "n_vectors", "square_sum", "vector_sum"]
 

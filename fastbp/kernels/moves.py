@@ -46,8 +46,8 @@ def _nesterov(rule, rate, g, w, u, v):
 def _adam(rule, rate, g, w, u, v):
     u = rule.beta_1 * u + (1.0 - rule.beta_1) * g
     v = rule.beta_2 * v + (1.0 - rule.beta_2) * (g * g)
-    # The moments of a weight whose gradient stays 0 fade until they are denormal numbers, which take
-    # a chip a hundred times as long: such are 0.
+    # The moments of a weight whose gradient stays 0 fade until they are denormal numbers, which
+    # take a chip a hundred times as long: such are 0.
     u = where(abs(u) < 1e-36, 0, u)
     is_zero = v < 1e-36
     v = where(is_zero, 0, v)

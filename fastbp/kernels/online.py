@@ -17,11 +17,11 @@ sample waits until the next sample's forward pass, which touches the same weight
 so an update costs a store and no second load. A panel of up to 8 vectors of the row is one long
 vector, whose z or below stays in registers while the loop runs down.
 
-**Weight decay costs nothing** in plain SGD: W is kept as s V with one number s for all layers.
-(1 - rate decay) W shrinks s alone, in float64 where no bit of the decay is lost, and the step along
-x delta is taken by V, divided by s. Also |W|^2, for the penalty in the loss, need not be summed anew:
+**Weight decay costs nothing** in plain SGD: W is kept as s V with one number s for all layers. (1 -
+rate decay) W shrinks s alone, in float64 where no bit of the decay is lost, and the step along x
+delta is taken by V, divided by s. Also |W|^2, for the penalty in the loss, need not be summed anew:
 
-    |W'|^2 = (1 - rate decay)^2 |W|^2 - 2 rate (1 - rate decay) (x W) . delta + rate^2 |x|^2 |delta|^2
+    |W'|^2 = c^2 |W|^2 - 2 rate c (x W) . delta + rate^2 |x|^2 |delta|^2,    c = 1 - rate decay
 
 where x W is the forward pass's net input without the bias. After every 256 rows, and when s leaves
 [1/1024, 1024], V takes s in; after every 256 |W|^2 is summed.
@@ -29,22 +29,23 @@ where x W is the forward pass's net input without the bias. After every 256 rows
 It computes what `batch_epochs` does with batches of one row.
 """
 
-from fastbp.kernels.elementwise import activate_with_slope, output_error
 import math
 
+from fastbp.kernels.elementwise import activate_with_slope, output_error
 from fastbp.kernels.epochs import epochs_of
 from fastbp.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.kernels.moves import MOVES, step_size
 from fastbp.kernels.packing import biases_of, is_by_unit, weights_of
+from fastbp.machine.dots import dots
 from fastbp.machine.jit import kernel, part, routine
-from fastbp.machine.matmul import dots
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
 from fastbp.machine.views import matrix, row, stretch
 from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
 __all__ = ["ROWS_OF_A_CHUNK", "forward_sample", "online_epochs", "sweep_in_chunks"]
 
-#: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same sums.
+#: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same
+#: sums.
 ROWS_OF_A_CHUNK = 256
 _WIDEST_SCALE = 1024.0
 
@@ -62,7 +63,7 @@ def _add(rule, rate, g, w, u, v):
 
 
 def _mover(move, stored):
-    """Load a long vector of weights and moments, move it, store what the rule changes, return it."""
+    """Load a long vector of weights and moments, move it, and store what the rule changes."""
     weights_change, has_first, has_second = (n < stored for n in range(3))
 
     def of_width(n):
@@ -71,7 +72,12 @@ def _mover(move, stored):
             old = load(workspace.parameters, place, n)
             g = x * delta + decay * old
             w, u, v = move(
-                rule, rate, g, old, load(workspace.first, place, n), load(workspace.second, place, n)
+                rule,
+                rate,
+                g,
+                old,
+                load(workspace.first, place, n),
+                load(workspace.second, place, n),
             )
             if weights_change:
                 store(workspace.parameters, place, w)
@@ -217,7 +223,7 @@ def _forward_rest(network, workspace, x, scale):
 
 @part
 def _input(network, workspace, i):
-    """The input's place for one sample; there are two, since the last one is needed still."""
+    """View one of the two places of a sample's inputs: the last sample's are still needed."""
     return stretch(workspace.outputs, i * network.padded[0], network.padded[0])
 
 
@@ -276,7 +282,9 @@ def _squares_after(network, workspace, x, squares, shrink, rate):
         products += float(_dot(biases_of(network, workspace.products, layer), delta))
         lengths += float(_dot(x, x)) * float(_dot(delta, delta))
         x = _row_of(network, workspace.outputs, workspace, layer + 1)
-    return max(0.0, shrink * shrink * squares - 2 * rate * shrink * products + rate * rate * lengths)
+    return max(
+        0.0, shrink * shrink * squares - 2 * rate * shrink * products + rate * rate * lengths
+    )
 
 
 def _sweep(kind, move, n_stored):
@@ -295,9 +303,7 @@ def _sweep(kind, move, n_stored):
             delta = _row_of(network, workspace.deltas, workspace, layer + 1)
             start = network.padded_biases[layer]
             for i in range(0, delta.size, lanes(delta)):
-                move_vector(
-                    rule, rate, 0.0, bias_factor, load(delta, i), workspace, start + i
-                )
+                move_vector(rule, rate, 0.0, bias_factor, load(delta, i), workspace, start + i)
             if not is_by_unit(network, layer):
                 break
             a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
@@ -355,9 +361,7 @@ def _sweep(kind, move, n_stored):
                         old_scale = scale = 1.0
                     scale *= shrink
                 factor = -rate / scale
-            backward_pass(
-                network, workspace, rule, rate, inner_decay, old_scale, factor, x
-            )
+            backward_pass(network, workspace, rule, rate, inner_decay, old_scale, factor, x)
             if is_plain and alpha > 0.0:
                 squares = _squares_after(network, workspace, x, squares, shrink, rate)
             _times(factor, steps)
@@ -379,7 +383,7 @@ _adam_sweep = _sweep(ADAM, MOVES[ADAM], 3)
 
 @part
 def sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
-    """Go once through some rows, updating the padded parameters after each; as a mini-batch sweep."""
+    """Go once through some rows, updating the padded parameters after each."""
     for j in range(workspace.row_weights.size):
         workspace.row_weights[j] = 0
     loss_sum = 0.0

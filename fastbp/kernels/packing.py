@@ -5,21 +5,29 @@ transposed. Padding is written by nobody: it is zero from the start.
 """
 
 from fastbp.machine.jit import part
-from fastbp.machine.matmul import transpose
+from fastbp.machine.transpose import transpose
 from fastbp.machine.views import matrix, stretch
 
-__all__ = ["biases_of", "is_by_unit", "pack", "transpose_layers", "unpack", "unpack_and_add", "weights_of"]
+__all__ = [
+    "biases_of",
+    "is_by_unit",
+    "pack",
+    "transpose_layers",
+    "unpack",
+    "unpack_and_add",
+    "weights_of",
+]
 
 
 @part
 def is_by_unit(network, layer):
-    """Whether a layer's padded weights are (fan_out, padded fan_in), not (fan_in, padded fan_out)."""
+    """Tell whether a layer is stored unit by unit, not input by input."""
     return layer > 0 or network.activations.size == 1
 
 
 @part
 def weights_of(network, padded, layer):
-    """Padded weights of a layer, as a matrix of whole vectors."""
+    """View the padded weights of a layer as a matrix of whole vectors."""
     start = network.padded_weights[layer]
     if is_by_unit(network, layer):
         return matrix(padded, start, network.sizes[layer + 1], network.padded[layer])
@@ -28,7 +36,7 @@ def weights_of(network, padded, layer):
 
 @part
 def biases_of(network, padded, layer):
-    """Padded biases of a layer."""
+    """View the padded biases of a layer."""
     return stretch(padded, network.padded_biases[layer], network.padded[layer + 1])
 
 
@@ -77,9 +85,7 @@ def unpack_and_add(network, padded, vector):
 def transposed_of(network, workspace, layer):
     """Weights of a layer between first and last, input by input: (fan_in, padded fan_out)."""
     start = workspace.transposed_starts[layer]
-    return matrix(
-        workspace.transposed, start, network.sizes[layer], network.padded[layer + 1]
-    )
+    return matrix(workspace.transposed, start, network.sizes[layer], network.padded[layer + 1])
 
 
 @part

@@ -7,19 +7,30 @@ inputs to a layer, (n, fan_in), and W as `Layout` stores it,
     backward    delta_below = (delta W^T) * slope_below
     gradient    dW += x^T delta, or delta^T x where W is stored unit by unit
 
-The lanes of all vectors are units of a layer, except in the output layer, where regression often has
-one unit: there the lanes are rows, and z is a dot product for each.
+The lanes of all vectors are units of a layer, except in the output layer, where regression often
+has one unit: there the lanes are rows, and z is a dot product for each.
 """
 
+from fastbp.activations import ACTIVATIONS
 from fastbp.kernels.elementwise import activate, activate_with_slope, output_error
 from fastbp.kernels.layers import clear_padding, gather, gather_targets, n_vectors, vector_sum
 from fastbp.kernels.packing import biases_of, is_by_unit, transposed_of, weights_of
+from fastbp.machine.dots import dots
 from fastbp.machine.jit import part
-from fastbp.machine.matmul import add_product, dots, product, scale_by_product
+from fastbp.machine.matmul import (
+    add_product,
+    gate_product,
+    product,
+    product_above_0,
+    scale_by_product,
+)
 from fastbp.machine.simd import lanes, store
 from fastbp.machine.views import matrix, row, stretch
 
 __all__ = ["add_block", "forward_block", "predict_block"]
+
+
+_RELU = list(ACTIVATIONS).index("relu")
 
 
 @part
@@ -30,7 +41,7 @@ def _block_of(network, room, workspace, layer, n):
 
 @part
 def _output_block(network, room, workspace):
-    """The output layer's block: (n_outputs, padded rows)."""
+    """View the output layer's block: (n_outputs, padded rows)."""
     last = network.activations.size
     return matrix(room, workspace.starts[last], network.sizes[last], workspace.padded_rows)
 
@@ -55,14 +66,17 @@ def _forward(activation):
             b = biases_of(network, workspace.parameters, layer)
             fan_out = network.sizes[layer + 1]
             z = _block_of(network, workspace.outputs, workspace, layer + 1, n)
-            product(x, w, b, z, n_vectors(fan_out, z))
-            start = workspace.starts[layer + 1]
-            activation(
-                network.activations[layer],
-                stretch(workspace.outputs, start, z.size),
-                stretch(workspace.deltas, start, z.size),
-            )
-            clear_padding(z, fan_out)
+            if network.activations[layer] == _RELU:
+                product_above_0(x, w, b, z, n_vectors(fan_out, z))
+            else:
+                product(x, w, b, z, n_vectors(fan_out, z))
+                start = workspace.starts[layer + 1]
+                activation(
+                    network.activations[layer],
+                    stretch(workspace.outputs, start, z.size),
+                    stretch(workspace.deltas, start, z.size),
+                )
+                clear_padding(z, fan_out)
             x = z
         _forward_output(network, x, workspace)
         n_lanes = n_vectors(n, x) * lanes(x)
@@ -132,6 +146,17 @@ def add_block(network, data, rows, workspace):
 
 
 @part
+def _send_below(network, workspace, layer, delta, w, outputs):
+    """Error signals of the layer below: delta W^T, times its slopes."""
+    below = _block_of(network, workspace.deltas, workspace, layer, outputs.shape[0])
+    columns = n_vectors(network.sizes[layer], outputs)
+    if network.activations[layer - 1] == _RELU:
+        gate_product(delta, w, outputs, below, columns)
+    else:
+        scale_by_product(delta, w, below, columns)
+
+
+@part
 def _output_layer_backward(network, workspace, n):
     layer = network.activations.size - 1
     x = _block_of(network, workspace.outputs, workspace, layer, n)
@@ -144,8 +169,7 @@ def _output_layer_backward(network, workspace, n):
     add_product(delta, x, weights_of(network, workspace.gradient, layer), columns)
     if layer > 0:
         w = weights_of(network, workspace.parameters, layer)
-        below = _block_of(network, workspace.deltas, workspace, layer, n)
-        scale_by_product(delta.T, w, workspace.zeros, below, columns)
+        _send_below(network, workspace, layer, delta.T, w, x)
 
 
 @part
@@ -159,9 +183,7 @@ def _hidden_layer_backward(network, workspace, layer, n):
     add_product(ones, delta, matrix(b_gradient, 0, 1, b_gradient.size), units)
     if is_by_unit(network, layer):
         w = weights_of(network, workspace.parameters, layer)
-        below = _block_of(network, workspace.deltas, workspace, layer, n)
-        columns = n_vectors(network.sizes[layer], x)
-        add_product(delta.T, x, w_gradient, columns)
-        scale_by_product(delta, w, workspace.zeros, below, columns)
+        add_product(delta.T, x, w_gradient, n_vectors(network.sizes[layer], x))
+        _send_below(network, workspace, layer, delta, w, x)
     else:
         add_product(x.T, delta, w_gradient, units)

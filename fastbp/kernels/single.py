@@ -45,8 +45,8 @@ def _all_finite(vector):
 def _predict_one(plan: Any, x: Any, prediction: Any) -> Any:
     """Predict one sample.
 
-    plan : of `plan_of`.  x : (n_features,).  prediction : (n_outputs,), overwritten.
-    Returns NOT_FINITE for x that holds NaN or infinity, and then nothing is predicted; OVERFLOW for a
+    plan : of `plan_of`.  x : (n_features,).  prediction : (n_outputs,), overwritten. Returns
+    NOT_FINITE for x that holds NaN or infinity, and then nothing is predicted; OVERFLOW for a
     prediction that does; else 0.
     """
     if not _all_finite(x):

@@ -1,5 +1,6 @@
 """The room that backpropagation needs for one block of rows, sized once."""
 
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,8 @@ from fastbp.network import Layout
 __all__ = ["Workspace", "make_workspace"]
 
 # A block's outputs and deltas, of all layers, are to stay in the first-level cache from the forward
-# to the backward pass. But the gradient is loaded and stored once a block: where it does not fit into
-# that cache itself, a block has to be long, or there is more to move than to compute.
+# to the backward pass. But the gradient is loaded and stored once a block: where it does not fit
+# into that cache itself, a block has to be long, or there is more to move than to compute.
 _BLOCK_BYTES = 56 * 1024
 _LARGE_GRADIENT_BYTES = 128 * 1024
 _FEWEST_ROWS, _MOST_ROWS = 16, 128
@@ -89,41 +90,53 @@ def make_workspace(
     """
     dtype = np.dtype(dtype)
     lanes = VECTOR_BYTES // dtype.itemsize
-    bytes_per_row = 2 * int(layout.padded.sum()) * dtype.itemsize
+    padded, last = layout.padded.tolist(), len(layout.activations)
+    bytes_per_row = 2 * sum(padded) * dtype.itemsize
     rows = min(max(_BLOCK_BYTES // bytes_per_row, _FEWEST_ROWS), _MOST_ROWS)
     if layout.n_padded * dtype.itemsize > _LARGE_GRADIENT_BYTES:
         rows = _MOST_ROWS
     rows = rows // lanes * lanes
-    last = len(layout.activations)
-    n_outputs = int(layout.sizes[last])
-    lengths = [*(rows * layout.padded[:last]), rows * n_outputs]
+    sizes = layout.sizes.tolist()
+    n_outputs = sizes[last]
+    blocks = [*(rows * length for length in padded[:last]), rows * n_outputs]
     between = [
-        layout.sizes[layer] * layout.padded[layer + 1] if 0 < layer < last - 1 else 0
-        for layer in range(last)
+        sizes[layer] * padded[layer + 1] if 0 < layer < last - 1 else 0 for layer in range(last)
     ]
-
-    def zeros(n: int) -> NDArray:
-        return aligned_zeros(n, dtype)
-
-    is_output = zeros(layout.padded[last])
-    is_output[:n_outputs] = 1
+    lengths = {
+        "parameters": layout.n_padded if parameters is None else 0,
+        "gradient": layout.n_padded,
+        "first": layout.n_padded,
+        "second": layout.n_padded,
+        "transposed": sum(between),
+        "outputs": sum(blocks),
+        "deltas": sum(blocks),
+        "targets": rows * n_outputs,
+        "row_weights": max(rows, padded[last]),
+        "products": layout.n_padded,
+        "below": max(padded),
+        "is_output": padded[last],
+        "ones": rows,
+        "zeros": max(padded),
+    }
+    arrays = _cut(lengths, lanes, dtype)
+    if parameters is not None:
+        arrays["parameters"] = parameters
+    arrays["is_output"][:n_outputs] = 1
+    arrays["ones"][:] = 1
     return Workspace(
-        parameters=zeros(layout.n_padded) if parameters is None else parameters,
-        gradient=zeros(layout.n_padded),
-        first=zeros(layout.n_padded),
-        second=zeros(layout.n_padded),
-        transposed=zeros(sum(between)),
-        transposed_starts=np.cumsum([0, *between[:-1]], dtype=np.int64),
-        outputs=zeros(sum(lengths)),
-        deltas=zeros(sum(lengths)),
-        starts=np.cumsum([0, *lengths[:-1]], dtype=np.int64),
-        targets=zeros(rows * n_outputs),
-        row_weights=zeros(max(rows, layout.padded[last])),
-        products=zeros(layout.n_padded),
-        below=zeros(layout.padded.max()),
-        is_output=is_output,
-        ones=zeros(rows) + dtype.type(1),
-        zeros=zeros(layout.padded.max()),
+        **arrays,
+        transposed_starts=np.array([0, *accumulate(between[:-1])], dtype=np.int64),
+        starts=np.array([0, *accumulate(blocks[:-1])], dtype=np.int64),
         block_rows=rows,
         padded_rows=rows,
     )
+
+
+def _cut(lengths: dict[str, int], lanes: int, dtype: np.dtype) -> dict[str, NDArray]:
+    """Cut one piece of zeros into arrays that all begin on a 64-byte boundary."""
+    starts = [0, *accumulate(-(-length // lanes) * lanes for length in lengths.values())]
+    room = aligned_zeros(starts[-1], dtype)
+    return {
+        name: room[start : start + length]
+        for (name, length), start in zip(lengths.items(), starts, strict=False)
+    }

@@ -2,9 +2,9 @@
 
 numba makes a complete library of every function that it compiles: it links in all that the function
 calls, optimises the whole and emits machine code. A kernel is made of a hundred small functions,
-ten levels deep, of which Python calls one; so the innermost loops would be optimised and emitted ten
-times over, which takes most of a cold start. A ``PartLibrary`` is left as it is until the kernel's own
-library, numba's usual one, takes it in with everything below it.
+ten levels deep, of which Python calls one; so the innermost loops would be optimised and emitted
+ten times over, which takes most of a cold start. A ``PartLibrary`` is left as it is until the
+kernel's own library, numba's usual one, takes it in with everything below it.
 
 This leans on numba's internals. Where they are not as expected, `PIPELINE` is None: parts are then
 compiled in numba's usual way, to the same code, later.
@@ -29,6 +29,8 @@ def _pipeline() -> Any:
 
     class PartLibrary(JITCodeLibrary):
         """Instructions of one function, and the libraries of those that it calls."""
+
+        _shared_module: Any
 
         def finalize(self) -> None:
             """Put off all work."""

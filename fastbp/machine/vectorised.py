@@ -1,7 +1,7 @@
 r"""Elementary functions of vectors, in plain arithmetic without branches or calls.
 
-exp and its kin stand on one idea (Cody & Waite, Software Manual for the Elementary Functions, 1980).
-With n = round(x / ln 2) and r = x - n ln 2, which lies within +-0.35,
+exp and its kin stand on one idea (Cody & Waite, Software Manual for the Elementary Functions,
+1980). With n = round(x / ln 2) and r = x - n ln 2, which lies within +-0.35,
 
     e^x      = 2^n e^r
     e^x - 1  = 2^n (e^r - 1) + (2^n - 1)
@@ -25,8 +25,8 @@ whole in a third of that:
     y <- y + y (1 - x y)             for 1 / x
     y <- y + y (1 - x y^2) / 2       for 1 / sqrt(x)
 
-Reordered sums would undo all this: ``jit.py`` allows none. Errors are at most 1 (exp) and 3 units in
-the last place (``tests/test_elementary.py`` measures them); NaN and infinities are right.
+Reordered sums would undo all this: ``jit.py`` allows none. Errors are at most 1 (exp) and 3 units
+in the last place (``tests/test_elementary.py`` measures them); NaN and infinities are right.
 """
 
 import math
@@ -37,11 +37,19 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from fastbp.machine import elementary, simd
+from fastbp.machine import elementary
 from fastbp.machine.chip import has_avx512
 from fastbp.machine.elementary import one, sqrt, where
 from fastbp.machine.jit import OPTIONS, part
-from fastbp.machine.simd import Vector, as_float, as_integer, copysign
+from fastbp.machine.vector import (
+    Vector,
+    as_float,
+    as_integer,
+    by_register,
+    copysign,
+    declare,
+    lanewise,
+)
 
 __all__ = ["reciprocal", "reciprocal_sqrt"]
 
@@ -123,13 +131,17 @@ _SINGLE = _Format(
     exp_even=_numbers(np.float32, 0.0013926213466332443, 0.041666554437685939, 0.5),
     exp_odd=_numbers(np.float32, 0.0083632029715758549, 0.16666576845976994),
     log1p=_numbers(
-        np.float32, 0.26851498022837152, 0.28236619805310481, 0.40007560644911206, 0.6666664033669924
+        np.float32,
+        0.26851498022837152,
+        0.28236619805310481,
+        0.40007560644911206,
+        0.6666664033669924,
     ),
 )
 
 
 @part
-def _polynomial(x, coefficients):  # type: ignore[no-untyped-def]
+def _polynomial(x, coefficients):
     """Horner's rule, for two coefficients or more."""
     total = coefficients[0] * one(x)
     for coefficient in coefficients[1:]:
@@ -144,7 +156,7 @@ def _functions(constants: _Format) -> dict:
     exp_even, exp_odd, log1p_terms = constants[10:]
 
     @part
-    def reduced(x):  # type: ignore[no-untyped-def]
+    def reduced(x):
         """Give q = e^r - 1 and n, where x = n ln 2 + r."""
         shifted = x * log2_e + rounder
         n = shifted - rounder
@@ -154,11 +166,11 @@ def _functions(constants: _Format) -> dict:
         return r + r2 * tail, as_integer(shifted) - rounder_bits
 
     @part
-    def power_of_2(n):  # type: ignore[no-untyped-def]
+    def power_of_2(n):
         return as_float((n + exponent_bias) << mantissa_bits)
 
     @part
-    def exp(x):  # type: ignore[no-untyped-def]
+    def exp(x):
         # Comparisons are written so that a NaN passes them.
         x = where(x < lowest, lowest, x)
         x = where(x > highest, highest, x)
@@ -167,7 +179,7 @@ def _functions(constants: _Format) -> dict:
         return (q + 1.0) * power_of_2(half) * power_of_2(n - half)
 
     @part
-    def expm1(x):  # type: ignore[no-untyped-def]
+    def expm1(x):
         clipped = where(x < lowest, lowest, x)
         clipped = where(clipped > highest, highest, clipped)
         q, n = reduced(clipped)
@@ -180,7 +192,7 @@ def _functions(constants: _Format) -> dict:
         return copysign(result, x)
 
     @part
-    def tanh(x):  # type: ignore[no-untyped-def]
+    def tanh(x):
         clipped = where(x > tanh_is_1, tanh_is_1, x)
         clipped = where(clipped < -tanh_is_1, -tanh_is_1, clipped)
         q, n = reduced(clipped + clipped)
@@ -189,13 +201,13 @@ def _functions(constants: _Format) -> dict:
         return copysign(t * reciprocal(t + 2.0), x)  # 1 * -0 + 0 is +0
 
     @part
-    def log1p(x):  # type: ignore[no-untyped-def]
+    def log1p(x):
         s = x * reciprocal(x + 2.0)
         s2 = s * s
         return (s + s) + s * (s2 * _polynomial(s2, log1p_terms))
 
     @part
-    def logistic(x):  # type: ignore[no-untyped-def]
+    def logistic(x):
         e = exp(-abs(x))
         return where(x < 0.0, e, one(x)) * reciprocal(e + 1.0)
 
@@ -207,7 +219,7 @@ _FUNCTIONS = {types.float64: _functions(_DOUBLE), types.float32: _functions(_SIN
 
 def _give_body(name: str) -> None:
     @overload(getattr(elementary, name), target="cpu", jit_options=OPTIONS)
-    def choose(x):  # type: ignore[no-untyped-def]
+    def choose(x):
         if not isinstance(x, Vector):
             return None
         function = _FUNCTIONS[x.dtype][name]
@@ -216,8 +228,12 @@ def _give_body(name: str) -> None:
 
 for _name in ("exp", "expm1", "tanh", "log1p", "logistic"):
     _give_body(_name)
-for _stub, _function in ((elementary.sin, math.sin), (elementary.cos, math.cos), (elementary.log, math.log)):
-    simd.lanewise(_stub, _function)
+for _stub, _function in (
+    (elementary.sin, math.sin),
+    (elementary.cos, math.cos),
+    (elementary.log, math.log),
+):
+    lanewise(_stub, _function)
 
 
 def reciprocal(x: Any) -> Any:
@@ -230,19 +246,19 @@ def reciprocal_sqrt(x: Any) -> Any:
     return 1 / np.sqrt(x)
 
 
-def _estimate(instruction):  # type: ignore[no-untyped-def]
+def _estimate(instruction):
     """Make a function that gives the chip's estimate to 14 bits, a register at a time."""
 
-    def estimate(typing_context, x):  # type: ignore[no-untyped-def]
+    def estimate(typing_context, x):
         kind, mask, lanes = ("ps", ir.IntType(16), 16) if x.dtype == types.float32 else (
             "pd", ir.IntType(8), 8
         )  # fmt: skip
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            return simd.by_register(builder, arguments[0], lanes, call)
+        def generate(context, builder, signature, arguments):
+            return by_register(builder, arguments[0], lanes, call)
 
-        def call(builder, register):  # type: ignore[no-untyped-def]
-            function = simd.declare(
+        def call(builder, register):
+            function = declare(
                 builder,
                 f"llvm.x86.avx512.{instruction}14.{kind}.512",
                 ir.FunctionType(register.type, [register.type, register.type, mask]),
@@ -261,12 +277,12 @@ _estimate_reciprocal_sqrt = _estimate("rsqrt")
 
 
 @overload(reciprocal, target="cpu", jit_options=OPTIONS)
-def _reciprocal(x):  # type: ignore[no-untyped-def]
+def _reciprocal(x):
     if not has_avx512():
         return lambda x: 1.0 / x
     steps = 1 if x.dtype == types.float32 else 2
 
-    def newton(x):  # type: ignore[no-untyped-def]
+    def newton(x):
         y = _estimate_reciprocal(x)
         for _ in range(steps):
             y = y + y * (1.0 - x * y)
@@ -276,12 +292,12 @@ def _reciprocal(x):  # type: ignore[no-untyped-def]
 
 
 @overload(reciprocal_sqrt, target="cpu", jit_options=OPTIONS)
-def _reciprocal_sqrt(x):  # type: ignore[no-untyped-def]
+def _reciprocal_sqrt(x):
     if not has_avx512():
         return lambda x: 1.0 / sqrt(x)
     steps = 1 if x.dtype == types.float32 else 2
 
-    def newton(x):  # type: ignore[no-untyped-def]
+    def newton(x):
         y = _estimate_reciprocal_sqrt(x)
         for _ in range(steps):
             y = y + (0.5 * y) * (1.0 - (x * y) * y)

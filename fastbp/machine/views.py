@@ -1,10 +1,11 @@
 """Views of arrays for the inside of a kernel: an address, a shape and strides, and nothing else.
 
 In Python these functions give NumPy views. Compiled, numba's arrays carry an owner whose references
-are counted at every call, and making one checks bounds and asks a library function whether a reshape
-needs a copy: 50 ns a view, as long as the arithmetic of a small layer. A ``View`` is four or five
-numbers in registers. It holds no reference, so it is for the inside of a kernel, whose caller holds
-the arrays: `jit.kernel` turns all arrays that come in, those in named tuples too, into views.
+are counted at every call, and making one checks bounds and asks a library function whether a
+reshape needs a copy: 50 ns a view, as long as the arithmetic of a small layer. A ``View`` is four
+or five numbers in registers. It holds no reference, so it is for the inside of a kernel, whose
+caller holds the arrays: `jit.kernel` turns all arrays that come in, those in named tuples too, into
+views.
 
 A view can be asked for ``size``, ``shape`` and ``T``, and read and written at an index. Nothing
 checks bounds.
@@ -33,7 +34,16 @@ from numba.extending import (
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
-__all__ = ["View", "borrow", "define_named_views", "matrix", "plan_length", "row", "stretch", "write_plan"]
+__all__ = [
+    "View",
+    "borrow",
+    "define_named_views",
+    "matrix",
+    "plan_length",
+    "row",
+    "stretch",
+    "write_plan",
+]
 
 
 def matrix(vector: Any, start: int, m: int, n: int) -> Any:
@@ -57,10 +67,10 @@ def borrow(arguments: Any) -> Any:
 
 
 def write_plan(*tuples: Any) -> NDArray[np.int64]:
-    """Write down named tuples of arrays and integers as one array of addresses, lengths and integers.
+    """Write down named tuples of arrays and integers as one array of integers.
 
-    A call from Python looks at every array of its arguments, a tenth of a microsecond each. Where that
-    is longer than the work, a kernel takes a plan of arrays that stay where they are, and what
+    A call from Python looks at every array of its arguments, a tenth of a microsecond each. Where
+    that is longer than the work, a kernel takes a plan of arrays that stay where they are, and what
     `define_named_views` makes reads it. The plan holds no reference: who keeps it keeps the arrays.
     """
     plan: list[int] = []
@@ -87,7 +97,7 @@ class View(types.Type):
 
 @register_model(View)
 class _ViewModel(models.StructModel):
-    def __init__(self, dmm, fe_type):  # type: ignore[no-untyped-def]
+    def __init__(self, dmm, fe_type):
         members = [("data", types.CPointer(fe_type.dtype)), ("length_0", types.intp)]
         if fe_type.ndim == 2:
             # Distances, in numbers, between rows and between columns.
@@ -95,7 +105,7 @@ class _ViewModel(models.StructModel):
         super().__init__(dmm, fe_type, members)
 
 
-def _new(context, builder, view, data, *numbers):  # type: ignore[no-untyped-def]
+def _new(context, builder, view, data, *numbers):
     struct = cgutils.create_struct_proxy(view)(context, builder)
     struct.data = data
     names = ("length_0", "length_1", "stride_0", "stride_1")
@@ -104,17 +114,17 @@ def _new(context, builder, view, data, *numbers):  # type: ignore[no-untyped-def
     return struct._getvalue()
 
 
-def struct_of(context, builder, view, value):  # type: ignore[no-untyped-def]
+def struct_of(context, builder, view, value):
     """Look into a view: .data, .length_0 and so on."""
     return cgutils.create_struct_proxy(view)(context, builder, value=value)
 
 
-def _function(stub, result, emit, *argument_types):  # type: ignore[no-untyped-def]
+def _function(stub, result, emit, *argument_types):
     """Define a function of a view and integers: its result's type, and its instructions."""
 
     @type_callable(stub)
-    def give_typer(context):  # type: ignore[no-untyped-def]
-        def typer(view, *rest):  # type: ignore[no-untyped-def]
+    def give_typer(context):
+        def typer(view, *rest):
             if isinstance(view, View) and len(rest) == len(argument_types):
                 return result(view)
             return None
@@ -129,23 +139,23 @@ def _function(stub, result, emit, *argument_types):  # type: ignore[no-untyped-d
         )[arity]
 
     @lower_builtin(stub, View, *argument_types)
-    def lower(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def lower(context, builder, signature, arguments):
         view = signature.args[0]
         struct = struct_of(context, builder, view, arguments[0])
         return emit(context, builder, signature, struct, *arguments[1:])
 
 
-def _emit_stretch(context, builder, signature, vector, start, n):  # type: ignore[no-untyped-def]
+def _emit_stretch(context, builder, signature, vector, start, n):
     return _new(context, builder, signature.return_type, builder.gep(vector.data, [start]), n)
 
 
-def _emit_matrix(context, builder, signature, vector, start, m, n):  # type: ignore[no-untyped-def]
+def _emit_matrix(context, builder, signature, vector, start, m, n):
     one = ir.Constant(n.type, 1)
     data = builder.gep(vector.data, [start])
     return _new(context, builder, signature.return_type, data, m, n, n, one)
 
 
-def _emit_row(context, builder, signature, matrix, i):  # type: ignore[no-untyped-def]
+def _emit_row(context, builder, signature, matrix, i):
     data = builder.gep(matrix.data, [builder.mul(i, matrix.stride_0)])
     return _new(context, builder, signature.return_type, data, matrix.length_1)
 
@@ -155,19 +165,21 @@ _function(matrix, lambda view: View(view.dtype, 2), _emit_matrix, *[types.Intege
 _function(row, lambda view: View(view.dtype, 1), _emit_row, types.Integer)
 
 
-def _emit_transposed(context, builder, view, value):  # type: ignore[no-untyped-def]
+def _emit_transposed(context, builder, view, value):
     struct = struct_of(context, builder, view, value)
     lengths = struct.length_1, struct.length_0
     return _new(context, builder, view, struct.data, *lengths, struct.stride_1, struct.stride_0)
 
 
-def _emit_shape(context, builder, view, value):  # type: ignore[no-untyped-def]
+def _emit_shape(context, builder, view, value):
     struct = struct_of(context, builder, view, value)
-    lengths = [struct.length_0, struct.length_1][: view.ndim] if view.ndim == 2 else [struct.length_0]
+    lengths = (
+        [struct.length_0, struct.length_1][: view.ndim] if view.ndim == 2 else [struct.length_0]
+    )
     return context.make_tuple(builder, types.UniTuple(types.intp, view.ndim), lengths)
 
 
-def _emit_size(context, builder, view, value):  # type: ignore[no-untyped-def]
+def _emit_size(context, builder, view, value):
     struct = struct_of(context, builder, view, value)
     if view.ndim == 1:
         return struct.length_0
@@ -178,13 +190,13 @@ def _emit_size(context, builder, view, value):  # type: ignore[no-untyped-def]
 class _ViewAttributes(AttributeTemplate):
     key = View
 
-    def resolve_size(self, view):  # type: ignore[no-untyped-def]
+    def resolve_size(self, view):
         return types.intp
 
-    def resolve_shape(self, view):  # type: ignore[no-untyped-def]
+    def resolve_shape(self, view):
         return types.UniTuple(types.intp, view.ndim)
 
-    def resolve_T(self, view):  # type: ignore[no-untyped-def]
+    def resolve_T(self, view):
         return view if view.ndim == 2 else None
 
 
@@ -192,7 +204,7 @@ for _name, _emit in (("size", _emit_size), ("shape", _emit_shape), ("T", _emit_t
     lower_getattr(View, _name)(_emit)
 
 
-def place_of(context, builder, view, value, index):  # type: ignore[no-untyped-def]
+def place_of(context, builder, view, value, index):
     """Address of the number at an index, an integer or a pair."""
     struct = struct_of(context, builder, view, value)
     if view.ndim == 1:
@@ -210,16 +222,16 @@ def _is_index(view: View, index: Any) -> bool:
 
 
 @type_callable(operator.getitem)
-def _type_getitem(context):  # type: ignore[no-untyped-def]
-    def typer(view, index):  # type: ignore[no-untyped-def]
+def _type_getitem(context):
+    def typer(view, index):
         return view.dtype if isinstance(view, View) and _is_index(view, index) else None
 
     return typer
 
 
 @type_callable(operator.setitem)
-def _type_setitem(context):  # type: ignore[no-untyped-def]
-    def typer(view, index, value):  # type: ignore[no-untyped-def]
+def _type_setitem(context):
+    def typer(view, index, value):
         if isinstance(view, View) and _is_index(view, index):
             return signature(types.none, view, index, view.dtype)
         return None
@@ -228,12 +240,12 @@ def _type_setitem(context):  # type: ignore[no-untyped-def]
 
 
 @lower_builtin(operator.getitem, View, types.Any)
-def _lower_getitem(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _lower_getitem(context, builder, signature, arguments):
     return builder.load(place_of(context, builder, signature.args[0], *arguments))
 
 
 @lower_builtin(operator.setitem, View, types.Any, types.Any)
-def _lower_setitem(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _lower_setitem(context, builder, signature, arguments):
     view, _, kind = signature.args
     value = context.cast(builder, arguments[2], kind, view.dtype)
     builder.store(value, place_of(context, builder, view, *arguments[:2]))
@@ -251,7 +263,7 @@ def _borrowed_type(argument: types.Type) -> types.Type:
     return types.unliteral(argument)
 
 
-def _borrowed(context, builder, argument, value):  # type: ignore[no-untyped-def]
+def _borrowed(context, builder, argument, value):
     if isinstance(argument, types.Array):
         array = make_array(argument)(context, builder, value)
         view = _borrowed_type(argument)
@@ -270,15 +282,15 @@ def _borrowed(context, builder, argument, value):  # type: ignore[no-untyped-def
 
 
 @intrinsic
-def _borrow(typing_context, arguments):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+def _borrow(typing_context, arguments):
+    def generate(context, builder, signature, values):
         return _borrowed(context, builder, arguments, values[0])
 
     return _borrowed_type(arguments)(arguments), generate
 
 
 @overload(borrow, target="cpu", jit_options={"_nrt": False})
-def _overload_borrow(arguments):  # type: ignore[no-untyped-def]
+def _overload_borrow(arguments):
     return lambda arguments: _borrow(arguments)
 
 
@@ -294,14 +306,14 @@ def define_named_views(named_tuple: type) -> Any:
     hints = list(get_type_hints(named_tuple).values())
 
     @intrinsic
-    def read(typing_context, plan, start, like):  # type: ignore[no-untyped-def]
+    def read(typing_context, plan, start, like):
         fields = [_field_type(hint, like.dtype) for hint in hints]
         result = types.NamedTuple(fields, named_tuple)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             place = arguments[1]
 
-            def next_number():  # type: ignore[no-untyped-def]
+            def next_number():
                 nonlocal place
                 number = builder.load(place_of(context, builder, plan, arguments[0], place))
                 place = builder.add(place, ir.Constant(place.type, 1))

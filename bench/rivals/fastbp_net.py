@@ -1,0 +1,39 @@
+"""fastbp below its estimator, at the objective, where an epoch is one compiled call or some."""
+
+import numpy as np
+
+from cases import RATE, initial_parameters
+from fastbp import Objective, update_rules
+from fastbp.data import as_data
+from fastbp.objective import predict
+from fastbp.update_rules import Moments
+
+NAME = "fastbp"
+
+
+def missing():
+    return None
+
+
+def fits(case, dtype):
+    return True
+
+
+def epochs(case, X, y):
+    parameters = initial_parameters(case, X.dtype)
+    objective = Objective(case.network, as_data(X, y), case.alpha)
+    moments = Moments.zeros(parameters.size, parameters.dtype)
+    if case.solver == "sgd":
+        rule = update_rules.sgd(RATE, case.momentum, case.update == "nesterov")
+    else:
+        rule = update_rules.adam(RATE, 0.9, 0.999, 1e-8)
+    rows = np.arange(len(X))
+    return (
+        lambda: objective.epoch(parameters, rows, case.batch_size, rule, moments),
+        lambda: parameters,
+    )
+
+
+def prediction(case, X):
+    parameters, data = initial_parameters(case, X.dtype), as_data(X)
+    return lambda: predict(case.network, parameters, data)

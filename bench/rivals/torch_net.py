@@ -1,0 +1,61 @@
+"""PyTorch, eager, one thread: nn.Linear layers, autograd, torch.optim.
+
+Its Adam adds epsilon after the correction for the first steps, as Kingma & Ba's algorithm 1 has it;
+the others take the paper's faster order. Where a gradient is tiny the two differ, so the comparison
+of parameters is less strict.
+"""
+
+import importlib.util
+
+import numpy as np
+
+from cases import RATE, initial_parameters
+
+NAME = "PyTorch"
+DIGITS = {"float64": 3e-2, "float32": 3e-2}
+
+
+def missing():
+    return None if importlib.util.find_spec("torch") else "torch is not installed"
+
+
+def fits(case, dtype):
+    return case.update in ("plain", "adam") and case.alpha == 0
+
+
+def epochs(case, X, y):
+    import torch
+
+    torch.set_num_threads(1)
+    dtype = torch.float32 if X.dtype == np.float32 else torch.float64
+    coefs, intercepts = case.network.unpack(initial_parameters(case, X.dtype))
+    activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[case.activation]
+    linears, modules = [], []
+    for coef, intercept in zip(coefs, intercepts, strict=True):
+        linear = torch.nn.Linear(*coef.shape, dtype=dtype)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(coef.T.copy()))
+            linear.bias.copy_(torch.from_numpy(intercept.copy()))
+        linears.append(linear)
+        modules += [linear, activation()]
+    model = torch.nn.Sequential(*modules[:-1])
+    Optimiser = torch.optim.SGD if case.update == "plain" else torch.optim.Adam
+    optimiser = Optimiser(model.parameters(), lr=RATE)
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+
+    def run():
+        for start in range(0, len(X), case.batch_size):
+            stop = start + case.batch_size
+            optimiser.zero_grad()
+            error = model(X[start:stop]) - y[start:stop]
+            loss = 0.5 * (error * error).sum() / len(error)
+            loss.backward()
+            optimiser.step()
+
+    def parameters():
+        weights = [linear.weight.detach().numpy().T for linear in linears]
+        return case.network.pack(
+            weights, [linear.bias.detach().numpy() for linear in linears], weights[0].dtype
+        )
+
+    return run, parameters
