@@ -99,6 +99,11 @@ class OneSampleMixin:
             or not single.holds(self.coefs_, self.intercepts_)
         ):
             if not hasattr(self, "coefs_"):
+                if np.ndim(x) != 1:
+                    raise ValueError(
+                        f"x has shape {np.shape(x)}, but one sample is (n_features,). For a table "
+                        "of samples there is partial_fit."
+                    )
                 return self.partial_fit(
                     np.reshape(x, (1, -1)), np.reshape(y, (1, -1) if np.size(y) > 1 else 1)
                 )
@@ -137,7 +142,7 @@ class OneSampleMixin:
         if self._learns_by is not None and self._single is not None:
             self._training.moments = self._single.moments()
             self._training.history.n_samples_seen = self.t_
-            if self.learning_rate == "invscaling":
+            if self.solver == "sgd" and self.learning_rate == "invscaling":
                 rate = invscaled_rate(self.learning_rate_init, self.t_, self.power_t)
                 self._training.rule = self._training.rule._replace(learning_rate=rate)
         self._learns_by = None
@@ -161,6 +166,8 @@ class OneSampleMixin:
 
 def _learning_parameters(estimator: Any) -> tuple:
     return (
+        estimator.loss,
+        estimator.activation,
         estimator.solver,
         estimator.alpha,
         estimator.learning_rate,

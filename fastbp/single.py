@@ -6,6 +6,7 @@ prediction uses, an update changes them in place, and nothing is copied between 
 """
 
 import warnings
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from fastbp.network import Network
 from fastbp.update_rules import Moments, Rule
 
 __all__ = ["Single"]
+
+
+_PREPARING = Lock()
 
 
 class Single:
@@ -44,7 +48,9 @@ class Single:
         self.coefs, self.intercepts = network.unpack_padded(self._padded)
         self._n_features, self._n_outputs = network.layer_sizes[0], network.layer_sizes[-1]
         self._plan: Any = None
-        self._numbers = np.zeros(7)
+        # A Rule's numbers, alpha, the number of steps made, and what `_learn_with_care` is for.
+        self._numbers = np.zeros(8)
+        self._numbers[7] = 1e9 if self._dtype == np.float32 else 1e60
 
     def holds(self, coefs: list, intercepts: list) -> bool:
         """Whether arrays are the views themselves, not others that a user has assigned."""
@@ -113,6 +119,8 @@ class Single:
         x = self._sample(x, self._n_features, "x")
         y = self._sample(y, self._n_outputs, "y")
         loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
+        if loss == -1:
+            loss = self._learn_with_care(x, y)
         if loss - loss != 0:
             _refuse_not_finite(x, "x")
             _refuse_not_finite(y, "y")
@@ -122,6 +130,19 @@ class Single:
                 "learning_rate_init, and scale x and y."
             )
         return loss
+
+    def _learn_with_care(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+        """Make an update that may overflow, and take it back if it does; NaN says so."""
+        changed = (self._padded, self._workspace.first, self._workspace.second, self._numbers)
+        before = [array.copy() for array in changed]
+        limit, self._numbers[7] = self._numbers[7], np.inf
+        loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
+        self._numbers[7] = limit
+        if all(np.isfinite(array).all() for array in changed):
+            return loss
+        for array, old in zip(changed, before, strict=True):
+            array[...] = old
+        return np.nan
 
     def start_learning(self, rule: Rule, alpha: float, moments: Moments | None) -> None:
         """Choose the rule of the updates to come, and the moments that it goes on from.
@@ -155,15 +176,26 @@ class Single:
     def _prepare(self) -> None:
         from fastbp import kernels
 
-        self._kernels = kernels
-        layout = self.network.layout(self._dtype)
-        workspace = kernels.make_workspace(layout, self._dtype, parameters=self._padded)
-        # The plan holds addresses: both are kept as long as it is.
-        self._layout, self._workspace = layout, workspace
-        self._plan = kernels.plan_of(layout, workspace)
+        with _PREPARING:
+            if self._plan is not None:
+                return
+            self._kernels = kernels
+            # The plan holds addresses: layout and workspace are kept as long as it is.
+            self._layout = self.network.layout(self._dtype)
+            self._workspace = kernels.make_workspace(
+                self._layout, self._dtype, parameters=self._padded
+            )
+            self._plan = kernels.plan_of(self._layout, self._workspace)
 
     def _sample(self, numbers: ArrayLike, size: int, name: str) -> NDArray[np.floating]:
-        array = np.ascontiguousarray(numbers, dtype=self._dtype)
+        if type(numbers) is float and abs(numbers) < 1e38:  # the usual target
+            array = np.array([numbers], self._dtype)
+        else:
+            array = np.asarray(numbers)
+        if array.dtype != self._dtype:
+            with np.errstate(over="ignore"):  # what overflows is found to be infinite
+                array = array.astype(self._dtype)
+        array = np.ascontiguousarray(array)
         if array.shape != (size,):
             raise ValueError(
                 f"{name} has shape {np.shape(numbers)}, but one sample of this network is "

@@ -182,6 +182,18 @@ def test_online_epoch_with_a_large_weight_decay_against_the_oracle(layers, rule,
     )
 
 
+@pytest.mark.parametrize("decay", [0.5, 0.9, 1.5])
+def test_a_large_weight_decay_over_many_rows_of_float32(decay, rng):
+    """W is s V, and s = (1 - decay)^200 is no float32: V has to take s in on the way."""
+    network = Network((4, 5, 2), "tanh")
+    parameters, X, y, _ = _case(network, 200, rng, weighted=False)
+    parameters, X, y = (a.astype(np.float32) for a in (parameters, X, y))
+    _compare_epochs(
+        network, parameters, X, y, None, RULES["plain"], "plain", 1, rng, decay / 0.05,
+        tolerance=1e-3, n=1,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("rule", ["plain", "adam"])
 def test_online_epoch_of_several_chunks_against_the_oracle(rule, rng):
     from fastbp import kernels

@@ -145,6 +145,22 @@ def test_the_bits_of_a_number_do_not_depend_on_the_columns_computed(length, dtyp
     assert not part[:, length * lanes :].any()
 
 
+@DTYPES
+def test_relu_in_a_product_keeps_nan_and_a_closed_gate_gives_0(dtype):
+    lanes = 64 // np.dtype(dtype).itemsize
+    a, b = np.array([[1.0], [-1.0]], dtype), np.ones((1, lanes), dtype)
+    start = np.resize(np.array([np.nan, 0.5, -3.0, 3.0], dtype), lanes)
+    gate = np.resize(np.array([0.0, -0.0, np.nan, 1e-30], dtype), (2, lanes))
+    for kind, expected in (
+        ("above-0", [[np.nan, 1.5, 0, 4], [np.nan, 0, 0, 2]]),
+        ("gate", [[0, 0, 1, 1], [0, 0, -1, -1]]),
+    ):
+        for function in KINDS[kind][:2]:
+            c = gate.copy()
+            function(a, b, start, c, 1)
+            np.testing.assert_array_equal(c[:, :4], expected)
+
+
 def _dots(a, first, last, b, b_start, out, place, n_vectors):
     store(out, place, dots(a, first, last, b, b_start, n_vectors))
 

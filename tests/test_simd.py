@@ -1,7 +1,8 @@
 """Vectors as they are compiled against their own definitions, which are NumPy's.
 
-Each test runs one plain function twice: as it is, where the functions of ``simd.py`` and ``vector.py`` are NumPy's,
-and compiled. A single operation is rounded once either way, so all comparisons are exact.
+Each test runs one plain function twice: as it is, where the functions of ``simd.py`` and
+``vector.py`` are NumPy's, and compiled. A single operation is rounded once either way, so all
+comparisons are exact.
 """
 
 import operator

@@ -344,15 +344,15 @@ def _sweep(kind, move, n_stored):
                 else:
                     _forward_only(*arguments, first_products)
             _forward_rest(network, workspace, x, scale)
+            if alpha > 0.0 and not is_plain:
+                squares = square_sum(weights)
             loss_sum += _error(network, data, rows[i], weight, workspace)
+            loss_sum += 0.5 * decay * squares
             if not math.isfinite(loss_sum):
                 break  # the weights are still those before
             n_steps += 1
             if not is_plain:
                 rate = step_size(rule, n_steps)
-                if alpha > 0.0:
-                    squares = square_sum(weights)
-            loss_sum += 0.5 * decay * squares
             old_scale = scale
             if is_plain:
                 if is_lazy:

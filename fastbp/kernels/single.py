@@ -6,6 +6,7 @@ parameters, which ``coefs_`` are views of: nothing is packed. They keep the inte
 that threads that share an estimator share its workspace one after the other.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,14 @@ def _all_finite(vector):
     return total == 0.0
 
 
+@part
+def _largest(vector):
+    largest = 0.0
+    for i in range(vector.size):
+        largest = max(largest, abs(vector[i]))
+    return largest
+
+
 def _predict_one(plan: Any, x: Any, prediction: Any) -> Any:
     """Predict one sample.
 
@@ -62,10 +71,15 @@ def _predict_one(plan: Any, x: Any, prediction: Any) -> Any:
 def _learn_one(plan: Any, x: Any, y: Any, numbers: Any) -> Any:
     """Update the parameters for one sample, in place.
 
-    plan : of `plan_of`.  x : (n_features,).  y : (n_outputs,).  numbers : a Rule's, alpha, and the
-    number of steps made before, which is raised.  Returns the loss before the update; if it is not
-    finite, nothing is changed.
+    plan : of `plan_of`.  x : (n_features,).  y : (n_outputs,).  numbers : a Rule's, alpha, the
+    number of steps made before, which is raised, and the largest number in x or y that is no reason
+    for care. Returns the loss before the update. Where that is not finite nothing is changed; nor
+    where it is -1, because a number is so large that the update might overflow.
     """
+    if not (_all_finite(x) and _all_finite(y)):
+        return math.nan
+    if _largest(x) > numbers[7] or _largest(y) > numbers[7]:
+        return -1.0
     network = _read_layout(plan, 0, x)
     workspace = _read_workspace(plan, _LAYOUT_LENGTH, x)
     none, no_number = stretch(x, 0, 0), stretch(plan, 0, 0)
