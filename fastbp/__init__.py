@@ -7,16 +7,17 @@ The map of the house, from the face down; imports go down only:
     a training.
 ``regressor.py``
     `BackpropRegressor`, the scikit-learn estimator: parameters, fitted attributes. With
-    ``validation.py`` (what a user may give) and ``training.py`` (from parameters to a solver).
+    ``validation.py`` (what a user may give), ``training.py`` (from parameters to a solver) and
+    ``one_sample.py`` (`predict_one`, `learn_one`).
 ``solvers/``
     How parameters move: sgd and adam (``stochastic.py``), L-BFGS, one algorithm a file; when to
     stop and why.
 ``objective.py``
     What solvers minimise: a network bound to data. ``gradient_check.py`` holds its gradient
-    against central differences.
+    against central differences. ``single.py`` is the same for one sample at a time.
 ``kernels/``
     Backpropagation itself, compiled.
-``network.py``, ``activations.py``, ``losses.py``, ``update_rules.py``, ``data.py``
+``network.py``, ``activations.py``, ``losses.py``, ``update_rules.py``, ``data.py``, ``shuffles.py``
     What a net is, in plain Python: no compiler needed.
 ``machine/``
     What the chip and the compiler offer; knows no neural network.

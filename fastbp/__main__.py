@@ -106,11 +106,13 @@ def _warmup(_options: argparse.Namespace) -> None:
         for dtype in ("float64", "float32"):
             inputs = X.astype(dtype)
             for name, parameters in steps.items():
-                net = BackpropRegressor(hidden_layer_sizes=(200,), max_iter=1, **parameters)
+                net = BackpropRegressor(hidden_layer_sizes=(1000,), max_iter=1, **parameters)
                 with timed(f"{dtype}  {name:20}"):
                     net.fit(inputs, inputs[:, 0])
             with timed(f"{dtype}  {'prediction':20}"):
                 net.predict(inputs)
+            with timed(f"{dtype}  {'one sample':20}"):
+                net.learn_one(inputs[0], 0.0).predict_one(inputs[0])
     print(f"Compiled code: {_describe_cache()}")
 
 

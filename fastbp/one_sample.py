@@ -72,7 +72,8 @@ class OneSampleMixin:
         It does what ``partial_fit`` does with a table of one row, without its checks of tables and
         without a copy: ``coefs_`` change in place, and ``loss_`` becomes the sample's loss before
         the update. ``loss_curve_`` and ``n_iter_`` stay what they are. The first call on an
-        estimator that is not fitted is a ``partial_fit``, which draws the initial weights.
+        estimator that is not fitted is a ``partial_fit``, which draws the initial weights. The
+        schedule "adaptive" goes by epochs, and leaves the rate as it is here.
 
         Parameters
         ----------
@@ -122,10 +123,11 @@ class OneSampleMixin:
                 "learn_one does not support early_stopping=True: it sees no data to set aside. Set "
                 "early_stopping=False, or use fit."
             )
-        if self.loss != self._network.loss or self.activation != self._network.activation:
+        fitted = self._network
+        network = self._new_network(fitted.layer_sizes[0], fitted.layer_sizes[-1])
+        if network != fitted:
             raise ValueError(
-                f"loss={self.loss!r} and activation={self.activation!r} are not those of the "
-                f"fitted network ({self._network.loss!r}, {self._network.activation!r}). Leave "
+                f"The parameters now describe {network}, not the fitted network {fitted}. Leave "
                 "them as they were, or fit anew."
             )
         self._bring_up_to_date()
@@ -168,6 +170,7 @@ def _learning_parameters(estimator: Any) -> tuple:
     return (
         estimator.loss,
         estimator.activation,
+        estimator.output_activation,
         estimator.solver,
         estimator.alpha,
         estimator.learning_rate,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastbp.losses import LOSSES
 from fastbp.machine.memory import aligned_zeros
 from fastbp.network import Network
 from fastbp.update_rules import Moments, Rule
@@ -124,6 +125,10 @@ class Single:
         if loss - loss != 0:
             _refuse_not_finite(x, "x")
             _refuse_not_finite(y, "y")
+            if LOSSES[self.network.loss].positive and (y < 0).any():
+                raise ValueError(
+                    f"y is {y}, but loss={self.network.loss!r} is for counts and rates, 0 or more."
+                )
             raise ValueError(
                 "Training diverged: the loss of this sample is NaN or infinite. Its update was not "
                 "made, but those before have made the weights too large. Fit anew with a smaller "
@@ -179,6 +184,11 @@ class Single:
         with _PREPARING:
             if self._plan is not None:
                 return
+            if not kernels.IS_COMPILED:
+                raise RuntimeError(
+                    "predict_one and learn_one exist compiled only. Unset NUMBA_DISABLE_JIT, or "
+                    "take predict and partial_fit."
+                )
             self._kernels = kernels
             # The plan holds addresses: layout and workspace are kept as long as it is.
             self._layout = self.network.layout(self._dtype)

@@ -179,7 +179,8 @@ def _validation_score(
         prediction = predict(network, parameters, rows, n_threads)
         if not np.isfinite(prediction).all():
             return math.nan
-        return r2_score(held_out.y, prediction, sample_weight=held_out.weights)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
+            return r2_score(held_out.y, prediction, sample_weight=held_out.weights)
 
     return score
 

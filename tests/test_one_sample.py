@@ -325,7 +325,7 @@ def test_another_network_than_the_fitted_is_an_error(change, learnt, problem):
     net = _net().fit(X, y)
     if learnt:
         net.learn_one(X[0], y[0])
-    with pytest.raises(ValueError, match="not those of the fitted network"):
+    with pytest.raises(ValueError, match="not the fitted network"):
         net.set_params(**change).learn_one(X[0], y[0])
 
 

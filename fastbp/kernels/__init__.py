@@ -10,10 +10,15 @@ One sample's backpropagation, in the notation that all files here share. Layer l
     gradient    d loss / d W = outer(x, delta),    d loss / d b = delta
     update      W moves against the gradient; how far is the update rule's business (moves.py)
 
-``elementwise.py`` has f, f' and the loss, ``layers.py`` the three products of one layer,
-``passes.py`` the way up and down through all layers, ``moves.py`` the update rules. On these stand
-``batch.py``, the sum over rows and the sweep over mini-batches, ``online.py``, the sweep that
-updates after every sample, and ``predict.py``, the forward pass alone.
+The parameter vector is copied to a padded one whose rows are whole vectors of the chip
+(``packing.py``; `Layout` says how), and all kernels compute on that. ``elementwise.py`` has f, f'
+and the loss, ``passes.py`` the way up and down through all layers for a block of rows,
+``moves.py`` the update rules. On these stand ``batch.py``, the sum over rows and the sweep over
+mini-batches, ``online.py``, the sweep that updates after every sample, and ``predict.py``, the
+forward pass alone.
+``epochs.py`` makes several sweeps in a call, ``shuffle.py`` shuffles in between, ``single.py`` does
+one sample. To read them one needs three files of ``machine/``: ``simd.py`` (what a vector is),
+``matmul.py`` (how a product fills the chip) and ``views.py`` (arrays without ceremony).
 
 Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
 outputs and error signals of every layer for one block of rows, one layer's block after another's
@@ -24,10 +29,11 @@ from fastbp.kernels.batch import accumulate, batch_epochs, penalise, step
 from fastbp.kernels.epochs import Course
 from fastbp.kernels.online import ROWS_OF_A_CHUNK, online_epochs
 from fastbp.kernels.predict import predict
-from fastbp.kernels.single import NOT_FINITE, OVERFLOW, learn_one, plan_of, predict_one
+from fastbp.kernels.single import IS_COMPILED, NOT_FINITE, OVERFLOW, learn_one, plan_of, predict_one
 from fastbp.kernels.workspace import Workspace, make_workspace
 
 __all__ = [
+    "IS_COMPILED",
     "NOT_FINITE",
     "OVERFLOW",
     "ROWS_OF_A_CHUNK",

@@ -2,7 +2,7 @@
 
 import math
 
-from fastbp.machine.elementary import one, where
+from fastbp.machine.elementary import one, tiny, where
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, store
 from fastbp.machine.vectorised import reciprocal, reciprocal_sqrt
@@ -48,11 +48,14 @@ def _adam(rule, rate, g, w, u, v):
     v = rule.beta_2 * v + (1.0 - rule.beta_2) * (g * g)
     # The moments of a weight whose gradient stays 0 fade until they are denormal numbers, which
     # take a chip a hundred times as long: such are 0.
-    u = where(abs(u) < 1e-36, 0, u)
-    is_zero = v < 1e-36
+    least = tiny(v)
+    u = where(abs(u) < least, 0, u)
+    is_zero = v < least
     v = where(is_zero, 0, v)
     root = v * reciprocal_sqrt(where(is_zero, one(v), v))
-    return w - rate * u * reciprocal(root + rule.epsilon), u, v
+    divisor = root + rule.epsilon
+    divisor = where(divisor < least, least, divisor)
+    return w - rate * u * reciprocal(divisor), u, v
 
 
 MOVES = {PLAIN: _plain, MOMENTUM: _momentum, NESTEROV: _nesterov, ADAM: _adam}

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 
 from fastbp.data import Data
@@ -20,9 +21,10 @@ from fastbp.machine.views import define_named_views, matrix, plan_length, stretc
 from fastbp.network import Layout
 from fastbp.update_rules import Rule
 
-__all__ = ["NOT_FINITE", "OVERFLOW", "learn_one", "plan_of", "predict_one"]
+__all__ = ["IS_COMPILED", "NOT_FINITE", "OVERFLOW", "learn_one", "plan_of", "predict_one"]
 
 NOT_FINITE, OVERFLOW = 1, 2
+IS_COMPILED = not config.DISABLE_JIT
 
 _read_layout = define_named_views(Layout)
 _read_workspace = define_named_views(Workspace)

@@ -9,7 +9,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["cos", "exp", "expm1", "log", "log1p", "logistic", "one", "sin", "sqrt", "tanh", "where"]
+__all__ = [
+    "cos",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "logistic",
+    "one",
+    "sin",
+    "sqrt",
+    "tanh",
+    "tiny",
+    "where",
+]
 
 
 def exp(x: Any) -> Any:
@@ -61,6 +74,11 @@ def sqrt(x: Any) -> Any:
 def one(x: Any) -> Any:
     """Give 1, in as many lanes as x and of its dtype."""
     return np.ones_like(x)[()]
+
+
+def tiny(x: Any) -> Any:
+    """Give the smallest normal number, in as many lanes as x and of its dtype."""
+    return np.full_like(x, np.finfo(x.dtype).tiny)[()]
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

@@ -67,7 +67,8 @@ def add_product(a: Any, b: Any, c: Any, n_vectors: int) -> None:
 def product_above_0(a: Any, b: Any, start: Any, c: Any, n_vectors: int) -> None:
     """C = max(0, start + A B): a product and relu in one; shapes as `product`."""
     product(a, b, start, c, n_vectors)
-    np.copyto(c, 0, where=c < 0)
+    part = c[:, : n_vectors * lanes(c)]
+    np.copyto(part, 0, where=part < 0)
 
 
 def scale_by_product(a: Any, b: Any, c: Any, n_vectors: int) -> None:

@@ -15,7 +15,7 @@ from numba.core.datamodel import models
 from numba.extending import lower_builtin, register_model, type_callable
 
 from fastbp.machine.chip import VECTOR_BYTES
-from fastbp.machine.elementary import one, sqrt, where
+from fastbp.machine.elementary import one, sqrt, tiny, where
 from fastbp.machine.views import View
 
 __all__ = ["Vector", "as_float", "as_integer", "copysign", "sum_lanes"]
@@ -242,11 +242,20 @@ def _indices(places):
 
 
 _unary(operator.neg, lambda vector: vector, lambda builder, signature, value: builder.fneg(value))
-_unary(
-    one,
-    lambda vector: vector,
-    lambda builder, signature, value: ir.Constant(value.type, [1.0] * value.type.count),
-)
+
+
+def _constant(number):
+    """Make an emitter of a vector that holds ``number(dtype)`` in each lane."""
+
+    def emit(builder, signature, value):
+        dtype = np.dtype(signature.return_type.dtype.name)
+        return ir.Constant(value.type, [float(number(dtype))] * value.type.count)
+
+    return emit
+
+
+_unary(one, lambda vector: vector, _constant(lambda dtype: 1))
+_unary(tiny, lambda vector: vector, _constant(lambda dtype: np.finfo(dtype).tiny))
 _unary(abs, lambda vector: vector, _llvm_unary("fabs"))
 _unary(sqrt, lambda vector: vector, _llvm_unary("sqrt"))
 _unary(as_integer, lambda vector: vector.of(_INTEGER[vector.dtype]), _bitcast)
