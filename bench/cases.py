@@ -88,3 +88,14 @@ def assert_same(got, expected, digits):
     assert got.dtype == expected.dtype, (got.dtype, expected.dtype)
     tolerance = digits[got.dtype.name] * np.abs(expected).max()
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
+
+
+def assert_same_training(got, expected, digits):
+    """Require that two trainings ended at the same parameters, by the length of their difference.
+
+    Not by the largest one: where a gradient is about 0, Adam's step is its sign, and in float32
+    some single weights of a large network go their own way.
+    """
+    difference = np.linalg.norm(got - expected) / np.linalg.norm(expected)
+    assert got.dtype == expected.dtype, (got.dtype, expected.dtype)
+    assert difference <= digits[got.dtype.name], f"they differ by {difference:.2g} of their length"

@@ -8,6 +8,7 @@ case is timed, every implementation has trained for an epoch from the same weigh
 arrived at the same ones; else nothing is printed but what differs.
 """
 
+import os
 import sys
 from functools import partial
 
@@ -227,7 +228,10 @@ def main(names):
             f"{name} ({rival.missing()})" for name, rival in RIVALS.items() if rival.missing()
         ]
         print(f"Left out: {', '.join(absent) or 'none'}.\n")
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
         for name in names or TABLES:
+            if cores:  # JAX takes all the cores there are, whatever it is told
+                os.sched_setaffinity(0, cores if name in ("full", "search") else {min(cores)})
             TABLES[name]()
 
 

@@ -7,7 +7,7 @@ and ended where the NumPy baseline ends, which `test_baseline.py` holds against 
 import numpy as np
 import pytest
 
-from cases import DTYPES, SIZES, Case, assert_same, make_data, training_flops
+from cases import DTYPES, SIZES, Case, assert_same_training, make_data, training_flops
 from rivals import RIVALS
 
 DIGITS = {"float64": 1e-9, "float32": 1e-3}
@@ -47,7 +47,7 @@ def test_epoch(time_per_sample, mode, size, dtype, implementation):
     baseline_run, baseline_parameters = RIVALS["NumPy"].epochs(case, X, y)
     baseline_run()
     digits = getattr(rival, "DIGITS", DIGITS)
-    assert_same(parameters(), baseline_parameters(), digits)
+    assert_same_training(parameters(), baseline_parameters(), digits)
     what = f"{mode} {case.net_name} {case.activation}"
     time_per_sample(run, what, implementation, dtype, len(X), training_flops(case.sizes))
     assert np.isfinite(parameters()).all()

@@ -51,11 +51,11 @@ def epochs(case, X, y):
     function, dtype = _library(X.dtype), X.dtype
     (w1, w2), (b1, b2) = case.network.unpack(initial_parameters(case, dtype))
     w1, w2, b1, b2 = w1.copy(), np.ascontiguousarray(w2.T), b1.copy(), b2.copy()
-    room = [np.zeros(len(b1), dtype), np.zeros(len(b1), dtype)]
-    pointers = [array.ctypes.data for array in (X, y, w1, b1, w2, b2, *room)]
+    room = (np.zeros(len(b1), dtype), np.zeros(len(b1), dtype))
+    arrays = (X, y, w1, b1, w2, b2, *room)
 
     def run():
-        del room[2:]  # keeps the arrays alive that the pointers lead to
+        pointers = [array.ctypes.data for array in arrays]  # and so they live as long as this
         return function(len(X), *case.sizes, *pointers, RATE, case.alpha)
 
     return run, lambda: case.network.pack([w1, w2.T], [b1, b2], dtype)
