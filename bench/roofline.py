@@ -73,7 +73,12 @@ def draw(path):
                 f"{case.net_name} {name}", (intensity, rate / 1e9), fontsize=7,
                 xytext=(4, -9 if number % 2 else 5), textcoords="offset points",
             )  # fmt: skip
-        axes.set(xscale="log", yscale="log", xlabel="operations for a byte of weights moved")
+        axes.set(
+            xscale="log",
+            yscale="log",
+            xlim=(0.08, 4e4),
+            xlabel="operations for a byte of weights moved",
+        )
         axes.set_title(f"{np.dtype(dtype).name}: peak {peak / 1e9:.0f} GFLOP/s")
         axes.grid(alpha=0.3)
     all_axes[0].set_ylabel("GFLOP/s, one thread")
