@@ -11,6 +11,7 @@ arrived at the same ones; else nothing is printed but what differs.
 import os
 import sys
 from functools import partial
+from itertools import pairwise
 
 import joblib
 import numpy as np
@@ -65,7 +66,7 @@ def table(heads, rows):
 
 
 def n_weights(sizes):
-    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
 
 
 def online():

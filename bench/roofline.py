@@ -9,7 +9,6 @@ mode for as many times more as the batch has rows.
 """
 
 import sys
-from itertools import pairwise
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,12 +16,8 @@ from threadpoolctl import threadpool_limits
 import limits
 import machine
 from cases import DTYPES, Case, training_flops
-from report import BATCH, FULL, ONLINE
+from report import BATCH, FULL, ONLINE, n_weights
 from timing import time_epochs
-
-
-def n_weights(sizes):
-    return sum(a * b for a, b in pairwise(sizes))
 
 
 def measured(case, dtype):

@@ -36,9 +36,8 @@ class OneSampleMixin:
     _network: Network
     _training: Training | None
     _single: Single | None
-    _learns_by: tuple | None = (
-        None  # the parameters that the `Single` learns by, once it has learnt
-    )
+    #: The parameters that the `Single` learns by, once it has learnt.
+    _learns_by: tuple | None = None
 
     def predict_one(self: Any, x: ArrayLike) -> float | NDArray[np.floating]:
         """Predict the target of one sample, in about a microsecond.

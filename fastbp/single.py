@@ -5,6 +5,7 @@ its ``coefs`` and ``intercepts`` are views of that place: an edit of theirs is w
 prediction uses, an update changes them in place, and nothing is copied between calls.
 """
 
+import operator
 import warnings
 from threading import Lock
 from typing import Any
@@ -58,8 +59,8 @@ class Single:
         return (
             len(coefs) == len(self.coefs)
             and len(intercepts) == len(self.intercepts)
-            and all(map(_is, coefs, self.coefs))
-            and all(map(_is, intercepts, self.intercepts))
+            and all(map(operator.is_, coefs, self.coefs))
+            and all(map(operator.is_, intercepts, self.intercepts))
         )
 
     def predict(self, x: ArrayLike) -> NDArray[np.floating]:
@@ -149,7 +150,7 @@ class Single:
             array[...] = old
         return np.nan
 
-    def start_learning(self, rule: Rule, alpha: float, moments: Moments | None) -> None:
+    def start_learning(self, rule: Rule, alpha: float, moments: Moments) -> None:
         """Choose the rule of the updates to come, and the moments that it goes on from.
 
         Parameters
@@ -158,16 +159,14 @@ class Single:
             The update rule.
         alpha : float
             Strength of the weight decay.
-        moments : Moments or None
-            What the rule remembers; None goes on from what is here.
+        moments : Moments
+            What the rule remembers.
         """
         if self._plan is None:
             self._prepare()
-        if moments is not None:
-            self.network.pad(moments.first, self._workspace.first)
-            self.network.pad(moments.second, self._workspace.second)
-            self._numbers[6] = moments.n_steps
-        self._numbers[:6] = *rule, alpha
+        self.network.pad(moments.first, self._workspace.first)
+        self.network.pad(moments.second, self._workspace.second)
+        self._numbers[:7] = *rule, alpha, moments.n_steps
 
     def set_rate(self, learning_rate: float) -> None:
         """Change the learning rate."""
@@ -212,10 +211,6 @@ class Single:
                 f"({size},). For a table of samples there are predict and partial_fit."
             )
         return array
-
-
-def _is(a: object, b: object) -> bool:
-    return a is b
 
 
 def _refuse_not_finite(array: NDArray[np.floating], name: str) -> None:

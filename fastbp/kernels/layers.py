@@ -39,10 +39,10 @@ def gather(data, rows, x):
 @part
 def gather_targets(data, rows, workspace):
     """Copy targets and sample weights of some rows into the workspace, output by output."""
-    n, n_padded = rows.size, workspace.padded_rows
+    n, n_block = rows.size, workspace.block_rows
     for j in range(data.y.shape[1]):
         for i in range(n):
-            workspace.targets[j * n_padded + i] = data.y[rows[i], j]
+            workspace.targets[j * n_block + i] = data.y[rows[i], j]
     if data.weights.size > 0:
         for i in range(n):
             workspace.row_weights[i] = data.weights[rows[i]]

@@ -41,21 +41,31 @@ def biases_of(network, padded, layer):
 
 
 @part
+def _layers_of(network, vector, padded, layer):
+    """View a layer's weights in both places as (fan_in, fan_out) or larger, and its biases."""
+    fan_in, fan_out = network.sizes[layer], network.sizes[layer + 1]
+    w = matrix(vector, network.weights[layer], fan_in, fan_out)
+    room = weights_of(network, padded, layer)
+    if is_by_unit(network, layer):
+        room = room.T
+    return (
+        w,
+        room,
+        stretch(vector, network.biases[layer], fan_out),
+        biases_of(network, padded, layer),
+    )
+
+
+@part
 def pack(network, vector, padded):
     """Copy a parameter vector, or one like it, to its padded copy."""
     for layer in range(network.activations.size):
-        w = matrix(vector, network.weights[layer], network.sizes[layer], network.sizes[layer + 1])
-        room = weights_of(network, padded, layer)
-        by_unit = is_by_unit(network, layer)
+        w, room, b, b_room = _layers_of(network, vector, padded, layer)
         for k in range(w.shape[0]):
             for j in range(w.shape[1]):
-                if by_unit:
-                    room[j, k] = w[k, j]
-                else:
-                    room[k, j] = w[k, j]
-        b = biases_of(network, padded, layer)
-        for j in range(w.shape[1]):
-            b[j] = vector[network.biases[layer] + j]
+                room[k, j] = w[k, j]
+        for j in range(b.size):
+            b_room[j] = b[j]
 
 
 @part
@@ -70,15 +80,12 @@ def unpack(network, padded, vector):
 def unpack_and_add(network, padded, vector):
     """Add a padded copy to a vector."""
     for layer in range(network.activations.size):
-        w = matrix(vector, network.weights[layer], network.sizes[layer], network.sizes[layer + 1])
-        room = weights_of(network, padded, layer)
-        by_unit = is_by_unit(network, layer)
+        w, room, b, b_room = _layers_of(network, vector, padded, layer)
         for k in range(w.shape[0]):
             for j in range(w.shape[1]):
-                w[k, j] += room[j, k] if by_unit else room[k, j]
-        b = biases_of(network, padded, layer)
-        for j in range(w.shape[1]):
-            vector[network.biases[layer] + j] += b[j]
+                w[k, j] += room[k, j]
+        for j in range(b.size):
+            b[j] += b_room[j]
 
 
 @part

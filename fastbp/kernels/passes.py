@@ -41,9 +41,9 @@ def _block_of(network, room, workspace, layer, n):
 
 @part
 def _output_block(network, room, workspace):
-    """View the output layer's block: (n_outputs, padded rows)."""
+    """View the output layer's block: (n_outputs, block_rows)."""
     last = network.activations.size
-    return matrix(room, workspace.starts[last], network.sizes[last], workspace.padded_rows)
+    return matrix(room, workspace.starts[last], network.sizes[last], workspace.block_rows)
 
 
 def _forward(activation):
@@ -81,7 +81,7 @@ def _forward(activation):
         _forward_output(network, x, workspace)
         n_lanes = n_vectors(n, x) * lanes(x)
         for j in range(network.sizes[last + 1]):
-            start = workspace.starts[last + 1] + j * workspace.padded_rows
+            start = workspace.starts[last + 1] + j * workspace.block_rows
             activation(
                 network.activations[last],
                 stretch(workspace.outputs, start, n_lanes),
@@ -104,7 +104,7 @@ def _forward_output(network, x, workspace):
     b = biases_of(network, workspace.parameters, last)
     length = n_vectors(network.sizes[last], x)
     for j in range(w.shape[0]):
-        start = workspace.starts[last + 1] + j * workspace.padded_rows
+        start = workspace.starts[last + 1] + j * workspace.block_rows
         for i in range(0, n, lanes(x)):
             z = b[j] + dots(x, i, n - 1, flat, j * w.shape[1], length)
             store(workspace.outputs, start + i, z)
@@ -118,7 +118,7 @@ def _output_errors(network, data, rows, workspace):
     n_lanes = n_vectors(rows.size, data.y) * lanes(data.y)
     total = 0.0
     for j in range(data.y.shape[1]):
-        place = j * workspace.padded_rows
+        place = j * workspace.block_rows
         total += output_error(
             network.loss,
             network.canonical,

@@ -22,6 +22,6 @@ def predict(network, parameters, data, rows, workspace, prediction):
         n = min(workspace.block_rows, rows.size - start)
         predict_block(network, data, stretch(rows, start, n), workspace)
         for j in range(network.sizes[last]):
-            place = workspace.starts[last] + j * workspace.padded_rows
+            place = workspace.starts[last] + j * workspace.block_rows
             for i in range(n):
                 prediction[start + i, j] = workspace.outputs[place + i]

@@ -24,7 +24,7 @@ class Workspace(NamedTuple):
     """Padded parameters, and outputs and error signals for a block of rows.
 
     A block of the input's or a hidden layer's numbers is (rows, padded size); the output layer's is
-    (n_outputs, padded rows), so that losses of many rows make whole vectors.
+    (n_outputs, block_rows), so that losses of many rows make whole vectors.
 
     Attributes
     ----------
@@ -41,9 +41,9 @@ class Workspace(NamedTuple):
         The slopes f'(z) on the way up, the error signals delta on the way down, at the same places.
     starts : ndarray of shape (n_layers + 1,)
         Where in both the input's and each layer's block begins.
-    targets : ndarray of shape (n_outputs * padded rows,)
+    targets : ndarray of shape (n_outputs * block_rows,)
         The targets of the block, as the output layer's block.
-    row_weights : ndarray of shape (padded rows,)
+    row_weights : ndarray of shape (block_rows,)
         The sample weights of the block's rows, 0 in the padding; at least one an output.
     products : ndarray
         Online: x W of every layer, where the biases are in the padded parameters.
@@ -53,10 +53,8 @@ class Workspace(NamedTuple):
         Online: 1 for each output, 0 in the padding.
     ones : ndarray of shape (block_rows,)
         Ones.
-    zeros : ndarray
-        A bias vector of zeros, as long as any.
-    block_rows, padded_rows : int
-        Rows of a block, and the same in whole vectors.
+    block_rows : int
+        Rows of a block, in whole vectors.
     """
 
     parameters: NDArray[np.floating]
@@ -74,9 +72,7 @@ class Workspace(NamedTuple):
     below: NDArray[np.floating]
     is_output: NDArray[np.floating]
     ones: NDArray[np.floating]
-    zeros: NDArray[np.floating]
     block_rows: int
-    padded_rows: int
 
 
 def make_workspace(
@@ -116,7 +112,6 @@ def make_workspace(
         "below": max(padded),
         "is_output": padded[last],
         "ones": rows,
-        "zeros": max(padded),
     }
     arrays = _cut(lengths, lanes, dtype)
     if parameters is not None:
@@ -128,7 +123,6 @@ def make_workspace(
         transposed_starts=np.array([0, *accumulate(between[:-1])], dtype=np.int64),
         starts=np.array([0, *accumulate(blocks[:-1])], dtype=np.int64),
         block_rows=rows,
-        padded_rows=rows,
     )
 
 

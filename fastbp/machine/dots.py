@@ -13,7 +13,7 @@ from numba.extending import intrinsic, overload
 from fastbp.machine.chip import most_accumulators
 from fastbp.machine.jit import OPTIONS
 from fastbp.machine.simd import lanes
-from fastbp.machine.vector import llvm_type, multiply_add, vector_of, vector_pointer
+from fastbp.machine.vector import llvm_type, multiply_add, number_bytes, vector_of, vector_pointer
 from fastbp.machine.views import place_of, struct_of
 
 __all__ = ["dots"]
@@ -58,7 +58,7 @@ def _sums_of_products(builder, vector, rows, other, n_vectors):
     """Emit a loop along some rows that multiplies each with the other vector, lane by lane."""
     before = builder.basic_block
     loop, done = (builder.append_basic_block(name) for name in ("loop", "done"))
-    align = vector.dtype.bitwidth // 8
+    align = number_bytes(vector)
 
     def load(pointer, place):
         return builder.load(

@@ -8,7 +8,6 @@
   and the small term in ``w - rate * (g + decay * w)``, and ``fastmath=True`` would let the compiler
   assume that there is no NaN and drop every check for one. Sums are fast because kernels are
   written over vectors (``simd.py``), not because the compiler may reorder them.
-
 - ``_nrt=False``: no counting of references. Kernels allocate nothing; arrays become views at their
   door (``views.py``).
 

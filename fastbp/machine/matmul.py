@@ -33,7 +33,14 @@ from numba.extending import intrinsic, overload
 from fastbp.machine.chip import has_avx512
 from fastbp.machine.jit import OPTIONS, part, routine
 from fastbp.machine.simd import lanes
-from fastbp.machine.vector import llvm_type, multiply_add, spread, vector_of, vector_pointer
+from fastbp.machine.vector import (
+    llvm_type,
+    multiply_add,
+    number_bytes,
+    spread,
+    vector_of,
+    vector_pointer,
+)
 from fastbp.machine.views import struct_of
 
 __all__ = ["add_product", "gate_product", "product", "product_above_0", "scale_by_product"]
@@ -257,7 +264,7 @@ class _Tile(NamedTuple):
 
     @property
     def _align(self):
-        return self.vector.dtype.bitwidth // 8
+        return number_bytes(self.vector)
 
 
 def _constant(number):

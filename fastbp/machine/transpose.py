@@ -8,7 +8,7 @@ from numba.extending import intrinsic, overload
 
 from fastbp.machine.jit import OPTIONS
 from fastbp.machine.simd import lanes
-from fastbp.machine.vector import vector_of, vector_pointer
+from fastbp.machine.vector import number_bytes, vector_of, vector_pointer
 from fastbp.machine.views import struct_of
 
 __all__ = ["transpose"]
@@ -47,7 +47,7 @@ def _transpose_block(typing_context, a, b, i, j):
     n = vector.n_lanes
 
     def generate(context, builder, signature, arguments):
-        align = vector.dtype.bitwidth // 8
+        align = number_bytes(vector)
         first, second = (
             struct_of(context, builder, view, value)
             for view, value in zip((a, b), arguments[:2], strict=True)

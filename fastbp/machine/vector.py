@@ -84,9 +84,9 @@ def vector_of(array: View, n: int = 1) -> Vector:
 
 def spread(builder: ir.IRBuilder, scalar: ir.Value, n_lanes: int) -> ir.Value:
     """Copy a scalar to all lanes."""
-    one = ir.Constant(ir.IntType(32), 0)
+    lane_0 = ir.Constant(ir.IntType(32), 0)
     undefined = ir.Constant(ir.VectorType(scalar.type, n_lanes), ir.Undefined)
-    first = builder.insert_element(undefined, scalar, one)
+    first = builder.insert_element(undefined, scalar, lane_0)
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), n_lanes), None)
     return builder.shuffle_vector(first, undefined, zeros)
 
@@ -110,6 +110,7 @@ def declare(builder, name, function):
 
 
 def number_bytes(vector: Vector) -> int:
+    """Bytes of one lane, to which loads and stores may rely on being aligned."""
     return vector.dtype.bitwidth // 8
 
 

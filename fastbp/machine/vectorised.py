@@ -170,32 +170,31 @@ def _functions(constants: _Format) -> dict:
         return as_float((n + exponent_bias) << mantissa_bits)
 
     @part
-    def exp(x):
+    def clipped(x, lowest, highest):
         # Comparisons are written so that a NaN passes them.
         x = where(x < lowest, lowest, x)
-        x = where(x > highest, highest, x)
-        q, n = reduced(x)
+        return where(x > highest, highest, x)
+
+    @part
+    def exp(x):
+        q, n = reduced(clipped(x, lowest, highest))
         half = n >> 1
         return (q + 1.0) * power_of_2(half) * power_of_2(n - half)
 
     @part
     def expm1(x):
-        clipped = where(x < lowest, lowest, x)
-        clipped = where(clipped > highest, highest, clipped)
-        q, n = reduced(clipped)
+        clip = clipped(x, lowest, highest)
+        q, n = reduced(clip)
         half = n >> 1
-        # 2^n alone overflows where e^x does not yet: 2^(n-1) (2 q + 2 - 2^(1-n)).
-        power = power_of_2(half) * power_of_2(n - half)
-        small = power * q + (power - 1.0)
-        large = (q + 1.0) * power_of_2(half) * power_of_2(n - half)
-        result = where(clipped > highest - 2.0, large, small)
-        return copysign(result, x)
+        low, high = power_of_2(half), power_of_2(n - half)
+        small = low * high * q + (low * high - 1.0)
+        large = (q + 1.0) * low * high  # 2^n alone overflows where e^x does not yet
+        return copysign(where(clip > highest - 2.0, large, small), x)
 
     @part
     def tanh(x):
-        clipped = where(x > tanh_is_1, tanh_is_1, x)
-        clipped = where(clipped < -tanh_is_1, -tanh_is_1, clipped)
-        q, n = reduced(clipped + clipped)
+        clip = clipped(x, -tanh_is_1, tanh_is_1)
+        q, n = reduced(clip + clip)
         power = power_of_2(n)
         t = power * q + (power - 1.0)
         return copysign(t * reciprocal(t + 2.0), x)  # 1 * -0 + 0 is +0

@@ -181,15 +181,13 @@ def _take_down(
     # A second moment that overflows would stop Adam without a word.
     numbers = (losses[-1], parameters, training.moments.second)
     diverged = not all(np.isfinite(number).all() for number in numbers)
-    for loss in losses[: -1 if diverged else None].tolist():
+    for i, loss in enumerate(losses.tolist(), start=1):
         history.n_iter += 1
         history.n_samples_seen += options.n_samples
+        if diverged and i == len(losses):
+            return "diverged"
         note_loss(history, loss, options.tol)
         _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
-    if diverged:
-        history.n_iter += 1
-        history.n_samples_seen += options.n_samples
-        return "diverged"
     if options.validation_score is not None:
         score = options.validation_score(parameters)
         _say(options, f"Validation score: {score:f}")
