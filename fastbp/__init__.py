@@ -22,6 +22,10 @@ The map of the house, from the face down; imports go down only:
 ``machine/``
     What the chip and the compiler offer; knows no neural network.
 
+One fit on its way down: `BackpropRegressor.fit`, ``training.train``, ``stochastic.minimise``,
+`Objective.epochs`, ``kernels.batch_epochs`` (``epochs.epochs_of`` round ``batch._sweep``),
+``passes.add_block``, ``matmul.product``.
+
 Conventions: X is (n_samples, n_features), y (n_samples,) or (n_samples, n_outputs). float32 in is
 float32 arithmetic and float32 out, everything else float64; losses are summed in float64. A loss is
 a mean over rows, weighted by the sample weights, of a sum over outputs, plus
