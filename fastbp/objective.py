@@ -11,13 +11,16 @@ in order: the same bits for any number of threads.
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.data import Data, as_data
+from fastbp.least_squares import LeastSquares
 from fastbp.machine.threads import run_all
 from fastbp.network import Network
 from fastbp.shuffles import Shuffles
@@ -116,6 +119,53 @@ class Objective:
         """
         self.n_evaluations += 1
         return self._loss_and_gradient(parameters, np.arange(self.data.n_samples))
+
+    def normal_equations(
+        self, parameters: NDArray[np.floating]
+    ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
+        r"""Loss, gradient and Gauss-Newton matrix of least squares over all rows.
+
+        With the Jacobian J of the predictions, errors e and weights, all times sqrt(w / W),
+
+        .. math:: g = J^T e + \frac{\alpha}{W} w, \qquad H = J^T J + \frac{\alpha}{W} I_{weights}
+
+        H is the Hessian of the loss but for the term of the errors times the network's own
+        curvature, which is small where the errors are (Nocedal & Wright, section 10.1).
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+
+        Returns
+        -------
+        loss : float
+            The objective L, a mean over rows.
+        gradient : ndarray of shape (n_parameters,)
+            Its gradient, a new array.
+        hessian : ndarray of shape (n_parameters, n_parameters)
+            The Gauss-Newton matrix, a new array. It is symmetric; below the diagonal the entries
+            are not all filled in.
+
+        Raises
+        ------
+        ValueError
+            If the loss is not the squared error.
+        """
+        self.n_evaluations += 1
+        total_weight = self._total_weight(np.arange(self.data.n_samples))
+        loss, gradient, hessian = self._least_squares.sums(parameters, self.n_threads)
+        penalty = self._kernels.penalise(
+            self._layout, parameters, gradient, self.alpha, total_weight
+        )
+        hessian /= total_weight
+        weights = np.arange(self.network.n_weights)
+        hessian[weights, weights] += self.alpha / total_weight
+        return (loss + penalty) / total_weight, gradient, hessian
+
+    @cached_property
+    def _least_squares(self) -> LeastSquares:
+        return LeastSquares(self.network, self.data)
 
     def epoch(
         self,
@@ -273,17 +323,13 @@ class Objective:
         gradients = np.zeros((len(slabs), parameters.size), dtype=parameters.dtype)
 
         def sum_slab(i: int) -> Iterator[None]:
-            try:
-                workspace = self._spare_workspaces.pop()
-            except IndexError:  # all are in use by other threads
-                workspace = self._kernels.make_workspace(self._layout, parameters.dtype)
-            for start in range(0, len(slabs[i]), self._rows_per_call):
-                part = slabs[i][start : start + self._rows_per_call]
-                losses[i] += self._kernels.accumulate(
-                    self._layout, parameters, self.data, part, workspace, gradients[i]
-                )
-                yield
-            self._spare_workspaces.append(workspace)
+            with self._borrowed_workspace() as workspace:
+                for start in range(0, len(slabs[i]), self._rows_per_call):
+                    part = slabs[i][start : start + self._rows_per_call]
+                    losses[i] += self._kernels.accumulate(
+                        self._layout, parameters, self.data, part, workspace, gradients[i]
+                    )
+                    yield
 
         run_all(sum_slab, range(len(slabs)), self.n_threads if len(slabs) > 1 else 1)
         gradient = gradients[0]
@@ -293,6 +339,16 @@ class Objective:
             self._layout, parameters, gradient, self.alpha, total_weight
         )
         return (float(losses.sum()) + penalty) / total_weight, gradient
+
+    @contextmanager
+    def _borrowed_workspace(self) -> Iterator[Any]:
+        """Lend a workspace to a thread."""
+        try:
+            workspace = self._spare_workspaces.pop()
+        except IndexError:  # all are in use by other threads
+            workspace = self._kernels.make_workspace(self._layout, self.data.dtype)
+        yield workspace
+        self._spare_workspaces.append(workspace)
 
     def _slabs(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         n_slabs = min(_MOST_SLABS, math.ceil(len(rows) / _ROWS_WORTH_A_SLAB))

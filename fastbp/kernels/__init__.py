@@ -14,8 +14,8 @@ The parameter vector is copied to a padded one whose rows are whole vectors of t
 (``packing.py``; `Layout` says how), and all kernels compute on that. ``elementwise.py`` has f, f'
 and the loss, ``passes.py`` the way up and down through all layers for a block of rows,
 ``moves.py`` the update rules. On these stand ``batch.py``, the sum over rows and the sweep over
-mini-batches, ``online.py``, the sweep that updates after every sample, and ``predict.py``, the
-forward pass alone.
+mini-batches, ``online.py``, the sweep that updates after every sample, ``predict.py``, the forward
+pass alone, and ``jacobian.py``, the normal equations of least squares.
 ``epochs.py`` makes several sweeps in a call, ``shuffle.py`` shuffles in between, ``single.py`` does
 one sample. To read them one needs three files of ``machine/``: ``simd.py`` (what a vector is),
 ``matmul.py`` (how a product fills the chip) and ``views.py`` (arrays without ceremony).
@@ -27,6 +27,12 @@ outputs and error signals of every layer for one block of rows, one layer's bloc
 
 from fastbp.kernels.batch import accumulate, batch_epochs, penalise, step
 from fastbp.kernels.epochs import Course
+from fastbp.kernels.jacobian import (
+    JacobianRoom,
+    add_normal_equations,
+    make_jacobian_room,
+    panel_width,
+)
 from fastbp.kernels.online import ROWS_OF_A_CHUNK, online_epochs
 from fastbp.kernels.predict import predict
 from fastbp.kernels.single import IS_COMPILED, NOT_FINITE, OVERFLOW, learn_one, plan_of, predict_one
@@ -38,12 +44,16 @@ __all__ = [
     "OVERFLOW",
     "ROWS_OF_A_CHUNK",
     "Course",
+    "JacobianRoom",
     "Workspace",
     "accumulate",
+    "add_normal_equations",
     "batch_epochs",
     "learn_one",
+    "make_jacobian_room",
     "make_workspace",
     "online_epochs",
+    "panel_width",
     "penalise",
     "plan_of",
     "predict",

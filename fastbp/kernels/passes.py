@@ -27,14 +27,21 @@ from fastbp.machine.matmul import (
 from fastbp.machine.simd import lanes, store
 from fastbp.machine.views import matrix, row, stretch
 
-__all__ = ["add_block", "forward_block", "predict_block"]
+__all__ = [
+    "add_block",
+    "block_of",
+    "forward_block",
+    "output_errors",
+    "predict_block",
+    "send_below",
+]
 
 
 _RELU = list(ACTIVATIONS).index("relu")
 
 
 @part
-def _block_of(network, room, workspace, layer, n):
+def block_of(network, room, workspace, layer, n):
     """Rows of the input's or a hidden layer's block in ``outputs`` or ``deltas``."""
     return matrix(room, workspace.starts[layer], n, network.padded[layer])
 
@@ -56,7 +63,7 @@ def _forward(activation):
         data : Data.  rows : (n,) row numbers, n <= block_rows.
         """
         n, last = rows.size, network.activations.size - 1
-        x = _block_of(network, workspace.outputs, workspace, 0, n)
+        x = block_of(network, workspace.outputs, workspace, 0, n)
         gather(data, rows, x)
         for layer in range(last):
             if layer == 0:
@@ -65,7 +72,7 @@ def _forward(activation):
                 w = transposed_of(network, workspace, layer)
             b = biases_of(network, workspace.parameters, layer)
             fan_out = network.sizes[layer + 1]
-            z = _block_of(network, workspace.outputs, workspace, layer + 1, n)
+            z = block_of(network, workspace.outputs, workspace, layer + 1, n)
             if network.activations[layer] == _RELU:
                 product_above_0(x, w, b, z, n_vectors(fan_out, z))
             else:
@@ -111,7 +118,7 @@ def _forward_output(network, x, workspace):
 
 
 @part
-def _output_errors(network, data, rows, workspace):
+def output_errors(network, data, rows, workspace):
     """Error signals of the output layer for a block; returns the sum of weighted losses."""
     gather_targets(data, rows, workspace)
     start = workspace.starts[network.activations.size]
@@ -138,7 +145,7 @@ def add_block(network, data, rows, workspace):
     """
     n, last = rows.size, network.activations.size - 1
     forward_block(network, data, rows, workspace)
-    total = _output_errors(network, data, rows, workspace)
+    total = output_errors(network, data, rows, workspace)
     _output_layer_backward(network, workspace, n)
     for layer in range(last - 1, -1, -1):
         _hidden_layer_backward(network, workspace, layer, n)
@@ -146,9 +153,9 @@ def add_block(network, data, rows, workspace):
 
 
 @part
-def _send_below(network, workspace, layer, delta, w, outputs):
+def send_below(network, workspace, layer, delta, w, outputs):
     """Error signals of the layer below: delta W^T, times its slopes."""
-    below = _block_of(network, workspace.deltas, workspace, layer, outputs.shape[0])
+    below = block_of(network, workspace.deltas, workspace, layer, outputs.shape[0])
     columns = n_vectors(network.sizes[layer], outputs)
     if network.activations[layer - 1] == _RELU:
         gate_product(delta, w, outputs, below, columns)
@@ -159,7 +166,7 @@ def _send_below(network, workspace, layer, delta, w, outputs):
 @part
 def _output_layer_backward(network, workspace, n):
     layer = network.activations.size - 1
-    x = _block_of(network, workspace.outputs, workspace, layer, n)
+    x = block_of(network, workspace.outputs, workspace, layer, n)
     delta = _output_block(network, workspace.deltas, workspace)
     b_gradient = biases_of(network, workspace.gradient, layer)
     n_lanes = n_vectors(n, x) * lanes(x)
@@ -169,13 +176,13 @@ def _output_layer_backward(network, workspace, n):
     add_product(delta, x, weights_of(network, workspace.gradient, layer), columns)
     if layer > 0:
         w = weights_of(network, workspace.parameters, layer)
-        _send_below(network, workspace, layer, delta.T, w, x)
+        send_below(network, workspace, layer, delta.T, w, x)
 
 
 @part
 def _hidden_layer_backward(network, workspace, layer, n):
-    x = _block_of(network, workspace.outputs, workspace, layer, n)
-    delta = _block_of(network, workspace.deltas, workspace, layer + 1, n)
+    x = block_of(network, workspace.outputs, workspace, layer, n)
+    delta = block_of(network, workspace.deltas, workspace, layer + 1, n)
     w_gradient = weights_of(network, workspace.gradient, layer)
     b_gradient = biases_of(network, workspace.gradient, layer)
     units = n_vectors(network.sizes[layer + 1], x)
@@ -184,6 +191,6 @@ def _hidden_layer_backward(network, workspace, layer, n):
     if is_by_unit(network, layer):
         w = weights_of(network, workspace.parameters, layer)
         add_product(delta.T, x, w_gradient, n_vectors(network.sizes[layer], x))
-        _send_below(network, workspace, layer, delta, w, x)
+        send_below(network, workspace, layer, delta, w, x)
     else:
         add_product(x.T, delta, w_gradient, units)

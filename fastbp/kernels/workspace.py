@@ -10,7 +10,7 @@ from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.memory import aligned_zeros
 from fastbp.network import Layout
 
-__all__ = ["Workspace", "make_workspace"]
+__all__ = ["Workspace", "cut", "make_workspace"]
 
 # A block's outputs and deltas, of all layers, are to stay in the first-level cache from the forward
 # to the backward pass. But the gradient is loaded and stored once a block: where it does not fit
@@ -113,7 +113,7 @@ def make_workspace(
         "is_output": padded[last],
         "ones": rows,
     }
-    arrays = _cut(lengths, lanes, dtype)
+    arrays = cut(lengths, dtype)
     if parameters is not None:
         arrays["parameters"] = parameters
     arrays["is_output"][:n_outputs] = 1
@@ -126,8 +126,9 @@ def make_workspace(
     )
 
 
-def _cut(lengths: dict[str, int], lanes: int, dtype: np.dtype) -> dict[str, NDArray]:
+def cut(lengths: dict[str, int], dtype: np.dtype) -> dict[str, NDArray]:
     """Cut one piece of zeros into arrays that all begin on a 64-byte boundary."""
+    lanes = VECTOR_BYTES // dtype.itemsize
     starts = [0, *accumulate(-(-length // lanes) * lanes for length in lengths.values())]
     room = aligned_zeros(starts[-1], dtype)
     return {

@@ -43,7 +43,7 @@ from fastbp.machine.vector import (
 )
 from fastbp.machine.views import struct_of
 
-__all__ = ["add_product", "gate_product", "product", "product_above_0", "scale_by_product"]
+__all__ = ["TILE_VECTORS", "add_product", "gate_product", "product", "product_above_0", "scale_by_product"]
 
 _INDEX = ir.IntType(64)
 #: Rows of a tile, and how many vectors wide it may be: as many sums as there are registers for, and
@@ -96,6 +96,8 @@ def _factor(a: Any, b: Any, c: Any) -> Any:
 
 _ROWS = tuple(_WIDTHS)
 _WIDEST = tuple(widths[0] for widths in _WIDTHS.values())
+#: Vectors of a row of the best tile: a product of so many, or a multiple, has no narrow edge.
+TILE_VECTORS = _WIDEST[0]
 
 
 @routine
