@@ -153,7 +153,7 @@ class Objective:
             If the loss is not the squared error.
         """
         self.n_evaluations += 1
-        total_weight = self._total_weight(np.arange(self.data.n_samples))
+        total_weight = self.total_weight
         loss, gradient, hessian = self._least_squares.sums(parameters, self.n_threads)
         penalty = self._kernels.penalise(
             self._layout, parameters, gradient, self.alpha, total_weight
@@ -162,6 +162,11 @@ class Objective:
         weights = np.arange(self.network.n_weights)
         hessian[weights, weights] += self.alpha / total_weight
         return (loss + penalty) / total_weight, gradient, hessian
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights."""
+        return self._total_weight(np.arange(self.data.n_samples))
 
     @cached_property
     def _least_squares(self) -> LeastSquares:

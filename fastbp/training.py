@@ -20,7 +20,7 @@ from fastbp import update_rules
 from fastbp.data import Data, as_data
 from fastbp.network import Network
 from fastbp.objective import Objective, predict
-from fastbp.solvers import History, lbfgs, stochastic
+from fastbp.solvers import History, stochastic
 from fastbp.solvers.stochastic import Training
 from fastbp.solvers.stopping import StopReason
 from fastbp.update_rules import Moments, Rule

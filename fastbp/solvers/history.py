@@ -14,26 +14,39 @@ class History:
     ----------
     n_iter : int
         Iterations of the latest call: epochs, or steps of a batch solver.
+    n_fun : int
+        Evaluations of the loss over all rows in the latest call; an epoch counts as one.
     n_samples_seen : int
         Rows seen by the stochastic solvers, over all calls.
     loss : float
-        The loss of the latest iteration; NaN before the first.
+        The loss of the latest iteration, for a batch solver of the parameters it returns; NaN
+        before the first.
+    gradient_norm : float
+        The largest entry of the gradient there, in absolute value; NaN where it was not worked out.
     loss_curve : list of float
         The loss at each iteration, over all calls.
+    gradient_norm_curve : list of float
+        The gradient norm after each iteration; NaN where it was not worked out.
+    time_curve : list of float
+        Seconds of training until the end of each iteration, over all calls.
     best_loss : float or None
-        The lowest of them; None where a validation score decides instead.
+        The lowest loss so far; None where a validation score decides instead.
     validation_scores : list of float or None
-        The validation score after each epoch, where there is one.
+        The validation score after each iteration, where there is one.
     best_validation_score : float or None
         The highest of them.
     n_no_improvement : int
-        Epochs in a row that brought less than the tolerance.
+        Iterations in a row that brought less than the tolerance.
     """
 
     n_iter: int = 0
+    n_fun: int = 0
     n_samples_seen: int = 0
     loss: float = math.nan
+    gradient_norm: float = math.nan
     loss_curve: list[float] = field(default_factory=list)
+    gradient_norm_curve: list[float] = field(default_factory=list)
+    time_curve: list[float] = field(default_factory=list)
     best_loss: float | None = None
     validation_scores: list[float] | None = None
     best_validation_score: float | None = None
@@ -41,9 +54,7 @@ class History:
 
     def copy(self) -> "History":
         """Copy, with lists of its own."""
-        scores = self.validation_scores
-        return replace(
-            self,
-            loss_curve=list(self.loss_curve),
-            validation_scores=None if scores is None else list(scores),
-        )
+        lists = {
+            name: list(value) for name, value in vars(self).items() if isinstance(value, list)
+        }
+        return replace(self, **lists)

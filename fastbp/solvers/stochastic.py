@@ -10,8 +10,9 @@ Sutskever et al., "On the importance of initialization and momentum in deep lear
 Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412.6980.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+import time
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from fastbp.objective import NO_PATIENCE, Objective, Patience
 from fastbp.shuffles import Shuffles
 from fastbp.solvers.history import History
-from fastbp.solvers.stopping import StopReason, note_loss, note_validation_score
+from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason, note_loss
 from fastbp.update_rules import Moments, Rule
 
 __all__ = ["Options", "Training", "invscaled_rate", "minimise"]
@@ -79,9 +80,16 @@ class Options:
         What counts as an improvement of the loss or the validation score.
     n_iter_no_change : int or inf
         More epochs than this without improvement end the training.
-    validation_score : callable, default=None
-        ``validation_score(parameters) -> float``: then this decides, not the loss, and the best
-        parameters are returned, not the last.
+    early_stopping : EarlyStopping, default=None
+        Then this decides, not the loss, and the parameters with the best validation score are
+        returned, not the last.
+    gtol : float, default=None
+        Work out the gradient over all rows after each epoch, which costs as much as an epoch, and
+        stop when no entry is larger. None works it out once, after the last.
+    loss_goal : float, default=-inf
+        Stop when an epoch's loss is not higher.
+    clock : Clock
+        When to stop in any case.
     one_epoch : bool, default=False
         Whether to return after one epoch.
     verbose : bool, default=False
@@ -99,7 +107,10 @@ class Options:
     max_iter: int
     tol: float
     n_iter_no_change: float
-    validation_score: Callable[[NDArray[np.floating]], float] | None = None
+    early_stopping: EarlyStopping | None = None
+    gtol: float | None = None
+    loss_goal: float = -math.inf
+    clock: Clock = field(default_factory=Clock)
     one_epoch: bool = False
     verbose: bool = False
 
@@ -130,14 +141,17 @@ def minimise(
     """
     training = options.training
     history = training.history
-    history.n_iter = 0
+    history.n_iter = history.n_fun = 0
     parameters = parameters.copy()
     best = parameters.copy()
     rows = np.arange(options.n_samples)
+    before = history.time_curve[-1] if history.time_curve else 0.0
+    since = time.perf_counter() - before
     stop_reason: StopReason = "max_iter"
     try:
         with Shuffles(options.random_state if options.shuffle else None) as shuffles:
             while history.n_iter < options.max_iter and stop_reason == "max_iter":
+                options.clock.check()
                 losses = objective.epochs(
                     parameters,
                     rows,
@@ -148,17 +162,44 @@ def minimise(
                     _patience(options),
                     _epochs_alike(options),
                 )
-                stop_reason = _take_down(losses, parameters, best, options)
+                now = time.perf_counter() - since
+                # Epochs of one call take the same time.
+                history.time_curve += np.linspace(before, now, len(losses) + 1)[1:].tolist()
+                before = now
+                stop_reason = _take_down(objective, losses, parameters, best, options)
+    except Stop as stop:
+        stop_reason = stop.reason
     except KeyboardInterrupt:
         stop_reason = "interrupted"
-    return (parameters if options.validation_score is None else best), history, stop_reason
+    if stop_reason == "diverged":
+        return parameters, history, stop_reason
+    chosen = parameters if options.early_stopping is None else best
+    if not options.one_epoch and (options.gtol is None or options.early_stopping is not None):
+        norm = _gradient_norm(objective, chosen, history)
+        if options.early_stopping is None and history.gradient_norm_curve:
+            history.gradient_norm_curve[-1] = norm
+    return chosen, history, stop_reason
+
+
+def _gradient_norm(
+    objective: Objective, parameters: NDArray[np.floating], history: History
+) -> float:
+    history.n_fun += 1
+    _, gradient = objective.loss_and_gradient(parameters)
+    history.gradient_norm = float(np.abs(gradient).max())
+    return history.gradient_norm
 
 
 def _epochs_alike(options: Options) -> int:
     """How many epochs may follow each other without anything being done in between."""
-    if options.validation_score is not None or options.learning_rate == "invscaling":
-        return 1
-    return 1 if options.one_epoch else options.max_iter - options.training.history.n_iter
+    looks_at_each = (
+        options.early_stopping is not None
+        or options.gtol is not None
+        or options.loss_goal > -math.inf
+        or options.learning_rate == "invscaling"
+        or options.one_epoch
+    )
+    return 1 if looks_at_each else options.max_iter - options.training.history.n_iter
 
 
 def _patience(options: Options) -> Patience:
@@ -171,6 +212,7 @@ def _patience(options: Options) -> Patience:
 
 
 def _take_down(
+    objective: Objective,
     losses: NDArray[np.float64],
     parameters: NDArray[np.floating],
     best: NDArray[np.floating],
@@ -178,23 +220,41 @@ def _take_down(
 ) -> StopReason:
     """Take epochs down, after the last of which training may have to stop; "max_iter" is go on."""
     training, history = options.training, options.training.history
+    early_stopping = options.early_stopping
     # A second moment that overflows would stop Adam without a word.
     numbers = (losses[-1], parameters, training.moments.second)
     diverged = not all(np.isfinite(number).all() for number in numbers)
     for i, loss in enumerate(losses.tolist(), start=1):
         history.n_iter += 1
+        history.n_fun += 1
         history.n_samples_seen += options.n_samples
+        history.gradient_norm_curve.append(math.nan)
         if diverged and i == len(losses):
             return "diverged"
         note_loss(history, loss, options.tol)
         _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
-    if options.validation_score is not None:
-        score = options.validation_score(parameters)
-        _say(options, f"Validation score: {score:f}")
-        if note_validation_score(history, score, options.tol):
+    if early_stopping is not None:
+        if early_stopping.note(history, parameters):
             best[:] = parameters
+        _say(options, f"Validation score: {(history.validation_scores or [])[-1]:f}")
     _scale_rate(options)
-    if history.n_no_improvement > options.n_iter_no_change:
+    return _reason_to_stop(objective, parameters, options)
+
+
+def _reason_to_stop(
+    objective: Objective, parameters: NDArray[np.floating], options: Options
+) -> StopReason:
+    history, early_stopping = options.training.history, options.early_stopping
+    if history.loss <= options.loss_goal:
+        return "goal"
+    if options.gtol is not None:
+        norm = history.gradient_norm_curve[-1] = _gradient_norm(objective, parameters, history)
+        if norm <= options.gtol:
+            return "gradient_norm"
+    if early_stopping is not None and early_stopping.rule != "no_improvement":
+        if early_stopping.says_stop(history):
+            return "validation"
+    elif history.n_no_improvement > options.n_iter_no_change:
         reason = _stop_or_slow_down(options)
         if reason is not None:
             return reason
@@ -217,7 +277,7 @@ def _scale_rate(options: Options) -> None:
 def _stop_or_slow_down(options: Options) -> StopReason | None:
     """No improvement for long: the reason to stop, or None where a fifth of the rate may do."""
     training = options.training
-    validates = options.validation_score is not None
+    validates = options.early_stopping is not None
     message = (
         f"{'Validation score' if validates else 'Training loss'} did not improve more than "
         f"tol={options.tol:f} for {options.n_iter_no_change} consecutive epochs."

@@ -1,24 +1,84 @@
-"""When to stop, and why: the reasons by name, and the rule of no improvement."""
+"""When to stop, and why: the reasons by name, the clock, and the rules of no improvement.
+
+References
+----------
+Prechelt, "Proben1: a set of neural network benchmark problems and benchmarking rules", report
+21/94, Universitaet Karlsruhe (1994). Prechelt, "Early stopping, but when?", in: Neural Networks:
+Tricks of the Trade, Springer (1998), for the rules GL, PQ and UP.
+"""
 
 import math
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.solvers.history import History
 
-__all__ = ["StopReason", "note_loss", "note_validation_score"]
+__all__ = [
+    "Clock",
+    "EarlyStopping",
+    "Stop",
+    "StopReason",
+    "note_loss",
+    "parse_rule",
+]
 
 StopReason = Literal[
-    "tolerance",  # the loss fell by less than tol, n_iter_no_change times in a row
-    "validation",  # the validation score rose by less than tol as often
-    "learning_rate",  # so it was, and the adaptive learning rate was at its least
-    "gradient_norm",  # the gradient's largest entry fell below the tolerance
+    "gradient_norm",  # the gradient's largest entry fell to the tolerance
+    "tolerance",  # the loss fell by too little, n_iter_no_change times in a row
+    "goal",  # the loss reached loss_goal
+    "validation",  # so the rule of early stopping says
+    "learning_rate",  # no improvement, and the adaptive learning rate was at its least
     "max_iter",  # the iterations allowed were used up
     "max_fun",  # the evaluations allowed were used up
+    "time",  # the time allowed was used up
     "line_search",  # no lower point was found along the last direction
+    "step_size",  # steps became too short to change the parameters
     "one_epoch",  # partial_fit does one
     "interrupted",  # Ctrl-C
     "diverged",  # the loss or the parameters became NaN or infinite
 ]
+
+_STRIP = 5  # iterations from one look at GL, PQ or UP to the next, as in the paper
+_RULE = re.compile(r"(GL|PQ|UP)(\d+(?:\.\d+)?)")
+
+
+class Stop(Exception):
+    """Raised where a training has to end."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass
+class Clock:
+    """How long trainings may take, and whether they were told to end.
+
+    Attributes
+    ----------
+    max_time : float, default=inf
+        Seconds from the clock's making on.
+    interrupted : Event
+        Set where trainings in other threads have to end, as after Ctrl-C.
+    """
+
+    max_time: float = math.inf
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    _start: float = field(default_factory=time.perf_counter)
+
+    def check(self) -> None:
+        """Raise if the time is up, or the training was told to end."""
+        if self.interrupted.is_set():
+            raise KeyboardInterrupt
+        if time.perf_counter() - self._start >= self.max_time:
+            raise Stop("time")
 
 
 def note_loss(history: History, loss: float, tol: float) -> None:
@@ -31,15 +91,86 @@ def note_loss(history: History, loss: float, tol: float) -> None:
     history.best_loss = min(history.best_loss, loss)
 
 
-def note_validation_score(history: History, score: float, tol: float) -> bool:
-    """Take down a validation score, and return whether it is the best so far."""
-    if history.validation_scores is None or history.best_validation_score is None:
-        history.validation_scores, history.best_validation_score = [], -math.inf
-    history.validation_scores.append(score)
-    history.n_no_improvement = (
-        history.n_no_improvement + 1 if score < history.best_validation_score + tol else 0
-    )
-    is_best = score > history.best_validation_score
-    if is_best:
-        history.best_validation_score = score
-    return is_best
+def parse_rule(name: str) -> tuple[str, float]:
+    """Split a rule's name, such as "GL5", into the rule and its number.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rule.
+    """
+    match = _RULE.fullmatch(name)
+    if match is None or float(match[2]) == 0:
+        raise ValueError(
+            f"early_stopping={name!r} is no rule. Take True (no better validation score for "
+            "n_iter_no_change iterations), or one of Prechelt's rules with its number: 'GL5' (the "
+            "validation loss is 5 % above its lowest), 'PQ0.5' (so it is, relative to the "
+            "progress in training), 'UP3' (it rose in 3 strips of 5 iterations in a row)."
+        )
+    return match[1], float(match[2])
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """A validation score, and the rule that ends training by it.
+
+    Attributes
+    ----------
+    score : callable
+        ``score(parameters) -> float``, higher is better. For GL, PQ and UP it is minus a loss.
+    rule : {"no_improvement", "GL", "PQ", "UP"}
+        The rule.
+    threshold : float
+        Its number: for "no_improvement" how many iterations without any are too many.
+    tol : float, default=0.0
+        What counts as an improvement, for "no_improvement".
+    """
+
+    score: Callable[[NDArray[np.floating]], float]
+    rule: str
+    threshold: float
+    tol: float = 0.0
+
+    def note(self, history: History, parameters: NDArray[np.floating]) -> bool:
+        """Take down the score of parameters, and return whether it is the best so far."""
+        score = self.score(parameters)
+        if history.validation_scores is None or history.best_validation_score is None:
+            history.validation_scores, history.best_validation_score = [], -math.inf
+        history.validation_scores.append(score)
+        better = score >= history.best_validation_score + self.tol
+        history.n_no_improvement = 0 if better else history.n_no_improvement + 1
+        is_best = score > history.best_validation_score
+        if is_best:
+            history.best_validation_score = score
+        return is_best
+
+    def says_stop(self, history: History) -> bool:
+        """Whether the rule ends the training after the scores so far."""
+        if self.rule == "no_improvement":
+            return history.n_no_improvement > self.threshold
+        errors = [-score for score in history.validation_scores or []]
+        if not errors or len(errors) % _STRIP:
+            return False
+        if self.rule == "UP":
+            ends = errors[_STRIP - 1 :: _STRIP][-int(self.threshold) - 1 :]
+            rises = sum(later > earlier for earlier, later in zip(ends, ends[1:], strict=False))
+            return rises >= int(self.threshold)
+        loss = _generalisation_loss(errors)
+        if self.rule == "GL":
+            return loss > self.threshold
+        progress = _progress(history.loss_curve[-_STRIP:])
+        return loss > self.threshold * progress
+
+
+def _generalisation_loss(errors: list[float]) -> float:
+    """GL = 100 (E / E_opt - 1): by how many percent the error is above its lowest."""
+    lowest = min(errors)
+    if not math.isfinite(errors[-1]):
+        return math.inf
+    return 100.0 * (errors[-1] / lowest - 1.0) if lowest > 0 else 0.0
+
+
+def _progress(losses: list[float]) -> float:
+    """P = 1000 (mean / min - 1) of a strip's training losses: by how many per mille they fell."""
+    lowest = min(losses)
+    return 1000.0 * (sum(losses) / len(losses) / lowest - 1.0) if lowest > 0 else math.inf

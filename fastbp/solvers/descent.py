@@ -1,0 +1,299 @@
+"""What all batch solvers share: points, the counting of evaluations, and the rules that end it.
+
+A batch solver is a function ``steps(descent)`` that loops for ever: it chooses trial parameters,
+lets `Descent.evaluate` work out loss and gradient, and hands the point it settles for to
+`Descent.accept`, which ends the iteration. Both raise `Stop` where a limit or a rule says so;
+`descend` catches it. So a solver's file holds its algorithm and nothing else.
+
+The numbers of a solver are float64; parameters are rounded to the data's dtype before they are
+evaluated, so that every point is one that can be returned.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.solvers.history import History
+from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason
+
+__all__ = ["Descent", "Minimised", "Options", "Point", "check_matrix_fits", "descend"]
+
+#: An iteration that lowers the loss by less than this part of it has made no progress. It is the
+#: tolerance that SciPy's L-BFGS-B has for one iteration.
+_LEAST_PROGRESS = 1e7 * np.finfo(np.float64).eps
+_MOST_BYTES = 2**30
+
+
+class HasLossAndGradient(Protocol):
+    """What a batch solver minimises."""
+
+    def loss_and_gradient(
+        self, parameters: NDArray[np.floating]
+    ) -> tuple[float, NDArray[np.floating]]:
+        """Loss and its gradient, a new array, at some parameters."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the batch solvers; the names are the estimator's.
+
+    Attributes
+    ----------
+    max_iter : int
+        Iterations at most.
+    max_fun : int
+        Evaluations of the loss at most.
+    gtol : float
+        Stop when no entry of the gradient is larger.
+    n_iter_no_change : float
+        Stop after more iterations than this in a row that lowered the loss by next to nothing: by
+        less than 2.2e-9 of it.
+    loss_goal : float
+        Stop when the loss is not higher.
+    clock : Clock
+        When to stop in any case.
+    early_stopping : EarlyStopping, default=None
+        Then the parameters with the best validation score are returned, and its rule may stop.
+    cg_update : {"polak-ribiere", "fletcher-reeves", "hestenes-stiefel"}
+        The formula of solver "cg".
+    verbose : bool, default=False
+        Whether to print a line an iteration.
+    """
+
+    max_iter: int = 200
+    max_fun: int = 15000
+    gtol: float = 1e-4
+    n_iter_no_change: float = 10
+    loss_goal: float = -math.inf
+    clock: Clock = field(default_factory=Clock)
+    early_stopping: EarlyStopping | None = None
+    cg_update: str = "polak-ribiere"
+    verbose: bool = False
+
+
+class Point(NamedTuple):
+    """Parameters with the loss and the gradient there, in float64."""
+
+    parameters: NDArray[np.float64]
+    loss: float
+    gradient: NDArray[np.float64]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether loss and gradient are finite."""
+        return math.isfinite(self.loss) and bool(np.isfinite(self.gradient).all())
+
+    @property
+    def gradient_norm(self) -> float:
+        """The largest entry of the gradient, in absolute value."""
+        return float(np.abs(self.gradient).max(initial=0.0))
+
+
+class Minimised(NamedTuple):
+    """What a solver returns: parameters, the course, and why it stopped."""
+
+    parameters: NDArray[np.floating]
+    history: History
+    stop_reason: StopReason
+
+
+class Descent:
+    """A batch solver's way: where it stands, what it has used up, when it has to end.
+
+    Parameters
+    ----------
+    objective : object with ``loss_and_gradient``
+        What is minimised.
+    parameters : ndarray of shape (n_parameters,)
+        The start; not changed.
+    options : Options
+        The limits and rules.
+
+    Attributes
+    ----------
+    point : Point
+        Where the latest iteration ended, or the start.
+    best : Point
+        The point with the lowest loss, or the best validation score.
+    history : History
+        The course.
+    dtype : dtype
+        Of the parameters that are evaluated.
+    is_settled : bool
+        Whether a small gradient is the end: not while a solver still changes the objective.
+    """
+
+    point: Point
+    best: Point
+    is_settled = True
+
+    def __init__(
+        self, objective: Any, parameters: NDArray[np.floating], options: Options
+    ) -> None:
+        self.objective, self.options = objective, options
+        self.history = History()
+        self.dtype = parameters.dtype
+        self._since = time.perf_counter()
+
+    def begin(self, parameters: NDArray[np.floating]) -> None:
+        """Evaluate the start; end at once where it is all that one could wish."""
+        self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
+        if not self.point.is_finite:
+            raise Stop("diverged")
+        if self.options.early_stopping is None:
+            self.history.best_loss = self.point.loss
+        reason = self._reached(self.point)
+        if reason is not None:
+            self.note(self.point)
+            raise Stop(reason)
+
+    def evaluate(self, parameters: NDArray[np.float64], limited: bool = True) -> Point:
+        """Work out loss and gradient, which may not be finite.
+
+        Raises
+        ------
+        Stop
+            If no more evaluation or no more time is left.
+        """
+        if limited:
+            self.check_limits()
+        self.history.n_fun += 1
+        rounded = parameters.astype(self.dtype)
+        loss, gradient = self.objective.loss_and_gradient(rounded)
+        return Point(rounded.astype(np.float64), float(loss), gradient.astype(np.float64))
+
+    def check_limits(self) -> None:
+        """Raise Stop if no more evaluation or no more time is left."""
+        if self.history.n_fun >= self.options.max_fun:
+            raise Stop("max_fun")
+        self.options.clock.check()
+
+    def accept(self, point: Point) -> None:
+        """End an iteration at a point.
+
+        Raises
+        ------
+        Stop
+            If a rule ends the training there.
+        """
+        self.note(point)
+        reason = self._reached(point)
+        if reason is not None:
+            raise Stop(reason)
+        self.check_validation()
+        if self.history.n_no_improvement > self.options.n_iter_no_change:
+            raise Stop("tolerance")
+        if self.history.n_iter >= self.options.max_iter:
+            raise Stop("max_iter")
+
+    def note(self, point: Point) -> None:
+        """Take down the end of an iteration."""
+        history, early_stopping = self.history, self.options.early_stopping
+        self.point = point
+        history.n_iter += 1
+        history.loss_curve.append(point.loss)
+        history.gradient_norm_curve.append(point.gradient_norm)
+        history.time_curve.append(time.perf_counter() - self._since)
+        self._say(f"loss = {point.loss:.8f}, gradient = {point.gradient_norm:.2e}")
+        if early_stopping is not None:
+            if early_stopping.note(history, point.parameters.astype(self.dtype)):
+                self.best = point
+            self._say(f"validation score = {(history.validation_scores or [])[-1]:f}")
+        else:
+            self._note_progress(point)
+
+    def _note_progress(self, point: Point) -> None:
+        history, lowest = self.history, self.best.loss
+        progress = lowest - point.loss
+        enough = progress > _LEAST_PROGRESS * abs(lowest)
+        history.n_no_improvement = 0 if enough else history.n_no_improvement + 1
+        if progress >= 0:
+            self.best = point
+            history.best_loss = point.loss
+
+    def _say(self, line: str) -> None:
+        if self.options.verbose:
+            print(f"Iteration {self.history.n_iter}, {line}")
+
+    def check_validation(self) -> None:
+        """Raise Stop if the rule of early stopping says so."""
+        early_stopping = self.options.early_stopping
+        if early_stopping is not None and early_stopping.says_stop(self.history):
+            raise Stop("validation")
+
+    def _reached(self, point: Point) -> StopReason | None:
+        if point.loss <= self.options.loss_goal:
+            return "goal"
+        if self.is_settled and point.gradient_norm <= self.options.gtol:
+            return "gradient_norm"
+        return None
+
+    def result(self, stop_reason: StopReason) -> Minimised:
+        """What the solver returns: the best point, of the dtype of the start."""
+        self.history.loss = self.best.loss
+        self.history.gradient_norm = self.best.gradient_norm
+        return Minimised(self.best.parameters.astype(self.dtype), self.history, stop_reason)
+
+
+def descend(
+    steps: Callable[[Descent], None],
+    objective: Any,
+    parameters: NDArray[np.floating],
+    options: Options,
+) -> Minimised:
+    """Minimise by an algorithm.
+
+    Parameters
+    ----------
+    steps : callable
+        ``steps(descent)``, the algorithm: it takes steps until `Stop` is raised.
+    objective : object with ``loss_and_gradient``
+        What is minimised.
+    parameters : ndarray of shape (n_parameters,)
+        The start; not changed.
+    options : Options
+        The limits and rules.
+
+    Returns
+    -------
+    parameters : ndarray of shape (n_parameters,)
+        The best accepted point, of the dtype of the start; never one with a higher loss.
+    history : History
+        The loss at each iteration.
+    stop_reason : str
+        Why it stopped.
+    """
+    descent = Descent(objective, parameters, options)
+    try:
+        descent.begin(parameters)
+        steps(descent)
+    except Stop as stop:
+        return descent.result(stop.reason)
+    except KeyboardInterrupt:
+        if not hasattr(descent, "best"):  # not even the start has been evaluated
+            raise
+        return descent.result("interrupted")
+    raise AssertionError("a solver ended without a reason")
+
+
+def check_matrix_fits(solver: str, n_parameters: int) -> None:
+    """Refuse a solver that keeps a matrix of the number of parameters squared.
+
+    Raises
+    ------
+    ValueError
+        If the matrix would take more than 1 GiB.
+    """
+    n_bytes = 8 * n_parameters**2
+    if n_bytes > _MOST_BYTES:
+        raise ValueError(
+            f"solver={solver!r} keeps a matrix of {n_parameters} x {n_parameters} numbers, "
+            f"{n_bytes / 2**30:.1f} GiB where 1 GiB is allowed. Take smaller hidden_layer_sizes, or "
+            "solver='lbfgs', 'cg', 'scg' or 'rprop', which keep a few vectors."
+        )

@@ -1,0 +1,138 @@
+"""Levenberg-Marquardt: Gauss-Newton steps, damped until they go down.
+
+With the Gauss-Newton matrix H = J'J (and the weight decay) and the gradient g = J'e,
+
+    (H + mu I) step = -g
+
+A small mu gives a Gauss-Newton step, a large one a short step along -g. After a step that lowers the
+loss, mu falls, the more the better H has predicted by how much; else the step is not taken and mu
+rises, 2, 4, 8, ... times faster each time. With mu > 0 the matrix is positive definite however few
+rows or however alike columns there are; where rounding denies it, mu rises too.
+
+References
+----------
+Levenberg (1944); Marquardt (1963). Hagan & Menhaj, "Training feedforward networks with the
+Marquardt algorithm", IEEE Trans. Neural Networks 5 (1994). Madsen, Nielsen & Tingleff, "Methods for
+non-linear least squares problems", Technical University of Denmark (2004), algorithm 3.16.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from fastbp.solvers.descent import Descent, Minimised, Options, Point, check_matrix_fits, descend
+from fastbp.solvers.stopping import Stop
+
+__all__ = ["Damping", "minimise", "normal_equations"]
+
+_FIRST = 1e-3  # of H's largest diagonal entry
+_MOST = 1e20
+
+
+def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
+    """Minimise by Levenberg-Marquardt; see `descend`.
+
+    Parameters
+    ----------
+    objective : object with ``loss_and_gradient`` and ``normal_equations``
+        What is minimised, a sum of squares.
+    parameters, options
+        As for `descend`.
+
+    Raises
+    ------
+    ValueError
+        If the matrix would take more than 1 GiB.
+    """
+    check_matrix_fits("lm", parameters.size)
+    return descend(_levenberg_marquardt, objective, parameters, options)
+
+
+def _levenberg_marquardt(descent: Descent) -> None:
+    damping = Damping()
+    while True:
+        hessian = normal_equations(descent)
+        descent.accept(damping.lower_point(descent, hessian))
+
+
+def normal_equations(descent: Descent) -> NDArray[np.float64]:
+    """Gauss-Newton matrix where a descent stands: its upper triangle, in float64.
+
+    Raises
+    ------
+    Stop
+        If it is not finite, or no more evaluation is left.
+    """
+    descent.check_limits()
+    descent.history.n_fun += 1
+    _, _, hessian = descent.objective.normal_equations(
+        descent.point.parameters.astype(descent.dtype)
+    )
+    if not np.isfinite(hessian.diagonal()).all():
+        raise Stop("diverged")
+    return hessian.astype(np.float64, copy=False)
+
+
+class Damping:
+    """The damping mu, and how it rises and falls (Nielsen's rule)."""
+
+    def __init__(self) -> None:
+        self._mu = math.nan
+        self._growth = 2.0
+
+    def lower_point(self, descent: Descent, hessian: NDArray[np.float64]) -> Point:
+        """Find a lower point from where a descent stands.
+
+        Parameters
+        ----------
+        descent : Descent
+            Evaluates the trial points.
+        hessian : ndarray of shape (n_parameters, n_parameters)
+            The upper triangle of the Gauss-Newton matrix.
+
+        Returns
+        -------
+        point : Point
+            A point with a lower loss.
+
+        Raises
+        ------
+        Stop
+            If there is none as far as numbers can tell, or no more evaluation is left.
+        """
+        start = descent.point
+        diagonal = hessian.diagonal()
+        if math.isnan(self._mu):
+            self._mu = _FIRST * max(float(diagonal.max()), np.finfo(np.float64).tiny)
+        while self._mu < _MOST * max(1.0, float(diagonal.max())):
+            step = _solve(hessian, self._mu, -start.gradient)
+            if step is not None:
+                trial = descent.evaluate(start.parameters + step)
+                promised = 0.5 * float(step @ (self._mu * step - start.gradient))
+                if trial.loss < start.loss and trial.is_finite:
+                    gain = (start.loss - trial.loss) / promised
+                    self._mu *= max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
+                    self._growth = 2.0
+                    return trial
+                if np.array_equal(trial.parameters, start.parameters):
+                    break
+            self._mu *= self._growth
+            self._growth *= 2.0
+        raise Stop("step_size")
+
+
+def _solve(
+    hessian: NDArray[np.float64], mu: float, right: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Solve (H + mu I) x = right by Cholesky; None where the matrix is not positive definite."""
+    # LAPACK counts columns where C counts rows: the upper triangle is its lower one.
+    damped = np.array(hessian.T, order="F")
+    np.fill_diagonal(damped, hessian.diagonal() + mu)
+    factor, info = dpotrf(damped, lower=True, overwrite_a=True, clean=False)
+    if info != 0:
+        return None
+    solution, info = dpotrs(factor, right, lower=True)
+    return solution if info == 0 and np.isfinite(solution).all() else None

@@ -1,0 +1,59 @@
+"""Resilient backpropagation: the gradient's signs alone, a step of its own for every parameter.
+
+A parameter's step grows by 1.2 while its derivative keeps its sign, and is halved when that changes:
+a minimum was jumped over. In iRprop+ such a change takes the parameter's last move back, if the loss
+has risen too. How large a derivative is does not matter, so badly scaled weights do no harm. The
+loss may rise on the way; the best parameters are returned.
+
+References
+----------
+Riedmiller & Braun, "A direct adaptive method for faster backpropagation learning: the RPROP
+algorithm", ICNN 1993. Igel & Huesken, "Empirical evaluation of the improved Rprop learning
+algorithms", Neurocomputing 50 (2003), algorithm 4 (iRprop+).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.solvers.descent import Descent, Minimised, Options, descend
+from fastbp.solvers.stopping import Stop
+
+__all__ = ["minimise"]
+
+_GROW, _SHRINK = 1.2, 0.5
+_FIRST, _LEAST, _MOST = 0.1, 1e-10, 50.0
+
+
+def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
+    """Minimise by iRprop+; see `descend`."""
+    return descend(_irprop_plus, objective, parameters, options)
+
+
+def _irprop_plus(descent: Descent) -> None:
+    point = descent.point
+    steps = np.full(point.parameters.size, _FIRST)
+    moves = np.zeros_like(steps)
+    last_gradient, last_loss = np.zeros_like(steps), np.inf
+    while True:
+        gradient = point.gradient.copy()
+        agreement = np.sign(gradient) * np.sign(last_gradient)
+        jumped = agreement < 0
+        steps[agreement > 0] *= _GROW
+        steps[jumped] *= _SHRINK
+        np.clip(steps, _LEAST, _MOST, out=steps)
+        if (steps <= _LEAST).all():
+            raise Stop("step_size")
+        gradient[jumped] = 0.0  # neither growth nor another halving in the next iteration
+        taken_back = -moves if point.loss > last_loss else 0.0
+        moves = np.where(jumped, taken_back, -np.sign(gradient) * steps)
+        last_gradient, last_loss = gradient, point.loss
+        trial = descent.evaluate(point.parameters + moves)
+        while not trial.is_finite:
+            if (steps <= _LEAST).all():
+                raise Stop("step_size")
+            steps, moves = np.maximum(_SHRINK * steps, _LEAST), _SHRINK * moves
+            trial = descent.evaluate(point.parameters + moves)
+        point = trial
+        descent.accept(point)
