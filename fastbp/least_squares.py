@@ -1,8 +1,9 @@
 """The normal equations of least squares for a network and data: how threads share the work.
 
-What is summed stands in ``kernels/jacobian.py``. Every thread takes some rows of J'J, as many as make
-an equal part of the triangle, and goes through all rows of the data for them. To work out J again in
-every thread costs little beside the products, and no number depends on how the triangle is cut.
+What is summed stands in ``kernels/jacobian.py``. Every thread takes some rows of J'J, as many as
+make an equal part of the triangle, and goes through all rows of the data for them. To work out J
+again in every thread costs little beside the products, and no number depends on how the triangle is
+cut.
 """
 
 import math
@@ -47,8 +48,7 @@ class LeastSquares:
     def __post_init__(self) -> None:
         if self.network.loss != "squared_error":
             raise ValueError(
-                "Normal equations are those of loss='squared_error', not of "
-                f"{self.network.loss!r}."
+                f"Normal equations are those of loss='squared_error', not of {self.network.loss!r}."
             )
 
     def sums(

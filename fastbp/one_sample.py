@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.network import Network
 from fastbp.single import Single
+from fastbp.solvers import STOCHASTIC_SOLVERS
 from fastbp.solvers.stochastic import Training, invscaled_rate
-from fastbp.training import STOCHASTIC_SOLVERS, next_training
+from fastbp.training import next_training
 
 __all__ = ["OneSampleMixin", "has_partial_fit"]
 

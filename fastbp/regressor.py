@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -21,28 +21,34 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.data import as_data
-from fastbp.gradient_check import gradient_error
+from fastbp.held_out import Table, split
+from fastbp.inspection import InspectionMixin
 from fastbp.losses import LOSSES
 from fastbp.network import Network
-from fastbp.objective import Objective, predict
+from fastbp.objective import predict
 from fastbp.one_sample import OneSampleMixin, has_partial_fit
-from fastbp.training import Fitted, Table, train
+from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS
+from fastbp.solvers.conjugate_gradient import UPDATES
+from fastbp.solvers.stopping import parse_rule
+from fastbp.training import Fitted, Start, check_solver, train
 from fastbp.validation import (
     check_inputs,
     check_sample_weight,
     check_targets,
     check_training_data,
+    check_validation_data,
 )
 
 __all__ = ["BackpropRegressor"]
 
 
-class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
+class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEstimator):
     """Multilayer perceptron for regression, trained by compiled backpropagation.
 
     A drop-in for scikit-learn's ``MLPRegressor``: the same parameters in the same order with
     the same defaults, the same attributes, and for the same ``random_state`` the same numbers. It
-    adds online mode, more activations, and a choice of output activation.
+    adds online mode, batch solvers for small tables, restarts, validation rows of one's own, more
+    activations, and a choice of output activation.
 
     Parameters
     ----------
@@ -54,11 +60,16 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
     activation : str, default="relu"
         Of the hidden layers: "identity", "logistic", "tanh", "relu", "softsign", "softplus",
         "leaky_relu", "elu", "silu" or "sin".
-    solver : {"adam", "sgd", "lbfgs"}, default="adam"
-        Adam, stochastic gradient descent, or limited-memory BFGS.
-    alpha : float, default=0.0001
+    solver : str, default="adam"
+        "adam" or "sgd" go through the rows in batches. The others use all rows at every step:
+        "lm" is Levenberg-Marquardt, for squared errors and up to some thousand parameters; "bfgs"
+        and, for more parameters, "lbfgs" are quasi-Newton methods; "cg" is conjugate gradients,
+        "scg" Moller's scaled conjugate gradients; "rprop" is iRprop+; "gd" steepest descent with a
+        line search.
+    alpha : float or "bayes", default=0.0001
         Strength of the weight decay: ``alpha / 2 * |weights|^2``, divided by the sum of sample
-        weights, is added to the loss of a batch. Biases are not penalised.
+        weights, is added to the loss of a batch. Biases are not penalised. "bayes" (lm) finds it
+        from the training data, by Bayesian regularisation.
     batch_size : int, "auto", "online" or "full", default="auto"
         Rows of a mini-batch for sgd and adam. "auto" is min(200, n_samples), "online" is 1,
         an update after every sample, "full" is all rows.
@@ -70,14 +81,14 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
     power_t : float, default=0.5
         Exponent of "invscaling".
     max_iter : int, default=200
-        Epochs, for lbfgs iterations, at most.
+        Epochs, for batch solvers iterations, at most.
     shuffle : bool, default=True
         Whether sgd and adam visit the rows in a new order every epoch.
     random_state : int, RandomState or None, default=None
         Where initial weights, the validation split and the shuffles are drawn from.
     tol : float, default=1e-4
-        Smallest improvement of the loss, or of the validation score, that counts; for lbfgs the
-        largest entry of the gradient at convergence.
+        Smallest improvement of the loss, or of the validation score, that counts; for batch
+        solvers the largest entry of the gradient at convergence, where ``gtol`` is None.
     verbose : bool, default=False
         Whether to print a line an iteration.
     warm_start : bool, default=False
@@ -86,9 +97,13 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         Momentum of sgd, from 0 to 1.
     nesterovs_momentum : bool, default=True
         Whether sgd's momentum is Nesterov's.
-    early_stopping : bool, default=False
-        Whether sgd and adam set ``validation_fraction`` of the rows aside, stop when the R^2 on
-        them no longer rises, and restore the weights that had the best.
+    early_stopping : bool or str, default=False
+        Whether to validate after each iteration, on rows given to `fit` or else on
+        ``validation_fraction`` of the rows, set aside; to stop by the scores, and to restore the
+        weights that had the best. True stops when the R^2 no longer rises; "GL5" and its kin are
+        Prechelt's rules: the validation loss is 5 % above its lowest; "PQ0.5": so it is, relative
+        to the progress in training; "UP3": it rose in 3 strips of 5 iterations. (True without rows
+        given does nothing for lbfgs, as in MLPRegressor.)
     validation_fraction : float, default=0.1
         The part set aside, from 0 to 1.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -96,15 +111,29 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
     epsilon : float, default=1e-8
         What Adam adds to the root of the second moment.
     n_iter_no_change : int, default=10
-        More epochs in a row than this without improvement by ``tol`` end the training.
+        More epochs in a row than this without improvement by ``tol`` end the training; for a
+        batch solver, iterations that lower the loss by less than 2.2e-9 of it.
     max_fun : int, default=15000
-        Evaluations of the loss that lbfgs may make.
+        Evaluations of the loss that batch solvers may make.
     n_jobs : int or None, default=None
         Threads for batches of many rows and for predictions, in joblib's meaning. The results
         have the same bits for any number.
     output_activation : str or None, default=None
         Activation of the output layer: any of the above, or "exp". None takes the one that
         belongs to the loss, "identity" for squared_error and "exp" for poisson.
+    n_init : int, default=1
+        Random starts, of which the best is kept, by final loss or validation score. They run in
+        ``n_jobs`` threads; the first is the one that ``n_init=1`` makes. When `fit` goes on from
+        weights that are there, it goes on from those alone.
+    gtol : float or None, default=None
+        Stop when no entry of the gradient is larger. None is ``tol`` for batch solvers; for sgd and
+        adam it is never, and a number costs them one more pass over the rows an epoch.
+    loss_goal : float or None, default=None
+        Stop when the loss is not higher.
+    max_time : float or None, default=None
+        Seconds a fit may take, all starts together.
+    cg_update : {"polak-ribiere", "fletcher-reeves", "hestenes-stiefel"}, default="polak-ribiere"
+        The formula of solver "cg".
 
     Attributes
     ----------
@@ -113,20 +142,38 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     loss_ : float
-        The loss at the last iteration.
+        The loss at the last iteration; for batch solvers, of the weights that are kept.
     best_loss_ : float or None
-        The lowest loss of all iterations (sgd, adam; None with early stopping).
+        The lowest loss of all iterations (None with early stopping).
     loss_curve_ : list of float
         The loss at each iteration.
+    time_curve_ : list of float
+        Seconds of training until the end of each iteration.
+    gradient_norm_ : float
+        The largest entry of the loss's gradient, in absolute value, at the weights that are kept
+        (NaN after `partial_fit`, where the gradient over all rows is not worked out).
+    gradient_norm_curve_ : list of float
+        The same after each iteration. sgd and adam have NaN there but for the last epoch, unless
+        ``gtol`` is given.
     validation_scores_ : list of float or None
-        R^2 on the validation rows after each epoch (sgd, adam with early stopping).
+        R^2 on the validation rows after each iteration, for Prechelt's rules minus the loss
+        (with early stopping).
     best_validation_score_ : float or None
         The highest of them.
     stop_reason_ : str
-        Why training stopped: "tolerance", "validation", "learning_rate", "gradient_norm",
-        "max_iter", "max_fun", "line_search", "one_epoch", "interrupted" or "diverged".
+        Why training stopped. Converged: "gradient_norm", "tolerance", "goal", "validation",
+        "learning_rate"; a limit: "max_iter", "max_fun", "time"; no way on: "line_search",
+        "step_size", "diverged"; told to: "one_epoch", "interrupted".
+    init_losses_ : ndarray of shape (n_init,)
+        The final loss of each start; their spread shows the local minima.
+    alpha_ : float
+        The weight decay that was found, with ``alpha="bayes"``.
+    effective_parameters_ : float
+        How many parameters the data determine, with ``alpha="bayes"``.
     n_iter_ : int
         Iterations of the latest call.
+    n_fun_ : int
+        Evaluations of the loss over all rows in the latest call; an epoch counts as one.
     t_ : int
         Rows seen by sgd and adam in all calls.
     n_layers_ : int
@@ -155,7 +202,7 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
     ----------
     Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", Nature
     323 (1986). Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks", AISTATS 2010. Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    networks", AISTATS 2010. Each solver's file in ``fastbp/solvers`` names its papers.
 
     Examples
     --------
@@ -175,8 +222,8 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         "loss": [StrOptions(set(LOSSES))],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(HIDDEN_ACTIVATIONS))],
-        "solver": [StrOptions({"sgd", "adam", "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions({*STOCHASTIC_SOLVERS, *BATCH_SOLVERS})],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"bayes"})],
         "batch_size": [
             StrOptions({"auto", "online", "full"}),
             Interval(Integral, 1, None, closed="left"),
@@ -192,7 +239,7 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", str],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
@@ -204,6 +251,11 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [None, Integral],
         "output_activation": [None, StrOptions(set(ACTIVATIONS))],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "gtol": [None, Interval(Real, 0, None, closed="left")],
+        "loss_goal": [None, Interval(Real, None, None, closed="neither")],
+        "max_time": [None, Interval(Real, 0, None, closed="left")],
+        "cg_update": [StrOptions(set(UPDATES))],
     }
 
     def __init__(
@@ -213,7 +265,7 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         activation: str = "relu",
         *,
         solver: str = "adam",
-        alpha: float = 0.0001,
+        alpha: float | str = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -226,7 +278,7 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
+        early_stopping: bool | str = False,
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -235,6 +287,11 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         max_fun: int = 15000,
         n_jobs: int | None = None,
         output_activation: str | None = None,
+        n_init: int = 1,
+        gtol: float | None = None,
+        loss_goal: float | None = None,
+        max_time: float | None = None,
+        cg_update: str = "polak-ribiere",
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -262,10 +319,22 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         self.max_fun = max_fun
         self.n_jobs = n_jobs
         self.output_activation = output_activation
+        self.n_init = n_init
+        self.gtol = gtol
+        self.loss_goal = loss_goal
+        self.max_time = max_time
+        self.cg_update = cg_update
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> "BackpropRegressor":
         """Train on all of the data.
 
@@ -277,6 +346,13 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
             The targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of 0 or more.
+        X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
+            Inputs to validate on, with ``early_stopping``; no rows are set aside then. In a
+            `Pipeline`, ``transform_input=["X_val"]`` transforms them as X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            The targets to validate on.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of 0 or more.
 
         Returns
         -------
@@ -286,11 +362,12 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the data or a parameter is wrong, or the training diverges. The estimator is then
-            what it was before.
+            If the data or a parameter is wrong, the solver needs too much memory, or the training
+            diverges. The estimator is then what it was before.
         """
         with self._all_or_nothing():
-            return self._fit(X, y, sample_weight, one_epoch=False)
+            validation = (X_val, y_val, sample_weight_val)
+            return self._fit(X, y, sample_weight, validation, one_epoch=False)
 
     @available_if(has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -325,7 +402,7 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
                 "Set early_stopping=False, or use fit."
             )
         with self._all_or_nothing():
-            return self._fit(X, y, sample_weight, one_epoch=True)
+            return self._fit(X, y, sample_weight, (None, None, None), one_epoch=True)
 
     def predict(self, X: Any) -> NDArray[np.floating]:
         """Predict targets.
@@ -360,43 +437,6 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
             )
         return prediction.ravel() if prediction.shape[1] == 1 else prediction
 
-    def check_gradient(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Compare backpropagation with central differences, for learning and for trust.
-
-        The gradient is taken where the network stands: at the fitted weights, or at the initial
-        weights that ``random_state`` gives. Every parameter is moved up and down by h, and
-        (L(p + h) - L(p - h)) / 2h compared with the compiled gradient, in float64.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            The inputs. Two passes over them are made for each parameter: some hundred rows do.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of 0 or more.
-
-        Returns
-        -------
-        error : float
-            The largest difference, relative to the largest entry of the gradient. About 1e-9 for
-            smooth activations; more where a sample lies within h of the kink of a relu.
-        """
-        self._validate_params()
-        fitted = hasattr(self, "coefs_")
-        X, y = check_training_data(self if fitted else clone(self), X, y, reset=not fitted)
-        weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-        data = as_data(X, check_targets(y, self.loss), weights, np.float64)
-        if fitted:
-            network = self._network
-            parameters = self._parameters().astype(data.dtype)
-        else:
-            network = self._new_network(data.X.shape[1], data.y.shape[1])
-            random_state = check_random_state(self.random_state)
-            parameters = network.initial_parameters(random_state, data.dtype)
-        n_threads = effective_n_jobs(self.n_jobs)
-        return gradient_error(Objective(network, data, self.alpha, n_threads), parameters)
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -416,12 +456,19 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
             raise
 
     def _fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, one_epoch: bool
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        validation: tuple[Any, ArrayLike | None, ArrayLike | None],
+        one_epoch: bool,
     ) -> "BackpropRegressor":
+        check_solver(self)
         goes_on = hasattr(self, "coefs_") and (self.warm_start or one_epoch)
         X, y = check_training_data(self, X, y, reset=not goes_on)
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-        y = check_targets(y, self.loss)
+        table = Table(X, check_targets(y, self.loss), weights)
+        held_out = self._given_to_validate(table, *validation)
         # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
         random_state = check_random_state(self.random_state)
         network = self._new_network(X.shape[1], 1 if y.ndim == 1 else y.shape[1])
@@ -431,10 +478,41 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
             parameters, last = self._parameters(), self._training
         else:
             parameters, last = network.initial_parameters(random_state, X.dtype), None
-        table = Table(X, y, weights)
-        fitted = train(self, network, parameters, table, random_state, last, one_epoch)
+        if held_out is None and self.early_stopping and self._sets_aside():
+            table, held_out = split(table, self.validation_fraction, random_state)
+        start, n_init = Start(parameters, random_state), 1 if goes_on else self.n_init
+        fitted = train(self, network, table, held_out, start, last, n_init, one_epoch)
         self._set_fitted(network, fitted)
         return self
+
+    def _given_to_validate(
+        self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Table | None:
+        if isinstance(self.early_stopping, str):
+            parse_rule(self.early_stopping)
+        if X_val is None and y_val is None and sample_weight_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError(
+                "X_val and y_val go together, with sample_weight_val if you like: give both or "
+                "neither."
+            )
+        if not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are given, but early_stopping=False takes no notice of them. Set "
+                "early_stopping=True, or a rule such as 'GL5'."
+            )
+        X_val, y_val, weights = check_validation_data(self, X_val, y_val, sample_weight_val)
+        if y_val.shape[1:] != table.y.shape[1:]:
+            raise ValueError(
+                f"y_val has shape {y_val.shape}, but y has shape {table.y.shape}: give it as many "
+                "outputs."
+            )
+        return Table(X_val, check_targets(y_val, self.loss), weights)
+
+    def _sets_aside(self) -> bool:
+        """Whether early stopping takes rows of the training data: for lbfgs as MLPRegressor."""
+        return self.solver != "lbfgs" or isinstance(self.early_stopping, str)
 
     def _new_network(self, n_features: int, n_outputs: int) -> Network:
         sizes = self.hidden_layer_sizes
@@ -471,13 +549,18 @@ class BackpropRegressor(OneSampleMixin, RegressorMixin, BaseEstimator):
         self.out_activation_ = network.last_activation
         self.stop_reason_ = fitted.stop_reason
         self.n_iter_ = history.n_iter
+        self.n_fun_ = history.n_fun
         self.t_ = history.n_samples_seen
         self.loss_ = history.loss
+        self.gradient_norm_ = history.gradient_norm
         self.loss_curve_ = history.loss_curve
-        if fitted.training is not None:
-            self.best_loss_ = history.best_loss
-            self.validation_scores_ = history.validation_scores
-            self.best_validation_score_ = history.best_validation_score
-        else:  # of an earlier fit by another solver
-            for name in ("best_loss_", "validation_scores_", "best_validation_score_"):
-                self.__dict__.pop(name, None)
+        self.time_curve_ = history.time_curve
+        self.gradient_norm_curve_ = history.gradient_norm_curve
+        self.init_losses_ = fitted.init_losses
+        self.best_loss_ = history.best_loss
+        self.validation_scores_ = history.validation_scores
+        self.best_validation_score_ = history.best_validation_score
+        for name in ("alpha_", "effective_parameters_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        if fitted.bayes is not None:
+            self.alpha_, self.effective_parameters_ = fitted.bayes

@@ -1,33 +1,38 @@
-"""From an estimator's parameters to a solver and back: one training.
+"""From an estimator's parameters to a solver and back: trainings, and which of them is kept.
 
-What is set aside for validation, how many rows make a batch, what training goes on from, which
-solver is called with which options, and what is said when it ends early.
+How many rows make a batch, what training goes on from, which solver is called with which options;
+several random starts, in threads; and what is said when a training ends early.
 """
 
+import copy
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import r2_score
-from sklearn.model_selection import train_test_split
 
 from fastbp import update_rules
-from fastbp.data import Data, as_data
+from fastbp.held_out import Table, early_stopping
+from fastbp.machine.threads import run_all
 from fastbp.network import Network
-from fastbp.objective import Objective, predict
-from fastbp.solvers import History, stochastic
+from fastbp.objective import Objective
+from fastbp.solvers import (
+    BATCH_SOLVERS,
+    STOCHASTIC_SOLVERS,
+    History,
+    Options,
+    bayesian_regularisation,
+    stochastic,
+)
 from fastbp.solvers.stochastic import Training
-from fastbp.solvers.stopping import StopReason
+from fastbp.solvers.stopping import Clock, EarlyStopping, StopReason
 from fastbp.update_rules import Moments, Rule
 
-__all__ = ["STOCHASTIC_SOLVERS", "Fitted", "Table", "next_training", "train"]
-
-STOCHASTIC_SOLVERS = ("sgd", "adam")
+__all__ = ["Fitted", "Start", "check_solver", "next_training", "train"]
 
 # How deep the user's call of fit lies above the warnings here, so that they point at it.
 _USERS_CALL = 6
@@ -36,44 +41,93 @@ _EARLY_ENDS = {
     "max_iter": "max_iter={0.max_iter} iterations were used up before convergence. Raise "
     "max_iter, scale the data, or take a larger tol.",
     "max_fun": "max_fun={0.max_fun} evaluations were used up before convergence. Raise max_fun.",
+    "time": "max_time={0.max_time} seconds were used up before convergence. Raise max_time.",
     "line_search": "no lower loss was found along the last direction, though the gradient is not "
-    "below tol={0.tol}. Scale the data; float32 may be too coarse for this tol.",
+    "below gtol (where None: tol={0.tol}). Scale the data; the loss may have no more digits.",
+    "step_size": "steps became too short to change the weights, though the gradient is not below "
+    "gtol (where None: tol={0.tol}). Scale the data; the loss may have no more digits.",
     "diverged": "the loss or its gradient became NaN or infinite; the last finite weights are "
     "kept. Scale the data.",
 }
 
 
-class Table(NamedTuple):
-    """Validated training data: inputs, targets, and weights or None."""
+class Start(NamedTuple):
+    """Where a training starts: parameters, and where its shuffles are drawn from."""
 
-    X: Any
-    y: NDArray
-    weights: NDArray | None
-
-    def data(self, dtype: np.dtype) -> Data:
-        """Convert to the arrays that kernels take."""
-        return as_data(self.X, self.y, self.weights, dtype, is_finite=True)
+    parameters: NDArray[np.floating]
+    random_state: np.random.RandomState
 
 
 class Fitted(NamedTuple):
-    """What a training leaves behind; ``training`` is None for a batch solver."""
+    """What a training leaves behind.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        The new parameters.
+    history : History
+        The course.
+    stop_reason : str
+        Why it stopped.
+    training : Training or None
+        What the next one can go on from; None for a batch solver.
+    bayes : tuple of float or None
+        alpha and the effective number of parameters, where alpha was found.
+    init_losses : ndarray of shape (n_init,)
+        The final loss of each start.
+    """
 
     parameters: NDArray[np.floating]
     history: History
     stop_reason: StopReason
     training: Training | None
+    bayes: tuple[float, float] | None = None
+    init_losses: NDArray[np.float64] = np.empty(0)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What is least for the best of several starts."""
+        score, loss = self.history.best_validation_score, self.history.loss
+        if self.stop_reason == "diverged" and self.training is not None:
+            return math.inf, math.inf
+        return (
+            -score if score is not None and math.isfinite(score) else math.inf,
+            loss if math.isfinite(loss) else math.inf,
+        )
+
+
+def check_solver(estimator: Any) -> None:
+    """Refuse parameters that do not go together.
+
+    Raises
+    ------
+    ValueError
+        If the solver cannot do what another parameter asks for.
+    """
+    if isinstance(estimator.alpha, str) and estimator.solver != "lm":
+        raise ValueError(
+            f"alpha='bayes' is found by solver='lm' alone, and solver={estimator.solver!r}. Take "
+            "solver='lm', or give alpha a number."
+        )
+    if estimator.solver == "lm" and estimator.loss != "squared_error":
+        fitting = sorted(set(BATCH_SOLVERS) - {"lm", "gd"})
+        raise ValueError(
+            f"solver='lm' is for squared errors, and loss={estimator.loss!r}. Take one of the "
+            f"solvers {fitting}, or loss='squared_error'."
+        )
 
 
 def train(
     estimator: Any,
     network: Network,
-    parameters: NDArray[np.floating],
     table: Table,
-    random_state: np.random.RandomState,
+    held_out: Table | None,
+    start: Start,
     last: Training | None,
+    n_init: int,
     one_epoch: bool,
 ) -> Fitted:
-    """Train a network as an estimator's parameters say.
+    """Train a network as an estimator's parameters say, from one start or the best of several.
 
     Parameters
     ----------
@@ -81,108 +135,139 @@ def train(
         Whose parameters are read; it is not changed.
     network : Network
         The network.
-    parameters : ndarray of shape (n_parameters,)
-        The start; not changed.
     table : Table
         The data.
-    random_state : RandomState
-        Where the validation split and the shuffles are drawn from.
+    held_out : Table or None
+        The rows to validate on.
+    start : Start
+        The first start; its parameters are not changed.
     last : Training or None
         The training to go on from; not changed.
+    n_init : int
+        How many starts; the others are drawn here.
     one_epoch : bool
         Whether this is a `partial_fit`: one epoch, with the moments of the last training.
 
     Returns
     -------
     fitted : Fitted
-        The new parameters and the course of the training.
+        The new parameters and the course of the best training.
 
     Raises
     ------
     ValueError
-        If the training diverges, or too few rows are left for validation.
+        If every training diverges, or the solver needs too much memory.
     """
-    dtype = parameters.dtype
-    n_threads = effective_n_jobs(estimator.n_jobs)
-    alpha, verbose = float(estimator.alpha), bool(estimator.verbose)
-    training = None
+    n_jobs = effective_n_jobs(estimator.n_jobs)
+    dtype, data = start.parameters.dtype, table.data(start.parameters.dtype)
+    clock = Clock(math.inf if estimator.max_time is None else estimator.max_time)
+    starts = [start, *_other_starts(network, start, n_init - 1)]
+    n_threads = n_jobs if n_init == 1 else 1  # for each
+    batch_size = data.n_samples
     if estimator.solver in STOCHASTIC_SOLVERS:
-        validation_score = None
-        if estimator.early_stopping:
-            table, held_out = _split(table, estimator.validation_fraction, random_state)
-            validation_score = _validation_score(network, held_out, dtype, n_threads)
-        data = table.data(dtype)
-        training = next_training(estimator, parameters, last, one_epoch)
-        options = stochastic.Options(
-            training=training,
-            n_samples=data.n_samples,
-            batch_size=_batch_rows(estimator.batch_size, data.n_samples),
-            random_state=random_state,
-            shuffle=estimator.shuffle,
-            learning_rate=estimator.learning_rate if estimator.solver == "sgd" else "constant",
-            learning_rate_init=estimator.learning_rate_init,
-            power_t=estimator.power_t,
-            max_iter=estimator.max_iter,
-            tol=estimator.tol,
-            n_iter_no_change=estimator.n_iter_no_change,
-            validation_score=validation_score,
-            one_epoch=one_epoch,
-            verbose=verbose,
-        )
+        batch_size = _batch_rows(estimator.batch_size, data.n_samples)
+    results: list[Fitted | None] = [None] * n_init
+
+    def train_one(i: int) -> Iterator[None]:
+        rule = None
+        if held_out is not None:
+            rule = early_stopping(estimator, network, held_out, dtype, n_threads)
+        alpha = 0.0 if isinstance(estimator.alpha, str) else float(estimator.alpha)
         objective = Objective(network, data, alpha, n_threads)
-        result = stochastic.minimise(objective, parameters, options)
-    else:
-        objective = Objective(network, table.data(dtype), alpha, n_threads)
-        limits = lbfgs.Options(estimator.max_iter, estimator.max_fun, estimator.tol, verbose)
-        result = lbfgs.minimise(objective, parameters, limits)
-    fitted = Fitted(*result, training)
-    _say_how_it_ended(estimator, fitted)
-    return fitted
-
-
-def _split(
-    table: Table, fraction: float, random_state: np.random.RandomState
-) -> tuple[Table, Table]:
-    """Set rows aside for validation, the same ones as MLPRegressor does."""
-    n_samples = table.X.shape[0]
-    arrays = [array for array in table if array is not None]
-    try:
-        parts = train_test_split(*arrays, random_state=random_state, test_size=fraction)
-    except ValueError as error:
-        raise ValueError(
-            f"validation_fraction={fraction} cannot split {n_samples} rows for early stopping: "
-            f"{error}"
-        ) from error
-    if table.weights is None:
-        parts += [None, None]
-    table, held_out = Table(*parts[0::2]), Table(*parts[1::2])
-    if len(held_out.y) < 2:
-        raise ValueError(
-            f"The validation set is too small: validation_fraction={fraction} of {n_samples} rows. "
-            "Increase validation_fraction or the size of the data."
-        )
-    for part in (table, held_out):
-        if part.weights is not None and not part.weights.any():
-            raise ValueError(
-                "sample_weight is zero for every row on one side of the validation split. Give "
-                "more rows a positive weight, or set early_stopping=False."
+        if estimator.solver in STOCHASTIC_SOLVERS:
+            results[i] = _train_stochastic(
+                estimator, objective, starts[i], batch_size, rule, clock, last, one_epoch
             )
-    return table, held_out
+        else:
+            results[i] = _train_batch(estimator, objective, starts[i].parameters, rule, clock)
+        if results[i].stop_reason == "interrupted":  # type: ignore[union-attr]
+            clock.interrupted.set()
+        yield
+
+    try:
+        run_all(train_one, range(n_init), min(n_jobs, n_init), clock.interrupted)
+    except KeyboardInterrupt:
+        if all(result is None for result in results):
+            raise
+    losses = np.array([math.nan if result is None else result.history.loss for result in results])
+    best = min((result for result in results if result is not None), key=lambda fit: fit.rank)
+    if clock.interrupted.is_set():
+        best = best._replace(stop_reason="interrupted")
+    _say_how_it_ended(estimator, best)
+    return best._replace(init_losses=losses)
 
 
-def _validation_score(
-    network: Network, held_out: Table, dtype: np.dtype, n_threads: int
-) -> Callable[[NDArray[np.floating]], float]:
-    rows = as_data(held_out.X, dtype=dtype)
+def _other_starts(network: Network, start: Start, n: int) -> list[Start]:
+    """Draw more starts, so that the first one's generator goes on as if it were alone."""
+    if n == 0:
+        return []
+    seeds = copy.deepcopy(start.random_state).randint(2**31, size=n)
+    generators = [np.random.RandomState(seed) for seed in seeds]
+    dtype = start.parameters.dtype
+    return [Start(network.initial_parameters(each, dtype), each) for each in generators]
 
-    def score(parameters: NDArray[np.floating]) -> float:
-        prediction = predict(network, parameters, rows, n_threads)
-        if not np.isfinite(prediction).all():
-            return math.nan
-        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
-            return r2_score(held_out.y, prediction, sample_weight=held_out.weights)
 
-    return score
+def _train_stochastic(
+    estimator: Any,
+    objective: Objective,
+    start: Start,
+    batch_size: int,
+    rule: EarlyStopping | None,
+    clock: Clock,
+    last: Training | None,
+    one_epoch: bool,
+) -> Fitted:
+    training = next_training(estimator, start.parameters, last, one_epoch)
+    options = stochastic.Options(
+        training=training,
+        n_samples=objective.data.n_samples,
+        batch_size=batch_size,
+        random_state=start.random_state,
+        shuffle=estimator.shuffle,
+        learning_rate=estimator.learning_rate if estimator.solver == "sgd" else "constant",
+        learning_rate_init=estimator.learning_rate_init,
+        power_t=estimator.power_t,
+        max_iter=estimator.max_iter,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        early_stopping=rule,
+        gtol=estimator.gtol,
+        loss_goal=_loss_goal(estimator),
+        clock=clock,
+        one_epoch=one_epoch,
+        verbose=bool(estimator.verbose),
+    )
+    return Fitted(*stochastic.minimise(objective, start.parameters, options), training)
+
+
+def _train_batch(
+    estimator: Any,
+    objective: Objective,
+    parameters: NDArray[np.floating],
+    rule: EarlyStopping | None,
+    clock: Clock,
+) -> Fitted:
+    options = Options(
+        max_iter=estimator.max_iter,
+        max_fun=estimator.max_fun,
+        gtol=estimator.tol if estimator.gtol is None else estimator.gtol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        loss_goal=_loss_goal(estimator),
+        clock=clock,
+        early_stopping=rule,
+        cg_update=estimator.cg_update,
+        verbose=bool(estimator.verbose),
+    )
+    if isinstance(estimator.alpha, str):
+        found = bayesian_regularisation.minimise(objective, parameters, options)
+        bayes = found.alpha, found.effective_parameters
+        return Fitted(found.parameters, found.history, found.stop_reason, None, bayes)
+    minimised = BATCH_SOLVERS[estimator.solver](objective, parameters, options)
+    return Fitted(*minimised, training=None)
+
+
+def _loss_goal(estimator: Any) -> float:
+    return -math.inf if estimator.loss_goal is None else estimator.loss_goal
 
 
 def _batch_rows(batch_size: int | str, n_samples: int) -> int:
@@ -240,7 +325,7 @@ def _say_how_it_ended(estimator: Any, fitted: Fitted) -> None:
             f"{estimator.learning_rate_init}) and scale X and y (StandardScaler, "
             "TransformedTargetRegressor)."
         )
-    if reason == "diverged" and math.isnan(history.loss):
+    if reason == "diverged" and not math.isfinite(history.loss):
         raise ValueError(
             "The loss or its gradient is NaN or infinite at the initial weights. Scale X and y "
             "(StandardScaler, TransformedTargetRegressor)."

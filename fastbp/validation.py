@@ -14,7 +14,13 @@ from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from fastbp.losses import LOSSES
 
-__all__ = ["check_inputs", "check_sample_weight", "check_targets", "check_training_data"]
+__all__ = [
+    "check_inputs",
+    "check_sample_weight",
+    "check_targets",
+    "check_training_data",
+    "check_validation_data",
+]
 
 _FLOATS = (np.float64, np.float32)
 
@@ -116,6 +122,38 @@ def check_training_data(
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return X, y
+
+
+def check_validation_data(
+    estimator: BaseEstimator, X_val: Any, y_val: Any, sample_weight_val: Any
+) -> tuple[Any, NDArray, NDArray | None]:
+    """Check inputs, targets and weights to validate on.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose number and names of features are compared.
+    X_val, y_val, sample_weight_val
+        As to train on.
+
+    Returns
+    -------
+    X_val, y_val, sample_weight_val
+        The same, checked as those to train on.
+
+    Raises
+    ------
+    ValueError
+        As for those to train on; the message says that it is about these.
+    """
+    try:
+        X_val, y_val = check_training_data(estimator, X_val, y_val, reset=False)
+        weights = check_sample_weight(sample_weight_val, X_val.shape[0], X_val.dtype)
+        if len(y_val) < 2:
+            raise ValueError("There is 1 row, and R^2 needs 2. Give more.")
+    except ValueError as error:
+        raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
+    return X_val, y_val, weights
 
 
 def check_targets(y: NDArray, loss: str) -> NDArray:

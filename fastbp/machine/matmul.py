@@ -43,7 +43,14 @@ from fastbp.machine.vector import (
 )
 from fastbp.machine.views import struct_of
 
-__all__ = ["TILE_VECTORS", "add_product", "gate_product", "product", "product_above_0", "scale_by_product"]
+__all__ = [
+    "TILE_VECTORS",
+    "add_product",
+    "gate_product",
+    "product",
+    "product_above_0",
+    "scale_by_product",
+]
 
 _INDEX = ir.IntType(64)
 #: Rows of a tile, and how many vectors wide it may be: as many sums as there are registers for, and

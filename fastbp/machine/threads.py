@@ -18,7 +18,12 @@ T = TypeVar("T")
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def run_all(task: Callable[[T], Iterator[None]], pieces: Iterable[T], n_threads: int) -> None:
+def run_all(
+    task: Callable[[T], Iterator[None]],
+    pieces: Iterable[T],
+    n_threads: int,
+    stop: Event | None = None,
+) -> None:
     """Run a task on every piece, in threads, and return when all have ended.
 
     Parameters
@@ -30,13 +35,17 @@ def run_all(task: Callable[[T], Iterator[None]], pieces: Iterable[T], n_threads:
         The pieces.
     n_threads : int
         How many threads; 1 runs everything in the calling thread.
+    stop : Event, default=None
+        Set after Ctrl-C, before it waits for what is running, so that tasks may look at it; set by
+        a task, it ends the others.
     """
-    stop = Event()
+    stop = Event() if stop is None else stop
 
     def run(piece: T) -> None:
-        for _ in task(piece):
-            if stop.is_set():
-                return
+        if not stop.is_set():
+            for _ in task(piece):
+                if stop.is_set():
+                    return
 
     if n_threads == 1:
         for piece in pieces:
@@ -46,9 +55,11 @@ def run_all(task: Callable[[T], Iterator[None]], pieces: Iterable[T], n_threads:
     try:
         for future in futures:
             future.result()
+    except BaseException:
+        stop.set()
+        raise
     finally:
         # No thread may still write into arrays that the caller goes on using.
-        stop.set()
         for future in futures:
             future.cancel()
         wait(futures)

@@ -1,15 +1,15 @@
 """Bayesian regularisation: Levenberg-Marquardt that finds the weight decay by itself.
 
 The data's errors are taken to be Gaussian with precision beta, the weights with precision a. The
-most probable weights minimise beta E_D + a E_W, with E_D = sum w e^2 / 2, E_W = |weights|^2 / 2: the
-usual objective with alpha = a / beta. The evidence for both is largest where
+most probable weights minimise beta E_D + a E_W, with E_D = sum w e^2 / 2, E_W = |weights|^2 / 2:
+the usual objective with alpha = a / beta. The evidence for both is largest where
 
     gamma = n_weights - alpha trace(H^-1) over the weights      H = J'J + alpha I over the weights
     a = gamma / 2 E_W              beta = (N - gamma - n_biases) / 2 E_D
 
 gamma is the number of weights that the N errors determine, the rest is held by the decay. Biases
-have no decay, and all count as determined. Between a Levenberg-Marquardt step and the next, alpha is
-set anew; so no rows are set aside to choose it by, and the loss curve may rise with it.
+have no decay, and all count as determined. Between a Levenberg-Marquardt step and the next, alpha
+is set anew; so no rows are set aside to choose it by, and the loss curve may rise with it.
 
 References
 ----------

@@ -9,8 +9,8 @@ as there are parameters end at its minimum. With g the gradient, d the direction
     fletcher-reeves    beta = g_new . g_new / g . g
     hestenes-stiefel   beta = max(0, g_new . y / d . y)
 
-beta = 0 starts again along the gradient. So does Powell's rule, where two gradients in a row are far
-from orthogonal, |g_new . g| >= 0.2 g_new . g_new, and every n-th iteration.
+beta = 0 starts again along the gradient. So does Powell's rule, where two gradients in a row are
+far from orthogonal, |g_new . g| >= 0.2 g_new . g_new, and every n-th iteration.
 
 References
 ----------
@@ -67,7 +67,7 @@ def _conjugate_gradients(descent: Descent) -> None:
     direction, since_restart = -gradient, 0
     step = 1.0 / float(np.linalg.norm(gradient))
     while True:
-        slope = gradient @ direction
+        slope = float(gradient @ direction)
         point, step = line_search(descent, direction, step, c2=0.1)
         descent.accept(point)
         new, since_restart = point.gradient, since_restart + 1
@@ -79,4 +79,4 @@ def _conjugate_gradients(descent: Descent) -> None:
             direction, since_restart = -new, 0
         gradient = new
         # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-        step *= slope / (gradient @ direction)
+        step *= slope / float(gradient @ direction)

@@ -133,9 +133,7 @@ class Descent:
     best: Point
     is_settled = True
 
-    def __init__(
-        self, objective: Any, parameters: NDArray[np.floating], options: Options
-    ) -> None:
+    def __init__(self, objective: Any, parameters: NDArray[np.floating], options: Options) -> None:
         self.objective, self.options = objective, options
         self.history = History()
         self.dtype = parameters.dtype
@@ -235,7 +233,7 @@ class Descent:
         return None
 
     def result(self, stop_reason: StopReason) -> Minimised:
-        """What the solver returns: the best point, of the dtype of the start."""
+        """Return the best point, of the dtype of the start, and the course."""
         self.history.loss = self.best.loss
         self.history.gradient_norm = self.best.gradient_norm
         return Minimised(self.best.parameters.astype(self.dtype), self.history, stop_reason)
@@ -294,6 +292,6 @@ def check_matrix_fits(solver: str, n_parameters: int) -> None:
     if n_bytes > _MOST_BYTES:
         raise ValueError(
             f"solver={solver!r} keeps a matrix of {n_parameters} x {n_parameters} numbers, "
-            f"{n_bytes / 2**30:.1f} GiB where 1 GiB is allowed. Take smaller hidden_layer_sizes, or "
-            "solver='lbfgs', 'cg', 'scg' or 'rprop', which keep a few vectors."
+            f"{n_bytes / 2**30:.1f} GiB where 1 GiB is allowed. Take smaller hidden_layer_sizes, "
+            "or solver='lbfgs', 'cg', 'scg' or 'rprop', which keep a few vectors."
         )

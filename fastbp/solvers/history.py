@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 __all__ = ["History"]
 
@@ -54,7 +55,7 @@ class History:
 
     def copy(self) -> "History":
         """Copy, with lists of its own."""
-        lists = {
+        lists: dict[str, Any] = {
             name: list(value) for name, value in vars(self).items() if isinstance(value, list)
         }
         return replace(self, **lists)

@@ -101,7 +101,7 @@ def _is_low(trial: _Trial, loss: float, slope: float) -> bool:
 
 
 def _beyond(before: _Trial, low: _Trial) -> float:
-    """A longer step, to where the slope is 0 if it goes on changing as it did last."""
+    """Find a longer step: where the slope is 0 if it goes on changing as it did last."""
     change = low.slope - before.slope
     step = low.step - low.slope * (low.step - before.step) / change if change > 0 else math.inf
     return min(max(step, 1.5 * low.step), 10.0 * low.step)

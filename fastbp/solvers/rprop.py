@@ -1,9 +1,9 @@
 """Resilient backpropagation: the gradient's signs alone, a step of its own for every parameter.
 
-A parameter's step grows by 1.2 while its derivative keeps its sign, and is halved when that changes:
-a minimum was jumped over. In iRprop+ such a change takes the parameter's last move back, if the loss
-has risen too. How large a derivative is does not matter, so badly scaled weights do no harm. The
-loss may rise on the way; the best parameters are returned.
+A parameter's step grows by 1.2 while its derivative keeps its sign, and is halved when that
+changes: a minimum was jumped over. In iRprop+ such a change takes the parameter's last move back,
+if the loss has risen too. How large a derivative is does not matter, so badly scaled weights do no
+harm. The loss may rise on the way; the best parameters are returned.
 
 References
 ----------

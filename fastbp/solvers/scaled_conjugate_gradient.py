@@ -35,16 +35,17 @@ def _scaled_conjugate_gradients(descent: Descent) -> None:
     point = descent.point
     r = -point.gradient
     p, n_since_restart = r, 0
-    damping, curvature = _LAMBDA, None
+    damping = _LAMBDA
+    curvature: float | None = None
     while True:
-        p_squared = p @ p
+        p_squared = float(p @ p)
         if curvature is None:  # 2: p has changed
             curvature = _curvature(descent, p, p_squared)
         delta = curvature + damping * p_squared  # 3
         if not delta > 0:  # 4: make it positive
             damping = 2.0 * (damping - delta / p_squared)
             delta = curvature + damping * p_squared
-        mu = p @ r  # 5
+        mu = float(p @ r)  # 5
         trial = descent.evaluate(point.parameters + mu / delta * p)
         # 6: how much of what the parabola promised
         agreement = 2.0 * delta * (point.loss - trial.loss) / mu**2 if trial.is_finite else -np.inf
@@ -66,7 +67,7 @@ def _scaled_conjugate_gradients(descent: Descent) -> None:
 
 
 def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: float) -> float:
-    """p' H p by a difference of gradients; 0, which is made positive, where it is not finite."""
+    """P' H p by a difference of gradients; 0, which is made positive, where it is not finite."""
     sigma = np.cbrt(np.finfo(descent.dtype).eps) / np.sqrt(p_squared)
     ahead = descent.evaluate(descent.point.parameters + sigma * p)
     curvature = float(p @ (ahead.gradient - descent.point.gradient) / sigma)
