@@ -109,6 +109,9 @@ def _warmup(_options: argparse.Namespace) -> None:
                 net = BackpropRegressor(hidden_layer_sizes=(1000,), max_iter=1, **parameters)
                 with timed(f"{dtype}  {name:20}"):
                     net.fit(inputs, inputs[:, 0])
+            with timed(f"{dtype}  {'lm':20}"):
+                small = BackpropRegressor(hidden_layer_sizes=(5,), max_iter=1, solver="lm")
+                small.fit(inputs, inputs[:, 0])
             with timed(f"{dtype}  {'prediction':20}"):
                 net.predict(inputs)
             with timed(f"{dtype}  {'one sample':20}"):

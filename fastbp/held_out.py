@@ -13,7 +13,7 @@ from fastbp.data import Data, as_data
 from fastbp.losses import LOSSES
 from fastbp.network import Network
 from fastbp.objective import predict
-from fastbp.solvers.stopping import EarlyStopping, parse_rule
+from fastbp.solvers.stopping import EarlyStopping
 
 __all__ = ["Table", "early_stopping", "split"]
 
@@ -127,4 +127,4 @@ def early_stopping(
     if estimator.early_stopping is True:
         patience, tol = estimator.n_iter_no_change, estimator.tol
         return EarlyStopping(of_parameters(r2), "no_improvement", patience, tol)
-    return EarlyStopping(of_parameters(minus_loss), *parse_rule(estimator.early_stopping))
+    return EarlyStopping.by_name(estimator.early_stopping, of_parameters(minus_loss))

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastbp import update_rules
 from fastbp.data import Data, as_data
 from fastbp.least_squares import LeastSquares
 from fastbp.machine.threads import run_all
@@ -252,6 +253,43 @@ class Objective:
         )
         return losses
 
+    def gradient(self, parameters: NDArray[np.floating], batch_size: int) -> NDArray[np.floating]:
+        """Gradient over all rows, by the kernel that trains in such batches.
+
+        To have it from `loss_and_gradient` would mean to compile another kernel. Here the rows are
+        gone through at a rate of next to nothing, a power of two, with a momentum of 1: the weights
+        stay where they are, and the velocity is the sum of the gradients times the rate.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype; not changed.
+        batch_size : int
+            Rows of a batch in training; 1 is online mode.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_parameters,)
+            The gradient of the objective L, a new array.
+        """
+        self.n_evaluations += 1
+        rate = 2.0 ** (-100 if parameters.dtype == np.float32 else -500)
+        rule = update_rules.sgd(rate, 1.0, False)
+        rows, staying = np.arange(self.data.n_samples), parameters.copy()
+        total_weight, gradient = self.total_weight, np.zeros_like(parameters)
+        rows_per_call = self._rows_of_a_call(1) if batch_size == 1 else self._rows_per_call
+        for start in range(0, len(rows), rows_per_call):
+            part = rows[start : start + rows_per_call]
+            moments = Moments.zeros(parameters.size, parameters.dtype)
+            batch = 1 if batch_size == 1 else len(part)
+            self._call(staying, part, batch, rule, moments, NO_SHUFFLES, NO_PATIENCE, 1, alpha=0.0)
+            # What a batch's gradient was divided by.
+            weight = self.data.mean_weight if batch == 1 else self._total_weight(part)
+            gradient -= moments.first * parameters.dtype.type(weight / total_weight / rate)
+        n = self.network.n_weights
+        gradient[:n] += parameters[:n] * parameters.dtype.type(self.alpha / total_weight)
+        return gradient
+
     def _rows_of_a_call(self, batch_size: int) -> int:
         """How many rows a compiled call may visit: whole batches, or chunks of single rows."""
         if batch_size == 1:
@@ -269,6 +307,7 @@ class Objective:
         shuffles: Shuffles,
         patience: Patience,
         n_epochs: int,
+        alpha: float | None = None,
     ) -> tuple[NDArray[np.float64], int]:
         run = self._kernels.online_epochs if batch_size == 1 else self._kernels.batch_epochs
         course = self._kernels.Course(
@@ -286,7 +325,7 @@ class Objective:
             self.data,
             rows,
             batch_size,
-            self.alpha,
+            self.alpha if alpha is None else alpha,
             rule,
             (moments.first, moments.second, moments.n_steps),
             course,

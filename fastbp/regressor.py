@@ -29,7 +29,7 @@ from fastbp.objective import predict
 from fastbp.one_sample import OneSampleMixin, has_partial_fit
 from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS
 from fastbp.solvers.conjugate_gradient import UPDATES
-from fastbp.solvers.stopping import parse_rule
+from fastbp.solvers.stopping import RULES
 from fastbp.training import Fitted, Start, check_solver, train
 from fastbp.validation import (
     check_inputs,
@@ -100,10 +100,11 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
     early_stopping : bool or str, default=False
         Whether to validate after each iteration, on rows given to `fit` or else on
         ``validation_fraction`` of the rows, set aside; to stop by the scores, and to restore the
-        weights that had the best. True stops when the R^2 no longer rises; "GL5" and its kin are
-        Prechelt's rules: the validation loss is 5 % above its lowest; "PQ0.5": so it is, relative
-        to the progress in training; "UP3": it rose in 3 strips of 5 iterations. (True without rows
-        given does nothing for lbfgs, as in MLPRegressor.)
+        weights that had the best. True stops when the R^2 no longer rises. The others are
+        Prechelt's rules: "GL1", "GL2", "GL3", "GL5" stop when the validation loss is so many
+        percent above its lowest; "PQ0.5", "PQ0.75", "PQ1", "PQ2", "PQ3" when it is, relative to
+        the progress in training; "UP2", "UP3", "UP4", "UP6", "UP8" when it rose in so many strips
+        of 5 iterations. (True without rows given does nothing for lbfgs, as in MLPRegressor.)
     validation_fraction : float, default=0.1
         The part set aside, from 0 to 1.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -239,7 +240,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean", str],
+        "early_stopping": ["boolean", StrOptions(set(RULES))],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
@@ -488,8 +489,6 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
     def _given_to_validate(
         self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> Table | None:
-        if isinstance(self.early_stopping, str):
-            parse_rule(self.early_stopping)
         if X_val is None and y_val is None and sample_weight_val is None:
             return None
         if X_val is None or y_val is None:

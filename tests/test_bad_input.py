@@ -28,7 +28,7 @@ PARAMETERS = {
     "warm_start": ["no"],
     "momentum": [-0.1, 1.1],
     "nesterovs_momentum": ["no"],
-    "early_stopping": ["no"],
+    "early_stopping": ["no", "GL0", "GL4"],
     "validation_fraction": [-0.1, 1.0],
     "beta_1": [1.0, -0.1],
     "beta_2": [1.0, -0.1],
@@ -37,6 +37,11 @@ PARAMETERS = {
     "max_fun": [0],
     "n_jobs": ["all", 1.5],
     "output_activation": ["softmax", 1],
+    "n_init": [0, 1.5, "auto"],
+    "gtol": [-1e-9, "small"],
+    "loss_goal": [np.nan, "low"],
+    "max_time": [-1, "long"],
+    "cg_update": ["powell", None],
 }
 
 

@@ -316,7 +316,7 @@ print("MISSES", sum(sum(getattr(kernels, name).stats.cache_misses.values())
     assert "MISSES 0" in output
     assert after == before
     assert str(directory) in output
-    assert output.count(" s\n") == 12
+    assert output.count(" s\n") == 14
 
 
 @SUBPROCESS

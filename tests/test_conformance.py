@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastbp import BackpropRegressor
+from fastbp.solvers import BATCH_SOLVERS
 
 _ONLINE_REASON = (
     "A weight scales one step of online gradient descent, a repeated row makes several steps: the "
@@ -48,7 +49,18 @@ def _expected_failures(estimator):
         BackpropRegressor(max_iter=100, solver="sgd", batch_size=40),
         BackpropRegressor(max_iter=100, solver="sgd", batch_size="full"),
         BackpropRegressor(max_iter=100, solver="adam"),
-        BackpropRegressor(max_iter=100, solver="lbfgs"),
+        # Steepest descent crosses a valley again and again; a rounding error grows each time, and
+        # some checks compare fits that differ by rounding.
+        *(
+            BackpropRegressor(
+                hidden_layer_sizes=(20,) if solver == "lm" else (100,),
+                max_iter=20 if solver == "gd" else 100,
+                solver=solver,
+            )
+            for solver in BATCH_SOLVERS
+        ),
+        BackpropRegressor(hidden_layer_sizes=(10,), max_iter=100, solver="lm", alpha="bayes"),
+        BackpropRegressor(max_iter=50, solver="cg", n_init=3, n_jobs=2),
     ],
     expected_failed_checks=_expected_failures,
 )

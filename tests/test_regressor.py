@@ -288,12 +288,12 @@ def test_switching_the_solver_between_warm_starts(problem):
     X, y = problem()
     net = _net("lbfgs", warm_start=True).fit(X, y)
     loss = net.loss_
-    assert not hasattr(net, "best_loss_")
+    assert net.best_loss_ == loss
     net.set_params(solver="adam", early_stopping=True).fit(X, y)
     assert net.loss_ < 1.5 * loss
     net.set_params(solver="sgd", early_stopping=False).partial_fit(X, y)
     net.set_params(solver="lbfgs").fit(X, y)
-    assert not hasattr(net, "best_loss_")
+    assert net.best_loss_ == net.loss_
     assert net.loss_ <= loss
 
 

@@ -175,17 +175,18 @@ def minimise(
         return parameters, history, stop_reason
     chosen = parameters if options.early_stopping is None else best
     if not options.one_epoch and (options.gtol is None or options.early_stopping is not None):
-        norm = _gradient_norm(objective, chosen, history)
+        norm = _gradient_norm(objective, chosen, options)
         if options.early_stopping is None and history.gradient_norm_curve:
             history.gradient_norm_curve[-1] = norm
     return chosen, history, stop_reason
 
 
 def _gradient_norm(
-    objective: Objective, parameters: NDArray[np.floating], history: History
+    objective: Objective, parameters: NDArray[np.floating], options: Options
 ) -> float:
+    history = options.training.history
     history.n_fun += 1
-    _, gradient = objective.loss_and_gradient(parameters)
+    gradient = objective.gradient(parameters, options.batch_size)
     history.gradient_norm = float(np.abs(gradient).max())
     return history.gradient_norm
 
@@ -248,7 +249,7 @@ def _reason_to_stop(
     if history.loss <= options.loss_goal:
         return "goal"
     if options.gtol is not None:
-        norm = history.gradient_norm_curve[-1] = _gradient_norm(objective, parameters, history)
+        norm = history.gradient_norm_curve[-1] = _gradient_norm(objective, parameters, options)
         if norm <= options.gtol:
             return "gradient_norm"
     if early_stopping is not None and early_stopping.rule != "no_improvement":

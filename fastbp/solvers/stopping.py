@@ -8,7 +8,6 @@ Tricks of the Trade, Springer (1998), for the rules GL, PQ and UP.
 """
 
 import math
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -21,12 +20,12 @@ from numpy.typing import NDArray
 from fastbp.solvers.history import History
 
 __all__ = [
+    "RULES",
     "Clock",
     "EarlyStopping",
     "Stop",
     "StopReason",
     "note_loss",
-    "parse_rule",
 ]
 
 StopReason = Literal[
@@ -46,7 +45,12 @@ StopReason = Literal[
 ]
 
 _STRIP = 5  # iterations from one look at GL, PQ or UP to the next, as in the paper
-_RULE = re.compile(r"(GL|PQ|UP)(\d+(?:\.\d+)?)")
+#: The fourteen rules that the second paper tries.
+RULES = (
+    *("GL1", "GL2", "GL3", "GL5"),
+    *("PQ0.5", "PQ0.75", "PQ1", "PQ2", "PQ3"),
+    *("UP2", "UP3", "UP4", "UP6", "UP8"),
+)
 
 
 class Stop(Exception):
@@ -91,25 +95,6 @@ def note_loss(history: History, loss: float, tol: float) -> None:
     history.best_loss = min(history.best_loss, loss)
 
 
-def parse_rule(name: str) -> tuple[str, float]:
-    """Split a rule's name, such as "GL5", into the rule and its number.
-
-    Raises
-    ------
-    ValueError
-        If there is no such rule.
-    """
-    match = _RULE.fullmatch(name)
-    if match is None or float(match[2]) == 0:
-        raise ValueError(
-            f"early_stopping={name!r} is no rule. Take True (no better validation score for "
-            "n_iter_no_change iterations), or one of Prechelt's rules with its number: 'GL5' (the "
-            "validation loss is 5 % above its lowest), 'PQ0.5' (so it is, relative to the "
-            "progress in training), 'UP3' (it rose in 3 strips of 5 iterations in a row)."
-        )
-    return match[1], float(match[2])
-
-
 @dataclass(frozen=True)
 class EarlyStopping:
     """A validation score, and the rule that ends training by it.
@@ -130,6 +115,11 @@ class EarlyStopping:
     rule: str
     threshold: float
     tol: float = 0.0
+
+    @classmethod
+    def by_name(cls, name: str, score: Callable[[NDArray[np.floating]], float]) -> "EarlyStopping":
+        """Make the rule of a name in `RULES`; the score is minus a loss."""
+        return cls(score, name[:2], float(name[2:]))
 
     def note(self, history: History, parameters: NDArray[np.floating]) -> bool:
         """Take down the score of parameters, and return whether it is the best so far."""
