@@ -7,14 +7,16 @@ The map of the house, from the face down; imports go down only:
     a training.
 ``regressor.py``
     `BackpropRegressor`, the scikit-learn estimator: parameters, fitted attributes. With
-    ``validation.py`` (what a user may give), ``training.py`` (from parameters to a solver) and
-    ``one_sample.py`` (`predict_one`, `learn_one`).
+    ``validation.py`` (what a user may give), ``held_out.py`` (rows to validate on),
+    ``training.py`` (from parameters to a solver, from one start or several), ``one_sample.py``
+    (`predict_one`, `learn_one`) and ``inspection.py`` (`check_gradient`, `stationary_point`).
 ``solvers/``
-    How parameters move: sgd and adam (``stochastic.py``), L-BFGS, one algorithm a file; when to
-    stop and why.
+    How parameters move, one algorithm a file: ``stochastic.py`` goes through the rows in batches,
+    the batch solvers stand on ``descent.py``; ``stopping.py`` is when to stop and why.
 ``objective.py``
-    What solvers minimise: a network bound to data. ``gradient_check.py`` holds its gradient
-    against central differences. ``single.py`` is the same for one sample at a time.
+    What solvers minimise: a network bound to data; ``least_squares.py`` has its normal equations.
+    ``gradient_check.py`` holds its gradient against central differences, ``stationary.py`` tells a
+    minimum from a saddle. ``single.py`` is the same for one sample at a time.
 ``kernels/``
     Backpropagation itself, compiled.
 ``network.py``, ``activations.py``, ``losses.py``, ``update_rules.py``, ``data.py``, ``shuffles.py``

@@ -170,8 +170,8 @@ def _add_fit(commands: Any) -> None:
         help="train a network on a CSV file, test it, save it",
         description="Train a network on a CSV file, report its error on held-out rows, save it. "
         "The file has a line of column names and then numbers, separated by commas, semicolons or "
-        "tabs. Inputs and target are scaled; sgd and adam stop when validation rows, a tenth of "
-        "the training rows, are no longer predicted better.",
+        "tabs. Inputs and target are scaled; every solver but lbfgs stops when validation rows, a "
+        "tenth of the training rows, are no longer predicted better.",
         epilog="Example: python -m fastbp fit houses.csv --target price --save houses.joblib",
     )
     fit.set_defaults(command=_fit)
@@ -205,7 +205,12 @@ def _add_fit(commands: Any) -> None:
         metavar="NAME",
     )
     add("--solver", choices=solvers, default="adam", help=shown)
-    add("--alpha", type=_decay, default=0.1, help=f"weight decay; lbfgs may need more {shown}")
+    add(
+        "--alpha",
+        type=_decay,
+        default=0.1,
+        help=f"weight decay; lbfgs may need more, lm with 'bayes' finds it {shown}",
+    )
     add("--max-iter", type=_count, default=2000, metavar="N", help=f"epochs at most {shown}")
     add(
         "--batch-size",
@@ -222,7 +227,9 @@ def _fraction(text: str) -> float:
     return float(text)
 
 
-def _decay(text: str) -> float:
+def _decay(text: str) -> float | str:
+    if text == "bayes":
+        return text
     if not 0 <= float(text) < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
     return float(text)

@@ -42,7 +42,9 @@ _STOPPED = {
     "learning_rate": "the loss no longer fell, at the smallest learning rate",
     "gradient_norm": "the gradient is as good as 0",
     "max_iter": "--max-iter was reached",
+    "max_fun": "as many evaluations as a fit may make were used up",
     "line_search": "no lower loss was found along the last direction",
+    "step_size": "steps became too short to change the weights",
     "diverged": "the loss was no longer finite; these are the last good weights",
 }
 
@@ -249,7 +251,7 @@ def _new_model(options: Namespace, n_rows: int) -> TransformedTargetRegressor:
         batch_size=batch_size,
         learning_rate_init=0.005,
         max_iter=options.max_iter,
-        # Stops before a small table is learnt by heart; batch solvers take no notice of it.
+        # Stops before a small table is learnt by heart; lbfgs takes no notice of it.
         early_stopping=True,
         validation_fraction=max(0.1, 2 / n_rows),
         n_iter_no_change=20,

@@ -137,7 +137,7 @@ class LossCurveDisplay:
         self.validation_ax_ = self.ax_.twinx()
         style = {"label": "validation score", "color": "C1", "linestyle": "--"}
         self.validation_line_ = _draw(self.validation_ax_, self.validation_scores, style)
-        self.validation_ax_.set_ylabel("validation score ($R^2$)")
+        self.validation_ax_.set_ylabel("validation score")
         # Both lines in one legend, of the axes that is drawn last, lest a line cross it.
         self.validation_ax_.legend(handles=[self.line_, self.validation_line_], loc="center right")
 
