@@ -11,7 +11,6 @@ in order: the same bits for any number of threads.
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -119,7 +118,7 @@ class Objective:
             Its gradient, a new array.
         """
         self.n_evaluations += 1
-        return self._loss_and_gradient(parameters, np.arange(self.data.n_samples))
+        return self._loss_and_gradient(parameters, self._all_slabs, self.total_weight)
 
     def normal_equations(
         self, parameters: NDArray[np.floating]
@@ -157,17 +156,25 @@ class Objective:
         total_weight = self.total_weight
         loss, gradient, hessian = self._least_squares.sums(parameters, self.n_threads)
         penalty = self._kernels.penalise(
-            self._layout, parameters, gradient, self.alpha, total_weight
+            self.network.n_weights, parameters, gradient, self.alpha, total_weight
         )
         hessian /= total_weight
         weights = np.arange(self.network.n_weights)
         hessian[weights, weights] += self.alpha / total_weight
         return (loss + penalty) / total_weight, gradient, hessian
 
-    @property
+    @cached_property
     def total_weight(self) -> float:
         """Sum of the sample weights."""
-        return self._total_weight(np.arange(self.data.n_samples))
+        return self._total_weight(self._all_rows)
+
+    @cached_property
+    def _all_rows(self) -> NDArray[np.int64]:
+        return np.arange(self.data.n_samples)
+
+    @cached_property
+    def _all_slabs(self) -> list[NDArray[np.int64]]:
+        return self._slabs(self._all_rows)
 
     @cached_property
     def _least_squares(self) -> LeastSquares:
@@ -275,7 +282,7 @@ class Objective:
         self.n_evaluations += 1
         rate = 2.0 ** (-100 if parameters.dtype == np.float32 else -500)
         rule = update_rules.sgd(rate, 1.0, False)
-        rows, staying = np.arange(self.data.n_samples), parameters.copy()
+        rows, staying = self._all_rows, parameters.copy()
         total_weight, gradient = self.total_weight, np.zeros_like(parameters)
         rows_per_call = self._rows_of_a_call(1) if batch_size == 1 else self._rows_per_call
         for start in range(0, len(rows), rows_per_call):
@@ -345,9 +352,14 @@ class Objective:
         loss, n_rows = 0.0, 0
         for start in range(0, len(rows), batch_size):
             batch = rows[start : start + batch_size]
-            if self._total_weight(batch) == 0:
+            total_weight = self._total_weight(batch)
+            if total_weight == 0:
                 continue
-            batch_loss, gradient = self._loss_and_gradient(parameters, batch)
+            if len(batch) == 1:
+                total_weight = self.data.mean_weight
+            batch_loss, gradient = self._loss_and_gradient(
+                parameters, self._slabs(batch), total_weight
+            )
             state = (moments.first, moments.second, moments.n_steps)
             self._kernels.step(self._layout, parameters, gradient, rule, state, self._workspace)
             moments.n_steps += 1
@@ -359,40 +371,43 @@ class Objective:
         return float(weights[rows].sum(dtype=np.float64)) if len(weights) else float(len(rows))
 
     def _loss_and_gradient(
-        self, parameters: NDArray[np.floating], rows: NDArray[np.int64]
+        self,
+        parameters: NDArray[np.floating],
+        slabs: list[NDArray[np.int64]],
+        total_weight: float,
     ) -> tuple[float, NDArray[np.floating]]:
-        total_weight = self.data.mean_weight if len(rows) == 1 else self._total_weight(rows)
-        slabs = self._slabs(rows)
         losses = np.zeros(len(slabs))
         gradients = np.zeros((len(slabs), parameters.size), dtype=parameters.dtype)
 
         def sum_slab(i: int) -> Iterator[None]:
-            with self._borrowed_workspace() as workspace:
-                for start in range(0, len(slabs[i]), self._rows_per_call):
-                    part = slabs[i][start : start + self._rows_per_call]
-                    losses[i] += self._kernels.accumulate(
-                        self._layout, parameters, self.data, part, workspace, gradients[i]
-                    )
-                    yield
+            workspace = self._lend_workspace()
+            for start in range(0, len(slabs[i]), self._rows_per_call):
+                part = slabs[i][start : start + self._rows_per_call]
+                losses[i] += self._kernels.accumulate(
+                    self._layout, parameters, self.data, part, workspace, gradients[i]
+                )
+                yield
+            self._spare_workspaces.append(workspace)
 
-        run_all(sum_slab, range(len(slabs)), self.n_threads if len(slabs) > 1 else 1)
+        if len(slabs) == 1:  # a small table, of which Python must not take longer than the sum
+            for _ in sum_slab(0):
+                pass
+        else:
+            run_all(sum_slab, range(len(slabs)), self.n_threads)
         gradient = gradients[0]
         for other in gradients[1:]:
             gradient += other
         penalty = self._kernels.penalise(
-            self._layout, parameters, gradient, self.alpha, total_weight
+            self.network.n_weights, parameters, gradient, self.alpha, total_weight
         )
         return (float(losses.sum()) + penalty) / total_weight, gradient
 
-    @contextmanager
-    def _borrowed_workspace(self) -> Iterator[Any]:
-        """Lend a workspace to a thread."""
+    def _lend_workspace(self) -> Any:
+        """Lend a workspace to a thread, which puts it back."""
         try:
-            workspace = self._spare_workspaces.pop()
+            return self._spare_workspaces.pop()
         except IndexError:  # all are in use by other threads
-            workspace = self._kernels.make_workspace(self._layout, self.data.dtype)
-        yield workspace
-        self._spare_workspaces.append(workspace)
+            return self._kernels.make_workspace(self._layout, self.data.dtype)
 
     def _slabs(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         n_slabs = min(_MOST_SLABS, math.ceil(len(rows) / _ROWS_WORTH_A_SLAB))

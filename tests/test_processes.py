@@ -28,7 +28,7 @@ from fastbp import Network, kernels
 network = Network((3, 4, 1))
 parameters = np.linspace(-1, 1, network.n_parameters)
 layout, gradient = network.layout(np.float64), np.ones_like(parameters)
-penalty = kernels.penalise(layout, parameters, gradient, 0.5, 2.0)
+penalty = kernels.penalise(layout.n_weights, parameters, gradient, 0.5, 2.0)
 stats = kernels.penalise.stats
 print(repr(penalty), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """

@@ -62,18 +62,19 @@ def accumulate(network, parameters, data, rows, workspace, gradient):
 
 
 @kernel
-def penalise(network, parameters, gradient, alpha, total_weight):
+def penalise(n_weights, parameters, gradient, alpha, total_weight):
     """Turn a sum of gradients into the gradient of the objective, in place.
 
+    n_weights : how many of the parameters are weights, the leading ones.
     gradient : (n_parameters,), becomes (gradient + alpha W) / total_weight.
     Returns the penalty alpha / 2 |W|^2, not yet divided.
     """
     scale, decay = 1.0 / total_weight, alpha / total_weight
     total = 0.0
-    for i in range(network.n_weights):
+    for i in range(n_weights):
         gradient[i] = scale * gradient[i] + decay * parameters[i]
         total += float(parameters[i]) * float(parameters[i])
-    for i in range(network.n_weights, gradient.size):
+    for i in range(n_weights, gradient.size):
         gradient[i] = scale * gradient[i]
     return 0.5 * alpha * total
 

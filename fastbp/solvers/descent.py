@@ -77,6 +77,10 @@ class Options:
     verbose: bool = False
 
 
+def _float64(array: NDArray[np.floating]) -> NDArray[np.float64]:
+    return array.astype(np.float64, copy=False)
+
+
 class Point(NamedTuple):
     """Parameters with the loss and the gradient there, in float64."""
 
@@ -87,7 +91,12 @@ class Point(NamedTuple):
     @property
     def is_finite(self) -> bool:
         """Whether loss and gradient are finite."""
-        return math.isfinite(self.loss) and bool(np.isfinite(self.gradient).all())
+        # One product finds most gradients finite; where it overflows, every entry is looked at.
+        if not math.isfinite(self.loss):
+            return False
+        return math.isfinite(self.gradient @ self.gradient) or bool(
+            np.isfinite(self.gradient).all()
+        )
 
     @property
     def gradient_norm(self) -> float:
@@ -146,7 +155,7 @@ class Descent:
             raise Stop("diverged")
         if self.options.early_stopping is None:
             self.history.best_loss = self.point.loss
-        reason = self._reached(self.point)
+        reason = self._reached(self.point, self.point.gradient_norm)
         if reason is not None:
             self.note(self.point)
             raise Stop(reason)
@@ -162,9 +171,9 @@ class Descent:
         if limited:
             self.check_limits()
         self.history.n_fun += 1
-        rounded = parameters.astype(self.dtype)
+        rounded = parameters.astype(self.dtype, copy=False)
         loss, gradient = self.objective.loss_and_gradient(rounded)
-        return Point(rounded.astype(np.float64), float(loss), gradient.astype(np.float64))
+        return Point(_float64(rounded), float(loss), _float64(gradient))
 
     def check_limits(self) -> None:
         """Raise Stop if no more evaluation or no more time is left."""
@@ -181,7 +190,7 @@ class Descent:
             If a rule ends the training there.
         """
         self.note(point)
-        reason = self._reached(point)
+        reason = self._reached(point, self.history.gradient_norm_curve[-1])
         if reason is not None:
             raise Stop(reason)
         self.check_validation()
@@ -198,11 +207,14 @@ class Descent:
         history.loss_curve.append(point.loss)
         history.gradient_norm_curve.append(point.gradient_norm)
         history.time_curve.append(time.perf_counter() - self._since)
-        self._say(f"loss = {point.loss:.8f}, gradient = {point.gradient_norm:.2e}")
+        if self.options.verbose:
+            norm = history.gradient_norm_curve[-1]
+            print(f"Iteration {history.n_iter}, loss = {point.loss:.8f}, gradient = {norm:.2e}")
         if early_stopping is not None:
             if early_stopping.note(history, point.parameters.astype(self.dtype)):
                 self.best = point
-            self._say(f"validation score = {(history.validation_scores or [])[-1]:f}")
+            if self.options.verbose:
+                print(f"Validation score: {(history.validation_scores or [])[-1]:f}")
         else:
             self._note_progress(point)
 
@@ -215,20 +227,16 @@ class Descent:
             self.best = point
             history.best_loss = point.loss
 
-    def _say(self, line: str) -> None:
-        if self.options.verbose:
-            print(f"Iteration {self.history.n_iter}, {line}")
-
     def check_validation(self) -> None:
         """Raise Stop if the rule of early stopping says so."""
         early_stopping = self.options.early_stopping
         if early_stopping is not None and early_stopping.says_stop(self.history):
             raise Stop("validation")
 
-    def _reached(self, point: Point) -> StopReason | None:
+    def _reached(self, point: Point, gradient_norm: float) -> StopReason | None:
         if point.loss <= self.options.loss_goal:
             return "goal"
-        if self.is_settled and point.gradient_norm <= self.options.gtol:
+        if self.is_settled and gradient_norm <= self.options.gtol:
             return "gradient_norm"
         return None
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -138,12 +139,14 @@ class EarlyStopping:
         """Whether the rule ends the training after the scores so far."""
         if self.rule == "no_improvement":
             return history.n_no_improvement > self.threshold
-        errors = [-score for score in history.validation_scores or []]
-        if not errors or len(errors) % _STRIP:
+        scores = history.validation_scores or []
+        if not scores or len(scores) % _STRIP:
             return False
+        # As in the papers, the error is looked at once a strip, not at its swings in between.
+        errors = [-score for score in scores[_STRIP - 1 :: _STRIP]]
         if self.rule == "UP":
-            ends = errors[_STRIP - 1 :: _STRIP][-int(self.threshold) - 1 :]
-            rises = sum(later > earlier for earlier, later in zip(ends, ends[1:], strict=False))
+            last = errors[-int(self.threshold) - 1 :]
+            rises = sum(later > earlier for earlier, later in pairwise(last))
             return rises >= int(self.threshold)
         loss = _generalisation_loss(errors)
         if self.rule == "GL":
