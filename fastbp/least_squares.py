@@ -97,7 +97,7 @@ class LeastSquares:
                 yield
             self._rooms.append((workspace, room))
 
-        run_all(add_strip, range(len(strips)), n_threads if len(strips) > 1 else 1)
+        run_all(add_strip, range(len(strips)), min(n_threads, len(strips)))
         return float(losses[0]), gradient[:n], products[:n, :n]
 
     def _new_room(self, dtype: np.dtype) -> tuple[Any, Any]:

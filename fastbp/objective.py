@@ -159,8 +159,9 @@ class Objective:
             self.network.n_weights, parameters, gradient, self.alpha, total_weight
         )
         hessian /= total_weight
-        weights = np.arange(self.network.n_weights)
-        hessian[weights, weights] += self.alpha / total_weight
+        if self.alpha > 0:
+            weights = np.arange(self.network.n_weights)
+            hessian[weights, weights] += self.alpha / total_weight
         return (loss + penalty) / total_weight, gradient, hessian
 
     @cached_property

@@ -155,7 +155,8 @@ def _write_row(network, workspace, room, output, i, n_parameters, n):
     """Write row i of the block's rows of J, in the order of the parameter vector.
 
     d f / d W = outer(x, delta),  d f / d b = delta.  Vectors are written to where they end within a
-    matrix's row, and the next row is written over what was too long.
+    matrix's row, and the next row is written over what was too long. What comes behind the last
+    parameter makes numbers of J'J that nobody reads.
     """
     jacobian, last = room.row, network.activations.size - 1
     for layer in range(last):
@@ -183,8 +184,6 @@ def _write_row(network, workspace, room, output, i, n_parameters, n):
             store(jacobian, network.biases[layer] + j, load(delta, j))
     for j in range(n_outputs):
         jacobian[network.biases[last] + j] = signal if j == output else 0
-    for k in range(n_parameters, jacobian.size):
-        jacobian[k] = 0
     width = TILE_VECTORS * lanes(x)
     for k in range(0, n_parameters, width):
         place = k * workspace.block_rows + i * width
