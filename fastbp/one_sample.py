@@ -15,7 +15,7 @@ from fastbp.network import Network
 from fastbp.single import Single
 from fastbp.solvers import STOCHASTIC_SOLVERS
 from fastbp.solvers.stochastic import Training, invscaled_rate
-from fastbp.training import next_training
+from fastbp.training import check_solver, next_training
 
 __all__ = ["OneSampleMixin", "has_partial_fit"]
 
@@ -118,6 +118,7 @@ class OneSampleMixin:
     def _start_learning(self: Any) -> Single:
         """Take the parameters as they are now, and the moments of the training so far."""
         self._validate_params()
+        check_solver(self)
         if self.early_stopping:
             raise ValueError(
                 "learn_one does not support early_stopping=True: it sees no data to set aside. Set "

@@ -118,9 +118,8 @@ class _Evidence:
         gradient[:n_weights] += change * weights
         diagonal = np.arange(n_weights)
         hessian[diagonal, diagonal] += change
-        descent.point = Point(point.parameters, point.loss + 0.5 * change * square_sum, gradient)
-        if descent.options.early_stopping is None:
-            descent.best = descent.point
+        loss = point.loss + 0.5 * change * square_sum
+        descent.revalue(Point(point.parameters, loss, gradient))
 
 
 def _trace_of_inverse(hessian: NDArray[np.float64], n: int) -> float:

@@ -146,6 +146,7 @@ class Descent:
         self.objective, self.options = objective, options
         self.history = History()
         self.dtype = parameters.dtype
+        self._lowest, self._n_stalled = math.inf, 0
         self._since = time.perf_counter()
 
     def begin(self, parameters: NDArray[np.floating]) -> None:
@@ -153,6 +154,7 @@ class Descent:
         self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
         if not self.point.is_finite:
             raise Stop("diverged")
+        self._lowest = self.point.loss
         if self.options.early_stopping is None:
             self.history.best_loss = self.point.loss
         reason = self._reached(self.point, self.point.gradient_norm)
@@ -194,7 +196,7 @@ class Descent:
         if reason is not None:
             raise Stop(reason)
         self.check_validation()
-        if self.history.n_no_improvement > self.options.n_iter_no_change:
+        if self._n_stalled > self.options.n_iter_no_change:
             raise Stop("tolerance")
         if self.history.n_iter >= self.options.max_iter:
             raise Stop("max_iter")
@@ -210,22 +212,24 @@ class Descent:
         if self.options.verbose:
             norm = history.gradient_norm_curve[-1]
             print(f"Iteration {history.n_iter}, loss = {point.loss:.8f}, gradient = {norm:.2e}")
-        if early_stopping is not None:
-            if early_stopping.note(history, point.parameters.astype(self.dtype)):
-                self.best = point
-            if self.options.verbose:
-                print(f"Validation score: {(history.validation_scores or [])[-1]:f}")
-        else:
-            self._note_progress(point)
-
-    def _note_progress(self, point: Point) -> None:
-        history, lowest = self.history, self.best.loss
-        progress = lowest - point.loss
-        enough = progress > _LEAST_PROGRESS * abs(lowest)
-        history.n_no_improvement = 0 if enough else history.n_no_improvement + 1
-        if progress >= 0:
+        progress = self._lowest - point.loss
+        enough = progress > _LEAST_PROGRESS * abs(self._lowest)
+        self._n_stalled = 0 if enough else self._n_stalled + 1
+        self._lowest = min(self._lowest, point.loss)
+        if early_stopping is None:
+            if progress >= 0:
+                self.best, history.best_loss = point, point.loss
+            return
+        if early_stopping.note(history, point.parameters.astype(self.dtype)):
             self.best = point
-            history.best_loss = point.loss
+        if self.options.verbose:
+            print(f"Validation score: {(history.validation_scores or [])[-1]:f}")
+
+    def revalue(self, point: Point) -> None:
+        """Go on from the same parameters after the objective has changed."""
+        self.point, self._lowest = point, point.loss
+        if self.options.early_stopping is None:
+            self.best = point
 
     def check_validation(self) -> None:
         """Raise Stop if the rule of early stopping says so."""
