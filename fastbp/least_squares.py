@@ -85,7 +85,10 @@ class LeastSquares:
         losses = np.zeros(len(strips))
 
         def add_strip(i: int) -> Iterator[None]:
-            workspace, room = self._rooms.pop() if self._rooms else self._new_room(dtype)
+            try:
+                workspace, room = self._rooms.pop()
+            except IndexError:  # all are in use by other threads
+                workspace, room = self._new_room(dtype)
             block = workspace.block_rows
             rows_per_call = block * math.ceil(_FLOPS_PER_CALL / flops_per_row / block)
             for start in range(0, len(rows), rows_per_call):

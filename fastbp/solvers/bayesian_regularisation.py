@@ -7,9 +7,10 @@ the usual objective with alpha = a / beta. The evidence for both is largest wher
     gamma = n_weights - alpha trace(H^-1) over the weights      H = J'J + alpha I over the weights
     a = gamma / 2 E_W              beta = (N - gamma - n_biases) / 2 E_D
 
-gamma is the number of weights that the N errors determine, the rest is held by the decay. Biases
-have no decay, and all count as determined. Between a Levenberg-Marquardt step and the next, alpha
-is set anew; so no rows are set aside to choose it by, and the loss curve may rise with it.
+gamma is the number of weights that the N errors determine, the rest is held by the decay; of the
+biases, which have no decay, n_biases are determined. Between a Levenberg-Marquardt step and the
+next, alpha is set anew; so no rows are set aside to choose it by, and the loss curve may rise with
+it.
 
 References
 ----------
@@ -44,7 +45,7 @@ class BayesianMinimised(NamedTuple):
     alpha : float
         The weight decay.
     effective_parameters : float
-        How many parameters the data determine: gamma and all biases.
+        How many parameters the data determine: gamma, and the biases of units that do something.
     """
 
     parameters: NDArray[np.floating]
@@ -106,9 +107,12 @@ class _Evidence:
         weights = point.parameters[:n_weights]
         square_sum = float(weights @ weights)
         errors = 2.0 * total_weight * point.loss - objective.alpha * square_sum
-        gamma = n_weights - objective.alpha / total_weight * _trace_of_inverse(hessian, n_weights)
-        self.effective_parameters = gamma + point.parameters.size - n_weights
+        decay = np.zeros(point.parameters.size)
+        decay[:n_weights] = objective.alpha / total_weight
+        determined = _determined(hessian, decay, float(np.finfo(descent.dtype).eps))
+        self.effective_parameters = float(determined.sum())
         n_left = total_weight * objective.network.layer_sizes[-1] - self.effective_parameters
+        gamma = float(determined[:n_weights].sum())
         alpha = gamma * errors / max(square_sum, _TINY) / max(n_left, 1.0)
         alpha = min(max(alpha, _LEAST), _MOST)
         change = (alpha - objective.alpha) / total_weight
@@ -122,14 +126,21 @@ class _Evidence:
         descent.revalue(Point(point.parameters, loss, gradient))
 
 
-def _trace_of_inverse(hessian: NDArray[np.float64], n: int) -> float:
-    """Sum of the first n diagonal entries of the inverse."""
-    matrix = np.array(hessian.T, order="F")
-    slight = np.finfo(np.float64).eps * hessian.shape[0] * max(hessian.diagonal().max(), _TINY)
+def _determined(
+    hessian: NDArray[np.float64], decay: NDArray[np.float64], eps: float
+) -> NDArray[np.float64]:
+    """How far the data determine each parameter, from 0 to 1: 1 - decay * the inverse's diagonal.
+
+    A little decay for all keeps apart what the data do not determine at all, such as the bias of a
+    unit that does nothing, from the rounding of H.
+    """
+    diagonal = hessian.diagonal()
+    ridge = 1e4 * eps * max(float(diagonal.max()), _TINY)
     while True:
-        factor, info = dpotrf(matrix, lower=True)
+        matrix = np.array(hessian.T, order="F")
+        np.fill_diagonal(matrix, diagonal + ridge)
+        factor, info = dpotrf(matrix, lower=True, overwrite_a=True)
         if info == 0:
             inverse, _ = dpotri(factor, lower=True, overwrite_c=True)
-            return float(inverse.diagonal()[:n].sum())
-        np.fill_diagonal(matrix, hessian.diagonal() + slight)
-        slight *= 10.0
+            return np.clip(1.0 - (decay + ridge) * inverse.diagonal(), 0.0, 1.0)
+        ridge *= 10.0

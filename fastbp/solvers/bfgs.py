@@ -44,21 +44,21 @@ def minimise(objective: Any, parameters: NDArray[np.floating], options: Options)
 def _bfgs(descent: Descent) -> None:
     gradient = descent.point.gradient
     inverse: NDArray[np.float64] | None = None
-    direction, first_step = -gradient, 1.0 / float(np.linalg.norm(gradient))
+    direction, first_step = -gradient, _first_step(gradient)
     while True:
         point, step = line_search(descent, direction, first_step, c2=0.9)
         descent.accept(point)
         s, y = step * direction, point.gradient - gradient
-        gradient, curvature = point.gradient, float(s @ y)
+        gradient, curvature = point.gradient, s @ y
         first_step = 1.0
         if not curvature > np.finfo(np.float64).eps * np.linalg.norm(s) * np.linalg.norm(y):
             inverse = None  # no curvature along s: H would not stay positive
         elif inverse is None:
-            scale = curvature / float(y @ y)
+            scale = curvature / (y @ y)
             inverse = np.asfortranarray(np.diag(np.full(s.size, scale)))
             direction = -scale * (gradient - y)  # what H makes of the last gradient
         if inverse is None:
-            direction, first_step = -gradient, 1.0 / float(np.linalg.norm(gradient))
+            direction, first_step = -gradient, _first_step(gradient)
             continue
         q = dsymv(1.0, inverse, gradient)
         hy = q + direction
@@ -67,4 +67,9 @@ def _bfgs(descent: Descent) -> None:
         direction = -(q + s * (v @ gradient) + v * (s @ gradient))
         if not gradient @ direction < 0:
             inverse, direction = None, -gradient
-            first_step = 1.0 / float(np.linalg.norm(gradient))
+            first_step = _first_step(gradient)
+
+
+def _first_step(gradient: NDArray[np.float64]) -> float:
+    """Of a direction whose length means nothing yet: a move of length 1."""
+    return 1.0 / np.linalg.norm(gradient)  # type: ignore[return-value]

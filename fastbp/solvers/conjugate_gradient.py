@@ -65,9 +65,9 @@ def _conjugate_gradients(descent: Descent) -> None:
     update = UPDATES[descent.options.cg_update]
     gradient = descent.point.gradient
     direction, since_restart = -gradient, 0
-    step = 1.0 / float(np.linalg.norm(gradient))
+    step: Any = 1.0 / np.linalg.norm(gradient)
     while True:
-        slope = float(gradient @ direction)
+        slope = gradient @ direction
         point, step = line_search(descent, direction, step, c2=0.1)
         descent.accept(point)
         new, since_restart = point.gradient, since_restart + 1
@@ -79,4 +79,4 @@ def _conjugate_gradients(descent: Descent) -> None:
             direction, since_restart = -new, 0
         gradient = new
         # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-        step *= slope / float(gradient @ direction)
+        step *= slope / (gradient @ direction)

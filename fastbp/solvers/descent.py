@@ -81,6 +81,11 @@ def _float64(array: NDArray[np.floating]) -> NDArray[np.float64]:
     return array.astype(np.float64, copy=False)
 
 
+def _all_finite(array: NDArray[np.float64]) -> bool:
+    # One product finds most arrays finite; where it overflows, every entry is looked at.
+    return math.isfinite(array @ array) or bool(np.isfinite(array).all())
+
+
 class Point(NamedTuple):
     """Parameters with the loss and the gradient there, in float64."""
 
@@ -90,12 +95,9 @@ class Point(NamedTuple):
 
     @property
     def is_finite(self) -> bool:
-        """Whether loss and gradient are finite."""
-        # One product finds most gradients finite; where it overflows, every entry is looked at.
-        if not math.isfinite(self.loss):
-            return False
-        return math.isfinite(self.gradient @ self.gradient) or bool(
-            np.isfinite(self.gradient).all()
+        """Whether parameters, loss and gradient are finite."""
+        return (
+            math.isfinite(self.loss) and _all_finite(self.gradient) and _all_finite(self.parameters)
         )
 
     @property
@@ -281,8 +283,10 @@ def descend(
     """
     descent = Descent(objective, parameters, options)
     try:
-        descent.begin(parameters)
-        steps(descent)
+        # What is not finite is looked for, and is no surprise to be warned of.
+        with np.errstate(all="ignore"):
+            descent.begin(parameters)
+            steps(descent)
     except Stop as stop:
         return descent.result(stop.reason)
     except KeyboardInterrupt:

@@ -30,11 +30,11 @@ def minimise(objective: Any, parameters: NDArray[np.floating], options: Options)
 
 def _steepest_descent(descent: Descent) -> None:
     gradient = descent.point.gradient
-    step = 1.0 / float(np.linalg.norm(gradient))
+    step: Any = 1.0 / np.linalg.norm(gradient)
     while True:
-        squared = float(gradient @ gradient)
+        squared = gradient @ gradient
         point, step = line_search(descent, -gradient, step, c2=0.5)
         descent.accept(point)
         gradient = point.gradient
         # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-        step *= squared / float(gradient @ gradient)
+        step *= squared / (gradient @ gradient)

@@ -67,9 +67,11 @@ def line_search(
     """
     start = descent.point
     slope = float(start.gradient @ direction)
+    if not -math.inf < slope < 0:  # as far as numbers can tell
+        raise Stop("line_search")
     low = before = _Trial(0.0, start.loss, slope, start)
     high: _Trial | None = None  # between low and high, in either order, lies a minimum
-    step = first_step
+    step = first_step if 0 < first_step < math.inf else 1.0
     for _ in range(_MOST_TRIALS):
         point = descent.evaluate(start.parameters + step * direction)
         trial = _Trial(step, point.loss, float(point.gradient @ direction), point)

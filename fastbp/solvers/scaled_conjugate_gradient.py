@@ -35,20 +35,23 @@ def _scaled_conjugate_gradients(descent: Descent) -> None:
     point = descent.point
     r = -point.gradient
     p, n_since_restart = r, 0
-    damping = _LAMBDA
+    damping: Any = _LAMBDA
     curvature: float | None = None
     while True:
-        p_squared = float(p @ p)
+        p_squared = p @ p
+        if not 0 < p_squared < np.inf:  # as far as numbers can tell
+            raise Stop("step_size")
         if curvature is None:  # 2: p has changed
             curvature = _curvature(descent, p, p_squared)
         delta = curvature + damping * p_squared  # 3
         if not delta > 0:  # 4: make it positive
             damping = 2.0 * (damping - delta / p_squared)
             delta = curvature + damping * p_squared
-        mu = float(p @ r)  # 5
-        trial = descent.evaluate(point.parameters + mu / delta * p)
+        mu = p @ r  # 5
+        alpha = mu / delta
+        trial = descent.evaluate(point.parameters + alpha * p)
         # 6: how much of what the parabola promised
-        agreement = 2.0 * delta * (point.loss - trial.loss) / mu**2 if trial.is_finite else -np.inf
+        agreement = 2.0 * (point.loss - trial.loss) / (alpha * mu) if trial.is_finite else -np.inf
         if agreement >= 0:  # 7
             point, last_r = trial, r
             descent.accept(point)
@@ -66,7 +69,7 @@ def _scaled_conjugate_gradients(descent: Descent) -> None:
             damping = max(damping + delta * growth / p_squared, 4.0 * damping)
 
 
-def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: float) -> float:
+def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: Any) -> float:
     """P' H p by a difference of gradients; 0, which is made positive, where it is not finite."""
     sigma = np.cbrt(np.finfo(descent.dtype).eps) / np.sqrt(p_squared)
     ahead = descent.evaluate(descent.point.parameters + sigma * p)
