@@ -92,6 +92,13 @@ class Objective:
     def __post_init__(self) -> None:
         from fastbp import kernels
 
+        n_inputs, *_, n_outputs = self.network.layer_sizes
+        given = self.data.X.shape[1], self.data.y.shape[1]
+        if given != (n_inputs, n_outputs):
+            raise ValueError(
+                f"The data have {given[0]} inputs and {given[1]} outputs, but the network of "
+                f"layers {self.network.layer_sizes} is for {n_inputs} and {n_outputs}."
+            )
         self._kernels = kernels
         self._layout = self.network.layout(self.data.dtype)
         self._workspace = kernels.make_workspace(self._layout, self.data.dtype)
@@ -280,6 +287,8 @@ class Objective:
         gradient : ndarray of shape (n_parameters,)
             The gradient of the objective L, a new array.
         """
+        if self._rows_of_a_call(batch_size) == 0:  # then that is the kernel that trains
+            return self.loss_and_gradient(parameters)[1]
         self.n_evaluations += 1
         rate = 2.0 ** (-100 if parameters.dtype == np.float32 else -500)
         rule = update_rules.sgd(rate, 1.0, False)
@@ -452,7 +461,8 @@ def loss_and_gradient(
     Raises
     ------
     ValueError
-        If ``parameters`` has another length than the network has parameters.
+        If ``parameters`` has another length than the network has parameters, or X or y another
+        number of columns than it has inputs or outputs.
     """
     data = as_data(X, y, sample_weight)
     vector = np.require(parameters, dtype=data.dtype, requirements=["C", "A", "W", "E"])

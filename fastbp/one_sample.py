@@ -4,6 +4,7 @@ The general methods check a table, copy it, and unpack parameters: a hundred mic
 network that computes for a tenth of one. These check what one sample needs.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,7 @@ class OneSampleMixin:
         self._training = next_training(self, parameters, self._training, one_epoch=True)
         self._single.start_learning(self._training.rule, float(self.alpha), self._training.moments)
         self._learns_by = _learning_parameters(self)
+        self.gradient_norm_ = math.nan  # that of the weights before
         return self._single
 
     def _bring_up_to_date(self: Any) -> None:

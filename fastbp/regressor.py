@@ -125,7 +125,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
     n_init : int, default=1
         Random starts, of which the best is kept, by final loss or validation score. They run in
         ``n_jobs`` threads; the first is the one that ``n_init=1`` makes. When `fit` goes on from
-        weights that are there, it goes on from those alone.
+        weights that are there, it goes on from those alone, and `partial_fit` makes one start.
     gtol : float or None, default=None
         Stop when no entry of the gradient is larger. None is ``tol`` for batch solvers; for sgd and
         adam it is never, and a number costs them one more pass over the rows an epoch.
@@ -152,10 +152,11 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         Seconds of training until the end of each iteration.
     gradient_norm_ : float
         The largest entry of the loss's gradient, in absolute value, at the weights that are kept
-        (NaN after `partial_fit`, where the gradient over all rows is not worked out).
+        (NaN where it was not worked out: after `partial_fit` and `learn_one`, and after sgd and
+        adam were interrupted or ran out of time).
     gradient_norm_curve_ : list of float
-        The same after each iteration. sgd and adam have NaN there but for the last epoch, unless
-        ``gtol`` is given.
+        The same after each iteration. Unless ``gtol`` is given, sgd and adam have NaN there, but
+        for the last epoch where its weights are kept.
     validation_scores_ : list of float or None
         R^2 on the validation rows after each iteration, for Prechelt's rules minus the loss
         (with early stopping).
@@ -481,7 +482,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
             parameters, last = network.initial_parameters(random_state, X.dtype), None
         if held_out is None and self.early_stopping and self._sets_aside():
             table, held_out = split(table, self.validation_fraction, random_state)
-        start, n_init = Start(parameters, random_state), 1 if goes_on else self.n_init
+        start, n_init = Start(parameters, random_state), 1 if goes_on or one_epoch else self.n_init
         fitted = train(self, network, table, held_out, start, last, n_init, one_epoch)
         self._set_fitted(network, fitted)
         return self
@@ -501,13 +502,8 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
                 "X_val and y_val are given, but early_stopping=False takes no notice of them. Set "
                 "early_stopping=True, or a rule such as 'GL5'."
             )
-        X_val, y_val, weights = check_validation_data(self, X_val, y_val, sample_weight_val)
-        if y_val.shape[1:] != table.y.shape[1:]:
-            raise ValueError(
-                f"y_val has shape {y_val.shape}, but y has shape {table.y.shape}: give it as many "
-                "outputs."
-            )
-        return Table(X_val, check_targets(y_val, self.loss), weights)
+        given = (X_val, y_val, sample_weight_val)
+        return Table(*check_validation_data(self, *given, table.y, table.X.dtype))
 
     def _sets_aside(self) -> bool:
         """Whether early stopping takes rows of the training data: for lbfgs as MLPRegressor."""

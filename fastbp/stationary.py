@@ -34,9 +34,10 @@ class StationaryPoint(NamedTuple):
 
     Attributes
     ----------
-    kind : {"minimum", "flat minimum", "saddle", "maximum", "not stationary"}
+    kind : {"minimum", "flat minimum", "saddle", "maximum", "not stationary", "undetermined"}
         What it is. At a flat minimum some curvatures are 0 as far as differences can tell, as with
-        a unit that does nothing: the loss rises or stays the same in every direction.
+        a unit that does nothing: the loss rises or stays the same in every direction. It is
+        undetermined where the curvatures could not be found.
     gradient_norm : float
         The largest entry of the gradient, in absolute value.
     smallest_eigenvalue, largest_eigenvalue : float
@@ -59,6 +60,8 @@ class StationaryPoint(NamedTuple):
                 f"Not stationary: an entry of the gradient is {self.gradient_norm:.2g}, more than "
                 f"{self.tol:.2g}, so there is a way down ({curvatures}). Train on."
             )
+        if self.kind == "undetermined":
+            return "A stationary point, but its curvatures could not be found."
         meaning = {
             "minimum": "the loss rises in every direction",
             "flat minimum": "the loss falls in no direction, and in some it stays the same",
@@ -87,12 +90,17 @@ def stationary_point(
     point : StationaryPoint
         Gradient norm, extreme curvatures, and what follows from them.
     """
-    _, gradient = objective.loss_and_gradient(parameters)
-    norm = float(np.abs(gradient).max())
-    low, high = _extreme_curvatures(objective, parameters)
+    with np.errstate(all="ignore"):
+        _, gradient = objective.loss_and_gradient(parameters)
+        norm = float(np.abs(gradient).max())
+        low = high = math.nan
+        if math.isfinite(norm):
+            low, high = _extreme_curvatures(objective, parameters)
     flat = _FLAT * max(abs(low), abs(high))
     if not norm <= tol:
         kind = "not stationary"
+    elif not math.isfinite(flat):
+        kind = "undetermined"
     elif low > flat:
         kind = "minimum"
     elif low >= -flat:
@@ -105,7 +113,11 @@ def stationary_point(
 def _extreme_curvatures(
     objective: Objective, parameters: NDArray[np.float64]
 ) -> tuple[float, float]:
-    scale = np.cbrt(np.finfo(np.float64).eps) * max(1.0, float(np.linalg.norm(parameters)))
+    # A move of the first layer's weights counts as much as the inputs are large.
+    inputs = objective.data.values if objective.data.values.size else objective.data.X
+    length = math.sqrt(float(np.vdot(inputs, inputs)) / objective.data.n_samples)
+    scale = np.cbrt(np.finfo(np.float64).eps) / max(1.0, length)
+    scale *= max(1.0, float(np.linalg.norm(parameters)))
 
     def product(v: NDArray[np.float64]) -> NDArray[np.float64]:
         v = np.ravel(v)
@@ -117,6 +129,8 @@ def _extreme_curvatures(
     n = parameters.size
     if n <= _DENSE:
         hessian = np.array([product(e) for e in np.eye(n)])
+        if not np.isfinite(hessian).all():
+            return math.nan, math.nan
         eigenvalues = np.linalg.eigvalsh(0.5 * (hessian + hessian.T))
         return float(eigenvalues[0]), float(eigenvalues[-1])
     high = _largest_eigenvalue(product, n)

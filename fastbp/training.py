@@ -85,15 +85,18 @@ class Fitted(NamedTuple):
     init_losses: NDArray[np.float64] = np.empty(0)
 
     @property
+    def final_loss(self) -> float:
+        """The loss of the parameters; NaN where sgd or adam diverged."""
+        lost = self.stop_reason == "diverged" and self.training is not None
+        return math.nan if lost else self.history.loss
+
+    @property
     def rank(self) -> tuple[float, float]:
         """What is least for the best of several starts."""
-        score, loss = self.history.best_validation_score, self.history.loss
-        if self.stop_reason == "diverged" and self.training is not None:
+        score, loss = self.history.best_validation_score, self.final_loss
+        if math.isnan(loss):
             return math.inf, math.inf
-        return (
-            -score if score is not None and math.isfinite(score) else math.inf,
-            loss if math.isfinite(loss) else math.inf,
-        )
+        return -score if score is not None and math.isfinite(score) else math.inf, loss
 
 
 def check_solver(estimator: Any) -> None:
@@ -108,6 +111,11 @@ def check_solver(estimator: Any) -> None:
         raise ValueError(
             f"alpha='bayes' is found by solver='lm' alone, and solver={estimator.solver!r}. Take "
             "solver='lm', or give alpha a number."
+        )
+    if isinstance(estimator.alpha, str) and estimator.early_stopping:
+        raise ValueError(
+            "alpha='bayes' finds the weight decay from all rows and needs none to validate on. Set "
+            "early_stopping=False, or give alpha a number."
         )
     if estimator.solver == "lm" and estimator.loss != "squared_error":
         fitting = sorted(set(BATCH_SOLVERS) - {"lm", "gd"})
@@ -187,9 +195,10 @@ def train(
     try:
         run_all(train_one, range(n_init), min(n_jobs, n_init), clock.interrupted)
     except KeyboardInterrupt:
+        clock.interrupted.set()
         if all(result is None for result in results):
             raise
-    losses = np.array([math.nan if result is None else result.history.loss for result in results])
+    losses = np.array([math.nan if result is None else result.final_loss for result in results])
     best = min((result for result in results if result is not None), key=lambda fit: fit.rank)
     if clock.interrupted.is_set():
         best = best._replace(stop_reason="interrupted")

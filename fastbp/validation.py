@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
+from fastbp.data import as_data
 from fastbp.losses import LOSSES
 
 __all__ = [
@@ -125,7 +126,7 @@ def check_training_data(
 
 
 def check_validation_data(
-    estimator: BaseEstimator, X_val: Any, y_val: Any, sample_weight_val: Any
+    estimator: BaseEstimator, X_val: Any, y_val: Any, sample_weight_val: Any, y: NDArray, dtype: Any
 ) -> tuple[Any, NDArray, NDArray | None]:
     """Check inputs, targets and weights to validate on.
 
@@ -135,6 +136,10 @@ def check_validation_data(
         Whose number and names of features are compared.
     X_val, y_val, sample_weight_val
         As to train on.
+    y : ndarray
+        The checked targets to train on.
+    dtype : dtype
+        float64 or float32, what is computed in.
 
     Returns
     -------
@@ -151,6 +156,13 @@ def check_validation_data(
         weights = check_sample_weight(sample_weight_val, X_val.shape[0], X_val.dtype)
         if len(y_val) < 2:
             raise ValueError("There is 1 row, and R^2 needs 2. Give more.")
+        if y_val.shape[1:] != y.shape[1:]:
+            raise ValueError(
+                f"y_val has shape {y_val.shape}, but y has shape {y.shape}: give it as many "
+                "outputs."
+            )
+        check_targets(y_val, estimator.loss)
+        as_data(X_val, y_val, weights, dtype)
     except ValueError as error:
         raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
     return X_val, y_val, weights

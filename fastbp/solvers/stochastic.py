@@ -142,6 +142,7 @@ def minimise(
     training = options.training
     history = training.history
     history.n_iter = history.n_fun = 0
+    history.gradient_norm = math.nan
     parameters = parameters.copy()
     best = parameters.copy()
     rows = np.arange(options.n_samples)
@@ -151,7 +152,6 @@ def minimise(
     try:
         with Shuffles(options.random_state if options.shuffle else None) as shuffles:
             while history.n_iter < options.max_iter and stop_reason == "max_iter":
-                options.clock.check()
                 losses = objective.epochs(
                     parameters,
                     rows,
@@ -167,18 +167,29 @@ def minimise(
                 history.time_curve += np.linspace(before, now, len(losses) + 1)[1:].tolist()
                 before = now
                 stop_reason = _take_down(objective, losses, parameters, best, options)
+                if stop_reason == "max_iter" and history.n_iter < options.max_iter:
+                    options.clock.check()
+        if stop_reason != "diverged" and not options.one_epoch:
+            _note_last_gradient(objective, parameters, best, options)
     except Stop as stop:
         stop_reason = stop.reason
     except KeyboardInterrupt:
         stop_reason = "interrupted"
-    if stop_reason == "diverged":
-        return parameters, history, stop_reason
-    chosen = parameters if options.early_stopping is None else best
-    if not options.one_epoch and (options.gtol is None or options.early_stopping is not None):
-        norm = _gradient_norm(objective, chosen, options)
-        if options.early_stopping is None and history.gradient_norm_curve:
-            history.gradient_norm_curve[-1] = norm
-    return chosen, history, stop_reason
+    return (parameters if options.early_stopping is None else best), history, stop_reason
+
+
+def _note_last_gradient(
+    objective: Objective,
+    parameters: NDArray[np.floating],
+    best: NDArray[np.floating],
+    options: Options,
+) -> None:
+    """Work out the gradient norm where training ends, if the last epoch has not done so."""
+    if options.early_stopping is not None:
+        _gradient_norm(objective, best, options)
+    elif options.gtol is None:
+        curve = options.training.history.gradient_norm_curve
+        curve[-1] = _gradient_norm(objective, parameters, options)
 
 
 def _gradient_norm(
@@ -197,6 +208,7 @@ def _epochs_alike(options: Options) -> int:
         options.early_stopping is not None
         or options.gtol is not None
         or options.loss_goal > -math.inf
+        or options.clock.max_time < math.inf
         or options.learning_rate == "invscaling"
         or options.one_epoch
     )
