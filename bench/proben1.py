@@ -23,7 +23,7 @@ import numpy as np
 
 from fastbp import Network, Objective
 from fastbp.data import as_data
-from fastbp.objective import predict
+from fastbp.prediction import predict
 from fastbp.solvers import BATCH_SOLVERS, Options
 from fastbp.solvers.stopping import EarlyStopping
 from report import table

@@ -14,7 +14,8 @@ The map of the house, from the face down; imports go down only:
     How parameters move, one algorithm a file: ``stochastic.py`` goes through the rows in batches,
     the batch solvers stand on ``descent.py``; ``stopping.py`` is when to stop and why.
 ``objective.py``
-    What solvers minimise: a network bound to data; ``least_squares.py`` has its normal equations.
+    What solvers minimise: a network bound to data. ``epochs.py`` goes through its rows in batches,
+    ``least_squares.py`` has its normal equations, ``prediction.py`` the forward pass alone.
     ``gradient_check.py`` holds its gradient against central differences, ``stationary.py`` tells a
     minimum from a saddle. ``single.py`` is the same for one sample at a time.
 ``kernels/``

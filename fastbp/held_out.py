@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from fastbp.data import Data, as_data
 from fastbp.losses import LOSSES
 from fastbp.network import Network
-from fastbp.objective import predict
+from fastbp.prediction import predict
 from fastbp.solvers.stopping import EarlyStopping
 
 __all__ = ["Table", "early_stopping", "split"]

@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data import Data
-from fastbp.machine.threads import run_all
+from fastbp.machine.threads import FLOPS_PER_CALL, run_all
 from fastbp.network import Network, padded_length
 
 __all__ = ["LeastSquares"]
-
-_FLOPS_PER_CALL = 1e9
 
 
 @dataclass
@@ -90,7 +88,7 @@ class LeastSquares:
             except IndexError:  # all are in use by other threads
                 workspace, room = self._new_room(dtype)
             block = workspace.block_rows
-            rows_per_call = block * math.ceil(_FLOPS_PER_CALL / flops_per_row / block)
+            rows_per_call = block * math.ceil(FLOPS_PER_CALL / flops_per_row / block)
             for start in range(0, len(rows), rows_per_call):
                 part = rows[start : start + rows_per_call]
                 losses[i] += kernels.add_normal_equations(

@@ -1,7 +1,8 @@
 """What solvers minimise: a network bound to data, weights, weight decay and threads.
 
-The only place that calls kernels. They are imported here at the first use and not before, so that
-``import fastbp`` costs no compiler.
+With `epochs.py`, `least_squares.py`, `prediction.py` and `single.py` the only place that calls
+kernels. They are imported at the first use and not before, so that ``import fastbp`` costs no
+compiler.
 
 Compiled calls are cut short: control is back in Python after some hundredths of a second, where
 Ctrl-C is seen. The cuts fall between blocks or batches and change no bit of the result. Sums over
@@ -13,53 +14,25 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import update_rules
 from fastbp.data import Data, as_data
+from fastbp.epochs import EpochsMixin
 from fastbp.least_squares import LeastSquares
-from fastbp.machine.threads import run_all
+from fastbp.machine.threads import FLOPS_PER_CALL, run_all
 from fastbp.network import Network
-from fastbp.shuffles import Shuffles
-from fastbp.update_rules import Moments, Rule
 
-__all__ = ["NO_PATIENCE", "Objective", "Patience", "loss_and_gradient"]
+__all__ = ["Objective", "loss_and_gradient"]
 
 _MOST_SLABS = 16
 _ROWS_WORTH_A_SLAB = 1024
-_FLOPS_PER_CALL = 1e9
-
-
-class Patience(NamedTuple):
-    """When training without improvement has gone on for too long.
-
-    Attributes
-    ----------
-    best_loss : float
-        The lowest loss so far.
-    n_no_improvement : int
-        How many epochs in a row have not been better than the best by ``tol``.
-    tol : float
-        What counts as an improvement.
-    most : float
-        More of them than this are too many.
-    """
-
-    best_loss: float
-    n_no_improvement: int
-    tol: float
-    most: float
-
-
-NO_PATIENCE = Patience(math.inf, 0, 0.0, math.inf)
-NO_SHUFFLES = Shuffles(None)
 
 
 @dataclass
-class Objective:
+class Objective(EpochsMixin):
     r"""The loss of a network on data, as a function of its parameters.
 
     With the sample weights w and the sum of them W,
@@ -105,7 +78,7 @@ class Objective:
         self._spare_workspaces: list[Any] = []
         block = self._workspace.block_rows
         flops_per_row = 6 * self.network.n_parameters
-        self._rows_per_call = block * math.ceil(_FLOPS_PER_CALL / flops_per_row / block)
+        self._rows_per_call = block * math.ceil(FLOPS_PER_CALL / flops_per_row / block)
 
     def loss_and_gradient(
         self, parameters: NDArray[np.floating]
@@ -187,194 +160,6 @@ class Objective:
     @cached_property
     def _least_squares(self) -> LeastSquares:
         return LeastSquares(self.network, self.data)
-
-    def epoch(
-        self,
-        parameters: NDArray[np.floating],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-    ) -> float:
-        """Go once through rows in mini-batches, updating the parameters after each.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, changed in place.
-        rows : ndarray of shape (n,)
-            Row numbers, in the order to be visited.
-        batch_size : int
-            Rows of a batch; the last may be smaller. 1 is online mode.
-        rule : Rule
-            The update rule.
-        moments : Moments
-            What the rule remembers, changed in place.
-
-        Returns
-        -------
-        loss : float
-            The mean of the batches' losses, each before its update, weighted by their rows.
-        """
-        rows_per_call = self._rows_of_a_call(batch_size)
-        if rows_per_call == 0:
-            return self._epoch_of_large_batches(parameters, rows, batch_size, rule, moments)
-        loss, n_rows = 0.0, 0
-        for start in range(0, len(rows), rows_per_call):
-            part = rows[start : start + rows_per_call]
-            losses, n_counted = self._call(
-                parameters, part, batch_size, rule, moments, NO_SHUFFLES, NO_PATIENCE, 1
-            )
-            loss, n_rows = loss + losses[0] * n_counted, n_rows + n_counted
-        return loss / n_rows
-
-    def epochs(
-        self,
-        parameters: NDArray[np.floating],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-        shuffles: Shuffles,
-        patience: Patience,
-        most: int,
-    ) -> NDArray[np.float64]:
-        """Go through rows for some epochs, as many as a compiled call of short duration does.
-
-        Parameters
-        ----------
-        parameters, rows, batch_size, rule, moments
-            As for `epoch`; the rows are shuffled in place before each epoch.
-        shuffles : Shuffles
-            Where the orders come from.
-        patience : Patience
-            When there has been no improvement for too long; then it stops.
-        most : int
-            Epochs at most.
-
-        Returns
-        -------
-        losses : ndarray of shape (n_epochs,)
-            The loss of each epoch made, one at least. The last is not finite, or a parameter is
-            not, if training diverged in it.
-        """
-        n_epochs = self._rows_of_a_call(batch_size) // len(rows)
-        if n_epochs == 0 or not shuffles.are_compiled:
-            shuffles.shuffle(rows)
-            return np.array([self.epoch(parameters, rows, batch_size, rule, moments)])
-        n_epochs = min(n_epochs, most)
-        losses, _ = self._call(
-            parameters, rows, batch_size, rule, moments, shuffles, patience, n_epochs
-        )
-        return losses
-
-    def gradient(self, parameters: NDArray[np.floating], batch_size: int) -> NDArray[np.floating]:
-        """Gradient over all rows, by the kernel that trains in such batches.
-
-        To have it from `loss_and_gradient` would mean to compile another kernel. Here the rows are
-        gone through at a rate of next to nothing, a power of two, with a momentum of 1: the weights
-        stay where they are, and the velocity is the sum of the gradients times the rate.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, of the data's dtype; not changed.
-        batch_size : int
-            Rows of a batch in training; 1 is online mode.
-
-        Returns
-        -------
-        gradient : ndarray of shape (n_parameters,)
-            The gradient of the objective L, a new array.
-        """
-        if self._rows_of_a_call(batch_size) == 0:  # then that is the kernel that trains
-            return self.loss_and_gradient(parameters)[1]
-        self.n_evaluations += 1
-        rate = 2.0 ** (-100 if parameters.dtype == np.float32 else -500)
-        rule = update_rules.sgd(rate, 1.0, False)
-        rows, staying = self._all_rows, parameters.copy()
-        total_weight, gradient = self.total_weight, np.zeros_like(parameters)
-        rows_per_call = self._rows_of_a_call(1) if batch_size == 1 else self._rows_per_call
-        for start in range(0, len(rows), rows_per_call):
-            part = rows[start : start + rows_per_call]
-            moments = Moments.zeros(parameters.size, parameters.dtype)
-            batch = 1 if batch_size == 1 else len(part)
-            self._call(staying, part, batch, rule, moments, NO_SHUFFLES, NO_PATIENCE, 1, alpha=0.0)
-            # What a batch's gradient was divided by.
-            weight = self.data.mean_weight if batch == 1 else self._total_weight(part)
-            gradient -= moments.first * parameters.dtype.type(weight / total_weight / rate)
-        n = self.network.n_weights
-        gradient[:n] += parameters[:n] * parameters.dtype.type(self.alpha / total_weight)
-        return gradient
-
-    def _rows_of_a_call(self, batch_size: int) -> int:
-        """How many rows a compiled call may visit: whole batches, or chunks of single rows."""
-        if batch_size == 1:
-            chunk = self._kernels.ROWS_OF_A_CHUNK
-            return math.ceil(self._rows_per_call / chunk) * chunk
-        return self._rows_per_call // batch_size * batch_size
-
-    def _call(
-        self,
-        parameters: NDArray[np.floating],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-        shuffles: Shuffles,
-        patience: Patience,
-        n_epochs: int,
-        alpha: float | None = None,
-    ) -> tuple[NDArray[np.float64], int]:
-        run = self._kernels.online_epochs if batch_size == 1 else self._kernels.batch_epochs
-        course = self._kernels.Course(
-            generator=shuffles.generator,
-            draws=np.empty(len(rows) + 1, np.int64),
-            best_loss=float(patience.best_loss),
-            tol=float(patience.tol),
-            n_no_improvement=float(patience.n_no_improvement),
-            most=float(patience.most),
-            losses=np.zeros(n_epochs),
-        )
-        n_made, n_counted, moments.n_steps = run(
-            self._layout,
-            parameters,
-            self.data,
-            rows,
-            batch_size,
-            self.alpha if alpha is None else alpha,
-            rule,
-            (moments.first, moments.second, moments.n_steps),
-            course,
-            self._workspace,
-        )
-        return course.losses[:n_made], n_counted
-
-    def _epoch_of_large_batches(
-        self,
-        parameters: NDArray[np.floating],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-    ) -> float:
-        """One batch is more than a compiled call should do: slabs in threads, then a step."""
-        loss, n_rows = 0.0, 0
-        for start in range(0, len(rows), batch_size):
-            batch = rows[start : start + batch_size]
-            total_weight = self._total_weight(batch)
-            if total_weight == 0:
-                continue
-            if len(batch) == 1:
-                total_weight = self.data.mean_weight
-            batch_loss, gradient = self._loss_and_gradient(
-                parameters, self._slabs(batch), total_weight
-            )
-            state = (moments.first, moments.second, moments.n_steps)
-            self._kernels.step(self._layout, parameters, gradient, rule, state, self._workspace)
-            moments.n_steps += 1
-            loss, n_rows = loss + batch_loss * len(batch), n_rows + len(batch)
-        return loss / n_rows
 
     def _total_weight(self, rows: NDArray[np.int64]) -> float:
         weights = self.data.weights
@@ -472,50 +257,3 @@ def loss_and_gradient(
             f"({network.n_parameters},)."
         )
     return Objective(network, data, alpha).loss_and_gradient(vector)
-
-
-def predict(
-    network: Network, parameters: NDArray[np.floating], data: Data, n_threads: int = 1
-) -> NDArray[np.floating]:
-    """Predictions of a network, row by row the same bits however the rows are grouped.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-    parameters : ndarray of shape (n_parameters,)
-        The parameter vector, of the data's dtype.
-    data : Data
-        The inputs.
-    n_threads : int, default=1
-        Threads among which the rows are divided.
-
-    Returns
-    -------
-    prediction : ndarray of shape (n_samples, n_outputs)
-        The network's outputs.
-    """
-    from fastbp import kernels
-
-    prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
-    rows = np.arange(data.n_samples)
-    per_call = max(1, int(_FLOPS_PER_CALL / (2 * network.n_parameters)))
-    per_slab = math.ceil(len(rows) / n_threads)
-
-    def predict_slab(begin: int) -> Iterator[None]:
-        workspace = kernels.make_workspace(network.layout(data.dtype), data.dtype)
-        end = min(begin + per_slab, len(rows))
-        for start in range(begin, end, per_call):
-            part = slice(start, min(start + per_call, end))
-            kernels.predict(
-                network.layout(data.dtype),
-                parameters,
-                data,
-                rows[part],
-                workspace,
-                prediction[part],
-            )
-            yield
-
-    run_all(predict_slab, range(0, len(rows), per_slab), n_threads)
-    return prediction

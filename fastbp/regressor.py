@@ -25,8 +25,8 @@ from fastbp.held_out import Table, split
 from fastbp.inspection import InspectionMixin
 from fastbp.losses import LOSSES
 from fastbp.network import Network
-from fastbp.objective import predict
 from fastbp.one_sample import OneSampleMixin, has_partial_fit
+from fastbp.prediction import predict
 from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS
 from fastbp.solvers.conjugate_gradient import UPDATES
 from fastbp.solvers.stopping import RULES
@@ -127,8 +127,10 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         ``n_jobs`` threads; the first is the one that ``n_init=1`` makes. When `fit` goes on from
         weights that are there, it goes on from those alone, and `partial_fit` makes one start.
     gtol : float or None, default=None
-        Stop when no entry of the gradient is larger. None is ``tol`` for batch solvers; for sgd and
-        adam it is never, and a number costs them one more pass over the rows an epoch.
+        Stop when no entry of the gradient is larger. None is ``tol`` for batch solvers, and lbfgs
+        then stops too where MLPRegressor's does, when an iteration lowers the loss by less than
+        2.2e-9. For sgd and adam None is never; a number costs them one more pass over the rows an
+        epoch.
     loss_goal : float or None, default=None
         Stop when the loss is not higher.
     max_time : float or None, default=None

@@ -28,6 +28,7 @@ from fastbp.solvers import (
     bayesian_regularisation,
     stochastic,
 )
+from fastbp.solvers.descent import LEAST_PROGRESS
 from fastbp.solvers.stochastic import Training
 from fastbp.solvers.stopping import Clock, EarlyStopping, StopReason
 from fastbp.update_rules import Moments, Rule
@@ -261,6 +262,7 @@ def _train_batch(
         max_fun=estimator.max_fun,
         gtol=estimator.tol if estimator.gtol is None else estimator.gtol,
         n_iter_no_change=estimator.n_iter_no_change,
+        ftol=LEAST_PROGRESS if estimator.gtol is None else 0.0,
         loss_goal=_loss_goal(estimator),
         clock=clock,
         early_stopping=rule,

@@ -10,9 +10,10 @@ import oracle
 from fastbp import Network, Objective, loss_and_gradient, update_rules
 from fastbp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.data import as_data
+from fastbp.epochs import NO_PATIENCE, NO_SHUFFLES, Patience
 from fastbp.gradient_check import gradient_error
 from fastbp.losses import LOSSES
-from fastbp.objective import NO_PATIENCE, NO_SHUFFLES, Patience, predict
+from fastbp.prediction import predict
 from fastbp.shuffles import Shuffles
 from fastbp.update_rules import Moments
 from vectors import DTYPES, SIZES, assert_guards_untouched, guarded
@@ -322,7 +323,7 @@ def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rule, 
     parameters, X, y, weights = _case(network, 1000, rng)
     results = []
     for flops in (1e8, 5e4 if batch_size == 1 else 3e5):
-        monkeypatch.setattr("fastbp.objective._FLOPS_PER_CALL", flops)
+        monkeypatch.setattr("fastbp.objective.FLOPS_PER_CALL", flops)
         objective = Objective(network, as_data(X, y, weights), 0.1)
         assert (0 < objective._rows_of_a_call(batch_size) < 1000) == (flops < 1e8)
         moments = Moments.zeros(parameters.size, parameters.dtype)
@@ -419,7 +420,7 @@ def test_large_batches_do_what_small_ones_do(rule, rng, monkeypatch):
     weights[1500:3000] = 0  # the second batch makes no step
     results = []
     for flops in (1e8, 1e4):
-        monkeypatch.setattr("fastbp.objective._FLOPS_PER_CALL", flops)
+        monkeypatch.setattr("fastbp.objective.FLOPS_PER_CALL", flops)
         objective = Objective(network, as_data(X, y, weights), 0.1, n_threads=2)
         moments = Moments.zeros(parameters.size, parameters.dtype)
         p = parameters.copy()

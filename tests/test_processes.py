@@ -271,7 +271,7 @@ import ctypes, mmap
 import numpy as np
 from fastbp import Network, Objective, kernels, update_rules
 from fastbp.data import as_data
-from fastbp.objective import predict
+from fastbp.prediction import predict
 from fastbp.update_rules import Moments
 
 rng, rooms = np.random.default_rng(0), []

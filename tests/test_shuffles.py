@@ -5,8 +5,8 @@ import pytest
 
 from fastbp import BackpropRegressor, Network, Objective
 from fastbp.data import as_data
+from fastbp.epochs import NO_PATIENCE
 from fastbp.kernels.shuffle import shuffle
-from fastbp.objective import NO_PATIENCE
 from fastbp.shuffles import Generator, Shuffles
 from fastbp.update_rules import Moments, sgd
 from vectors import NEEDS_A_COMPILER, assert_guards_untouched, compiled, guarded

@@ -5,7 +5,7 @@ import numpy as np
 from cases import RATE, initial_parameters
 from fastbp import Objective, update_rules
 from fastbp.data import as_data
-from fastbp.objective import predict
+from fastbp.prediction import predict
 from fastbp.update_rules import Moments
 
 NAME = "fastbp"

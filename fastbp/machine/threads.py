@@ -11,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
-__all__ = ["run_all"]
+__all__ = ["FLOPS_PER_CALL", "run_all"]
+
+#: Work of one compiled call, some hundredths of a second: then Python looks for Ctrl-C.
+FLOPS_PER_CALL = 1e9
 
 T = TypeVar("T")
 

@@ -122,7 +122,7 @@ class _Evidence:
         gradient[:n_weights] += change * weights
         diagonal = np.arange(n_weights)
         hessian[diagonal, diagonal] += change
-        loss = point.loss + 0.5 * change * square_sum
+        loss = max(0.0, point.loss + 0.5 * change * square_sum)
         descent.revalue(Point(point.parameters, loss, gradient))
 
 
@@ -136,7 +136,7 @@ def _determined(
     """
     diagonal = hessian.diagonal()
     ridge = 1e4 * eps * max(float(diagonal.max()), _TINY)
-    while True:
+    while ridge < np.inf:
         matrix = np.array(hessian.T, order="F")
         np.fill_diagonal(matrix, diagonal + ridge)
         factor, info = dpotrf(matrix, lower=True, overwrite_a=True)
@@ -144,3 +144,4 @@ def _determined(
             inverse, _ = dpotri(factor, lower=True, overwrite_c=True)
             return np.clip(1.0 - (decay + ridge) * inverse.diagonal(), 0.0, 1.0)
         ridge *= 10.0
+    return np.zeros(len(decay))

@@ -21,11 +21,19 @@ from numpy.typing import NDArray
 from fastbp.solvers.history import History
 from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason
 
-__all__ = ["Descent", "Minimised", "Options", "Point", "check_matrix_fits", "descend"]
+__all__ = [
+    "LEAST_PROGRESS",
+    "Descent",
+    "Minimised",
+    "Options",
+    "Point",
+    "check_matrix_fits",
+    "descend",
+]
 
 #: An iteration that lowers the loss by less than this part of it has made no progress. It is the
 #: tolerance that SciPy's L-BFGS-B has for one iteration.
-_LEAST_PROGRESS = 1e7 * np.finfo(np.float64).eps
+LEAST_PROGRESS = 1e7 * np.finfo(np.float64).eps
 _MOST_BYTES = 2**30
 
 
@@ -54,6 +62,9 @@ class Options:
     n_iter_no_change : float
         Stop after more iterations than this in a row that lowered the loss by next to nothing: by
         less than 2.2e-9 of it.
+    ftol : float
+        L-BFGS also stops when one iteration lowers the loss by no larger part of it (of 1, where
+        the loss is smaller). MLPRegressor has 2.2e-9.
     loss_goal : float
         Stop when the loss is not higher.
     clock : Clock
@@ -70,6 +81,7 @@ class Options:
     max_fun: int = 15000
     gtol: float = 1e-4
     n_iter_no_change: float = 10
+    ftol: float = 0.0
     loss_goal: float = -math.inf
     clock: Clock = field(default_factory=Clock)
     early_stopping: EarlyStopping | None = None
@@ -198,8 +210,7 @@ class Descent:
         if reason is not None:
             raise Stop(reason)
         self.check_validation()
-        if self._n_stalled > self.options.n_iter_no_change:
-            raise Stop("tolerance")
+        self.check_progress()
         if self.history.n_iter >= self.options.max_iter:
             raise Stop("max_iter")
 
@@ -215,7 +226,7 @@ class Descent:
             norm = history.gradient_norm_curve[-1]
             print(f"Iteration {history.n_iter}, loss = {point.loss:.8f}, gradient = {norm:.2e}")
         progress = self._lowest - point.loss
-        enough = progress > _LEAST_PROGRESS * abs(self._lowest)
+        enough = progress > LEAST_PROGRESS * abs(self._lowest)
         self._n_stalled = 0 if enough else self._n_stalled + 1
         self._lowest = min(self._lowest, point.loss)
         if early_stopping is None:
@@ -238,6 +249,11 @@ class Descent:
         early_stopping = self.options.early_stopping
         if early_stopping is not None and early_stopping.says_stop(self.history):
             raise Stop("validation")
+
+    def check_progress(self) -> None:
+        """Raise Stop if the loss has all but stood still for too long."""
+        if self._n_stalled > self.options.n_iter_no_change:
+            raise Stop("tolerance")
 
     def _reached(self, point: Point, gradient_norm: float) -> StopReason | None:
         if point.loss <= self.options.loss_goal:

@@ -22,8 +22,8 @@ __all__ = ["minimise"]
 def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
     """Minimise by L-BFGS; see `descend`.
 
-    SciPy decides when it has converged, as in MLPRegressor: by the largest entry of the gradient,
-    and by the loss's fall in one iteration. ``max_fun`` it looks at between iterations.
+    SciPy decides when it has converged: by the largest entry of the gradient, and by ``ftol``.
+    ``max_fun`` it looks at between iterations, as in MLPRegressor.
     """
     return descend(_lbfgs, objective, parameters, options)
 
@@ -45,6 +45,8 @@ def _lbfgs(descent: Descent) -> None:
         if descent.point.loss <= options.loss_goal:
             raise Stop("goal")
         descent.check_validation()
+        if options.ftol == 0:
+            descent.check_progress()
 
     result = scipy_minimize(
         evaluate,
@@ -52,7 +54,12 @@ def _lbfgs(descent: Descent) -> None:
         method="L-BFGS-B",
         jac=True,
         callback=end_iteration,
-        options={"maxfun": options.max_fun, "maxiter": options.max_iter, "gtol": options.gtol},
+        options={
+            "maxfun": options.max_fun,
+            "maxiter": options.max_iter,
+            "gtol": options.gtol,
+            "ftol": options.ftol,
+        },
     )
     if result.status == 0:
         raise Stop("gradient_norm" if np.abs(result.jac).max() <= options.gtol else "tolerance")

@@ -113,7 +113,7 @@ class Damping:
                 trial = descent.evaluate(start.parameters + step)
                 promised = 0.5 * float(step @ (self._mu * step - start.gradient))
                 if trial.loss < start.loss and trial.is_finite:
-                    gain = (start.loss - trial.loss) / promised
+                    gain = (start.loss - trial.loss) / promised if promised > 0 else 1.0
                     self._mu *= max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
                     self._growth = 2.0
                     return trial

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.objective import NO_PATIENCE, Objective, Patience
+from fastbp.epochs import NO_PATIENCE, Patience
+from fastbp.objective import Objective
 from fastbp.shuffles import Shuffles
 from fastbp.solvers.history import History
 from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason, note_loss

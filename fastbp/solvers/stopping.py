@@ -160,7 +160,9 @@ def _generalisation_loss(errors: list[float]) -> float:
     lowest = min(errors)
     if not math.isfinite(errors[-1]):
         return math.inf
-    return 100.0 * (errors[-1] / lowest - 1.0) if lowest > 0 else 0.0
+    if lowest <= 0:
+        return math.inf if errors[-1] > lowest else 0.0
+    return 100.0 * (errors[-1] / lowest - 1.0)
 
 
 def _progress(losses: list[float]) -> float:

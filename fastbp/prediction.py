@@ -1,0 +1,60 @@
+"""The forward pass over a table, in threads; `single.py` has it for one sample."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.data import Data
+from fastbp.machine.threads import FLOPS_PER_CALL, run_all
+from fastbp.network import Network
+
+__all__ = ["predict"]
+
+
+def predict(
+    network: Network, parameters: NDArray[np.floating], data: Data, n_threads: int = 1
+) -> NDArray[np.floating]:
+    """Predictions of a network, row by row the same bits however the rows are grouped.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    parameters : ndarray of shape (n_parameters,)
+        The parameter vector, of the data's dtype.
+    data : Data
+        The inputs.
+    n_threads : int, default=1
+        Threads among which the rows are divided.
+
+    Returns
+    -------
+    prediction : ndarray of shape (n_samples, n_outputs)
+        The network's outputs.
+    """
+    from fastbp import kernels
+
+    prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
+    rows = np.arange(data.n_samples)
+    per_call = max(1, int(FLOPS_PER_CALL / (2 * network.n_parameters)))
+    per_slab = math.ceil(len(rows) / n_threads)
+
+    def predict_slab(begin: int) -> Iterator[None]:
+        workspace = kernels.make_workspace(network.layout(data.dtype), data.dtype)
+        end = min(begin + per_slab, len(rows))
+        for start in range(begin, end, per_call):
+            part = slice(start, min(start + per_call, end))
+            kernels.predict(
+                network.layout(data.dtype),
+                parameters,
+                data,
+                rows[part],
+                workspace,
+                prediction[part],
+            )
+            yield
+
+    run_all(predict_slab, range(0, len(rows), per_slab), n_threads)
+    return prediction
