@@ -34,24 +34,23 @@ def minimise(objective: Any, parameters: NDArray[np.floating], options: Options)
 def _irprop_plus(descent: Descent) -> None:
     point = descent.point
     steps = np.full(point.parameters.size, _FIRST)
-    moves = np.zeros_like(steps)
-    last_gradient, last_loss = np.zeros_like(steps), np.inf
+    moves, last_signs = np.zeros_like(steps), np.zeros_like(steps)
+    last_loss = np.inf
     while True:
-        gradient = point.gradient.copy()
-        agreement = np.sign(gradient) * np.sign(last_gradient)
+        signs = np.sign(point.gradient)
+        agreement = signs * last_signs
         jumped = agreement < 0
-        steps[agreement > 0] *= _GROW
-        steps[jumped] *= _SHRINK
+        steps *= np.where(jumped, _SHRINK, np.where(agreement > 0, _GROW, 1.0))
         np.clip(steps, _LEAST, _MOST, out=steps)
-        if (steps <= _LEAST).all():
+        if steps.max() <= _LEAST:
             raise Stop("step_size")
-        gradient[jumped] = 0.0  # neither growth nor another halving in the next iteration
         taken_back = -moves if point.loss > last_loss else 0.0
-        moves = np.where(jumped, taken_back, -np.sign(gradient) * steps)
-        last_gradient, last_loss = gradient, point.loss
+        moves = np.where(jumped, taken_back, -signs * steps)
+        # After a jump neither growth nor another halving in the next iteration.
+        last_signs, last_loss = np.where(jumped, 0.0, signs), point.loss
         trial = descent.evaluate(point.parameters + moves)
         while not trial.is_finite:
-            if (steps <= _LEAST).all():
+            if steps.max() <= _LEAST:
                 raise Stop("step_size")
             steps, moves = np.maximum(_SHRINK * steps, _LEAST), _SHRINK * moves
             trial = descent.evaluate(point.parameters + moves)
