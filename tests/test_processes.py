@@ -417,7 +417,12 @@ print(net.stop_reason_, any("interrupted by user" in str(w.message) for w in rec
 """
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
     with subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore SIGINT, and their children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         try:
             assert process.stdout.readline().strip() == "fitting"

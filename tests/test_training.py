@@ -882,6 +882,7 @@ LONG_FIT = """
 import os, signal, sys, threading, time, warnings
 import numpy as np
 from fastbp import BackpropRegressor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 solver, n_init, n_jobs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 rng = np.random.RandomState(0)
 X, y = rng.standard_normal((3000, 20)), rng.standard_normal(3000)
