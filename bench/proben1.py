@@ -1,8 +1,8 @@
-"""Nine problems of Proben1, trained as Prechelt trained them: do the test errors agree with his.
+"""Nine problems of Proben1, trained as Prechelt trained them: are the test errors his or lower.
 
-Starts are uniform on [-0.1, 0.1]. Rprop over all training rows, softsign units, until the
-validation error is 5 % above its lowest (rule GL5, looked at every 5 iterations); the parameters of
-the lowest validation error are tested.
+Starts are uniform on [-0.1, 0.1]. Rprop (iRprop+, where his is the first Rprop) over all training
+rows, softsign units, until the validation error is 5 % above its lowest (rule GL5, looked at every
+5 iterations); the parameters of the lowest validation error are tested.
 The error is 100 times the mean squared error over outputs and rows. The data are read from the
 folder that the environment variable FASTBP_DATA names, one file ``proben1_NAME.npz`` for each set
 with X1, Y1, split1 (rows for training, validation and test, in that order) and so on for the
@@ -117,7 +117,7 @@ def proben1():
         cells += [_verdict(mean, entry.mean + 2 * width) for width in (narrow, wide)]
         cells += [f"{np.median(errors):.3f}", f"{max(errors):.2f}", f"{iterations:g}"]
         rows.append([f"{entry.data}{entry.ordering}", net, *cells])
-    heads = ["within 2 se", "within 2 sd", "median", "worst", "iterations, median"]
+    heads = ["paper + 2 se", "paper + 2 sd", "median", "worst", "iterations, median"]
     if rows:
         table(["proben1", "net", "test error", "paper", *heads], rows)
 

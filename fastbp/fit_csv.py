@@ -251,8 +251,9 @@ def _new_model(options: Namespace, n_rows: int) -> TransformedTargetRegressor:
         batch_size=batch_size,
         learning_rate_init=0.005,
         max_iter=options.max_iter,
-        # Stops before a small table is learnt by heart; lbfgs takes no notice of it.
-        early_stopping=True,
+        # Stops before a small table is learnt by heart; lbfgs takes no notice of it, and Bayesian
+        # regularisation needs no rows for that.
+        early_stopping=options.alpha != "bayes",
         validation_fraction=max(0.1, 2 / n_rows),
         n_iter_no_change=20,
         random_state=options.seed,

@@ -59,10 +59,12 @@ class InspectionMixin:
         *,
         tol: float | None = None,
     ) -> StationaryPoint:
-        """Tell whether the fitted weights are at a minimum of the loss, at a saddle, or neither.
+        """Tell what point of the error surface the fitted weights are: a minimum, a saddle, ...
 
         Works out the gradient and the extreme eigenvalues of the Hessian, by Lanczos iterations
-        over differences of gradients, in float64.
+        over differences of gradients, in float64. Where an activation has a kink (relu,
+        leaky_relu, elu), a sample that lies next to it makes a curvature of its own, as large as
+        the step is small: there only the gradient tells something.
 
         Parameters
         ----------
@@ -93,6 +95,8 @@ class InspectionMixin:
         objective, parameters = self._objective_here(X, y, sample_weight)
         if tol is None:
             tol = self.tol if self.gtol is None else self.gtol
+        if not tol >= 0:
+            raise ValueError(f"tol={tol} is no limit of a gradient. Give a number of 0 or more.")
         return stationary_point(objective, parameters, float(tol))
 
     def _objective_here(

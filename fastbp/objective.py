@@ -105,9 +105,11 @@ class Objective(EpochsMixin):
     ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
         r"""Loss, gradient and Gauss-Newton matrix of least squares over all rows.
 
-        With the Jacobian J of the predictions, errors e and weights, all times sqrt(w / W),
+        With the Jacobian J of the predictions and the errors e, each row i times sqrt(w_i / W), and
+        the network's weights theta (biases left out),
 
-        .. math:: g = J^T e + \frac{\alpha}{W} w, \qquad H = J^T J + \frac{\alpha}{W} I_{weights}
+        .. math::
+            g = J^T e + \frac{\alpha}{W} \theta, \qquad H = J^T J + \frac{\alpha}{W} I_{\theta}
 
         H is the Hessian of the loss but for the term of the errors times the network's own
         curvature, which is small where the errors are (Nocedal & Wright, section 10.1).

@@ -122,8 +122,8 @@ class OneSampleMixin:
         check_solver(self)
         if self.early_stopping:
             raise ValueError(
-                "learn_one does not support early_stopping=True: it sees no data to set aside. Set "
-                "early_stopping=False, or use fit."
+                f"learn_one does not support early_stopping={self.early_stopping!r}: it sees no "
+                "data to set aside. Set early_stopping=False, or use fit."
             )
         fitted = self._network
         network = self._new_network(fitted.layer_sizes[0], fitted.layer_sizes[-1])

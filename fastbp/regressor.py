@@ -69,7 +69,8 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
     alpha : float or "bayes", default=0.0001
         Strength of the weight decay: ``alpha / 2 * |weights|^2``, divided by the sum of sample
         weights, is added to the loss of a batch. Biases are not penalised. "bayes" (lm) finds it
-        from the training data, by Bayesian regularisation.
+        from the training data, by Bayesian regularisation; a sample weight is then the number of
+        times that a row counts. It is exact in float64 alone.
     batch_size : int, "auto", "online" or "full", default="auto"
         Rows of a mini-batch for sgd and adam. "auto" is min(200, n_samples), "online" is 1,
         an update after every sample, "full" is all rows.
@@ -104,7 +105,8 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         Prechelt's rules: "GL1", "GL2", "GL3", "GL5" stop when the validation loss is so many
         percent above its lowest; "PQ0.5", "PQ0.75", "PQ1", "PQ2", "PQ3" when it is, relative to
         the progress in training; "UP2", "UP3", "UP4", "UP6", "UP8" when it rose in so many strips
-        of 5 iterations. (True without rows given does nothing for lbfgs, as in MLPRegressor.)
+        of 5 iterations in a row. (True without rows given does nothing for lbfgs, as in
+        MLPRegressor.)
     validation_fraction : float, default=0.1
         The part set aside, from 0 to 1.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -113,9 +115,9 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         What Adam adds to the root of the second moment.
     n_iter_no_change : int, default=10
         More epochs in a row than this without improvement by ``tol`` end the training; for a
-        batch solver, iterations that lower the loss by less than 2.2e-9 of it.
+        batch solver, iterations that change the loss by 2.2e-9 of it or less.
     max_fun : int, default=15000
-        Evaluations of the loss that batch solvers may make.
+        Evaluations of the loss that batch solvers may make; lbfgs looks at it between iterations.
     n_jobs : int or None, default=None
         Threads for batches of many rows and for predictions, in joblib's meaning. The results
         have the same bits for any number.
@@ -147,7 +149,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
     loss_ : float
         The loss at the last iteration; for batch solvers, of the weights that are kept.
     best_loss_ : float or None
-        The lowest loss of all iterations (None with early stopping).
+        The lowest loss of all iterations (None where a validation score decides).
     loss_curve_ : list of float
         The loss at each iteration.
     time_curve_ : list of float
@@ -169,7 +171,8 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         "learning_rate"; a limit: "max_iter", "max_fun", "time"; no way on: "line_search",
         "step_size", "diverged"; told to: "one_epoch", "interrupted".
     init_losses_ : ndarray of shape (n_init,)
-        The final loss of each start; their spread shows the local minima.
+        The final loss of each start; their spread shows the local minima. NaN for a start that
+        diverged, or that no time was left for.
     alpha_ : float
         The weight decay that was found, with ``alpha="bayes"``.
     effective_parameters_ : float
@@ -402,8 +405,8 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         """
         if self.early_stopping:
             raise ValueError(
-                "partial_fit does not support early_stopping=True: it sees no data to set aside. "
-                "Set early_stopping=False, or use fit."
+                f"partial_fit does not support early_stopping={self.early_stopping!r}: it sees no "
+                "data to set aside. Set early_stopping=False, or use fit."
             )
         with self._all_or_nothing():
             return self._fit(X, y, sample_weight, (None, None, None), one_epoch=True)

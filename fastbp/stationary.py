@@ -9,7 +9,8 @@ and not the Hessian itself; such a product is a difference of two compiled gradi
 References
 ----------
 Lanczos, J. Res. NBS 45 (1950); Lehoucq, Sorensen & Yang, "ARPACK users' guide", SIAM (1998).
-Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6 (1994).
+Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6 (1994), section 1, for
+the differences.
 """
 
 import math
@@ -26,7 +27,7 @@ __all__ = ["StationaryPoint", "stationary_point"]
 
 #: Curvatures smaller than this part of the largest are rounding of the differences.
 _FLAT = 1e-6
-_DENSE = 50  # up to so many parameters all products are formed
+_DENSE = 500  # up to so many parameters all products are formed: faster than Lanczos there
 
 
 class StationaryPoint(NamedTuple):
@@ -34,10 +35,10 @@ class StationaryPoint(NamedTuple):
 
     Attributes
     ----------
-    kind : {"minimum", "flat minimum", "saddle", "maximum", "not stationary", "undetermined"}
-        What it is. At a flat minimum some curvatures are 0 as far as differences can tell, as with
-        a unit that does nothing: the loss rises or stays the same in every direction. It is
-        undetermined where the curvatures could not be found.
+    kind : {"minimum", "flat", "saddle", "maximum", "not stationary", "undetermined"}
+        What it is. At a flat point no curvature is negative and some are 0 as far as differences
+        can tell, as with a unit that does nothing: curvatures do not decide whether it is a
+        minimum. It is undetermined where they could not be found.
     gradient_norm : float
         The largest entry of the gradient, in absolute value.
     smallest_eigenvalue, largest_eigenvalue : float
@@ -64,11 +65,13 @@ class StationaryPoint(NamedTuple):
             return "A stationary point, but its curvatures could not be found."
         meaning = {
             "minimum": "the loss rises in every direction",
-            "flat minimum": "the loss falls in no direction, and in some it stays the same",
+            "flat": "no curvature is negative, but some are 0 as far as differences can tell, so "
+            "it may be a minimum or not",
             "saddle": "the loss falls along a direction of negative curvature",
             "maximum": "the loss falls in every direction",
         }[self.kind]
-        return f"A {self.kind}: {meaning} ({curvatures})."
+        name = "Flat" if self.kind == "flat" else f"A {self.kind}"
+        return f"{name}: {meaning} ({curvatures})."
 
 
 def stationary_point(
@@ -104,7 +107,7 @@ def stationary_point(
     elif low > flat:
         kind = "minimum"
     elif low >= -flat:
-        kind = "flat minimum"
+        kind = "flat"
     else:
         kind = "maximum" if high < -flat else "saddle"
     return StationaryPoint(kind, norm, low, high, tol)
@@ -143,7 +146,7 @@ def _extreme_curvatures(
 def _largest_eigenvalue(product: Callable, n: int) -> float:
     operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
     start = np.random.RandomState(0).standard_normal(n)
-    for tol in (1e-7, 1e-5, 1e-3, 1e-1):
+    for tol in (1e-7, _FLAT):
         try:
             found = eigsh(operator, 1, which="LA", v0=start, tol=tol, return_eigenvectors=False)
         except ArpackNoConvergence:

@@ -40,13 +40,15 @@ _USERS_CALL = 6
 
 _EARLY_ENDS = {
     "max_iter": "max_iter={0.max_iter} iterations were used up before convergence. Raise "
-    "max_iter, scale the data, or take a larger tol.",
+    "max_iter, scale the data, or take a larger tol (batch solvers: gtol).",
     "max_fun": "max_fun={0.max_fun} evaluations were used up before convergence. Raise max_fun.",
     "time": "max_time={0.max_time} seconds were used up before convergence. Raise max_time.",
-    "line_search": "no lower loss was found along the last direction, though the gradient is not "
-    "below gtol (where None: tol={0.tol}). Scale the data; the loss may have no more digits.",
-    "step_size": "steps became too short to change the weights, though the gradient is not below "
-    "gtol (where None: tol={0.tol}). Scale the data; the loss may have no more digits.",
+    "line_search": "no lower loss was found along the last direction, though an entry of the "
+    "gradient is {1:.1e}, above {2}. The loss may have no more digits than this: take a larger "
+    "{2}, or scale the data.",
+    "step_size": "steps became too short to change the weights, though an entry of the gradient is "
+    "{1:.1e}, above {2}. The loss may have no more digits than this: take a larger {2}, or scale "
+    "the data.",
     "diverged": "the loss or its gradient became NaN or infinite; the last finite weights are "
     "kept. Scale the data.",
 }
@@ -87,9 +89,10 @@ class Fitted(NamedTuple):
 
     @property
     def final_loss(self) -> float:
-        """The loss of the parameters; NaN where sgd or adam diverged."""
+        """The loss of the parameters; NaN where sgd or adam diverged, or no time was left."""
         lost = self.stop_reason == "diverged" and self.training is not None
-        return math.nan if lost else self.history.loss
+        untrained = self.stop_reason == "time" and self.history.n_iter == 0
+        return math.nan if lost or untrained else self.history.loss
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -204,6 +207,14 @@ def train(
     if clock.interrupted.is_set():
         best = best._replace(stop_reason="interrupted")
     _say_how_it_ended(estimator, best)
+    n_late = sum(result is not None and result.stop_reason == "time" for result in results)
+    if n_late and best.stop_reason not in ("time", "interrupted"):
+        warnings.warn(
+            f"max_time={estimator.max_time} seconds were used up before {n_late} of {n_init} "
+            "starts had converged. Raise max_time, or take a smaller n_init.",
+            ConvergenceWarning,
+            stacklevel=_USERS_CALL - 1,
+        )
     return best._replace(init_losses=losses)
 
 
@@ -346,8 +357,10 @@ def _say_how_it_ended(estimator: Any, fitted: Fitted) -> None:
             "Training interrupted by user. The weights so far are kept.", stacklevel=_USERS_CALL
         )
     elif reason in _EARLY_ENDS:
+        limit = f"tol={estimator.tol}" if estimator.gtol is None else f"gtol={estimator.gtol}"
         warnings.warn(
-            f"solver={estimator.solver!r} stopped early: " + _EARLY_ENDS[reason].format(estimator),
+            f"solver={estimator.solver!r} stopped early: "
+            + _EARLY_ENDS[reason].format(estimator, history.gradient_norm, limit),
             ConvergenceWarning,
             stacklevel=_USERS_CALL,
         )

@@ -155,7 +155,7 @@ def check_validation_data(
         X_val, y_val = check_training_data(estimator, X_val, y_val, reset=False)
         weights = check_sample_weight(sample_weight_val, X_val.shape[0], X_val.dtype)
         if len(y_val) < 2:
-            raise ValueError("There is 1 row, and R^2 needs 2. Give more.")
+            raise ValueError("There is 1 row, and 2 are the fewest to validate on.")
         if y_val.shape[1:] != y.shape[1:]:
             raise ValueError(
                 f"y_val has shape {y_val.shape}, but y has shape {y.shape}: give it as many "
@@ -164,7 +164,7 @@ def check_validation_data(
         check_targets(y_val, estimator.loss)
         as_data(X_val, y_val, weights, dtype)
     except ValueError as error:
-        raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
+        raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error
     return X_val, y_val, weights
 
 

@@ -91,6 +91,15 @@ def test_fit_reports_the_error_on_held_out_rows(rows, write, capsys, delimiter, 
     assert not output.err
 
 
+def test_bayesian_regularisation_needs_no_validation_rows(rows, write, capsys):
+    path = write([HEADER, *rows])
+    arguments = ("--target", "price", "--solver", "lm", "--alpha", "bayes", "--hidden", "5")
+    assert main(["fit", str(path), *arguments]) == 0
+    output = capsys.readouterr()
+    assert _r2(output.out) > 0.9
+    assert not output.err
+
+
 def test_the_units_are_the_targets(rows, write, capsys):
     small = [[*row[:-1], repr(float(row[-1]) / 1000)] for row in rows]
     errors = []

@@ -764,14 +764,14 @@ def test_lm_is_for_squared_errors_and_the_error_names_other_solvers(problem):
 def test_a_matrix_too_large_is_refused_and_the_error_names_other_solvers(mode, n_init, problem):
     X, y = problem()
     net = _net(mode, hidden_layer_sizes=(3000,), n_init=n_init, n_jobs=2)
-    with pytest.raises(ValueError, match=f"solver='{mode}' keeps a matrix") as error:
+    with pytest.raises(ValueError, match=f"solver='{mode}' works with matrices") as error:
         net.fit(X, y)
     assert "'lbfgs'" in str(error.value)
     assert not hasattr(net, "coefs_")
     assert not hasattr(net, "n_features_in_")
     fitted = _net("adam", tol=10.0).fit(X, y)
     before = dict(vars(fitted)) | SOLVERS[mode] | {"hidden_layer_sizes": (3000,)}
-    with pytest.raises(ValueError, match="keeps a matrix"):
+    with pytest.raises(ValueError, match="works with matrices"):
         fitted.set_params(hidden_layer_sizes=(3000,), **SOLVERS[mode]).fit(X, y)
     assert vars(fitted) == before
 
@@ -1064,3 +1064,35 @@ def test_estimators_fit_in_threads_as_one_after_the_other(mode, problem):
         thread.join()
     for net, alone in zip(nets, expected, strict=True):
         _assert_same(_fitted(net), _fitted(alone))
+
+
+@SHORT
+def test_rprop_is_on_its_way_while_its_loss_rises(problem):
+    """Its first steps lift the loss of a wide net above the start for more than ten iterations."""
+    X, y = problem(n_features=10)
+    net = BackpropRegressor(solver="rprop", hidden_layer_sizes=(300,), random_state=0)
+    net.fit(X, y)
+    assert max(net.loss_curve_[:10]) > net.loss_curve_[-1]
+    assert net.n_iter_ > 50
+    assert net.loss_ < 0.1 * np.var(y)
+
+
+@SHORT
+@pytest.mark.parametrize("solver", ["bfgs", "cg"])
+def test_a_line_search_in_float32_ends_where_float32_does(solver, problem):
+    X, y = problem(n_samples=400, dtype=np.float32)
+    net = BackpropRegressor(solver=solver, hidden_layer_sizes=(10,), activation="tanh")
+    net.set_params(alpha=1.0, gtol=1e-7, max_iter=3000, random_state=0).fit(X, y)
+    assert net.n_fun_ < 3 * net.n_iter_
+
+
+def test_starts_that_no_time_was_left_for_are_told(problem):
+    X, y = problem(n_samples=500)
+    net = BackpropRegressor(solver="lm", activation="tanh", hidden_layer_sizes=(10,), alpha=1.0)
+    net.set_params(n_init=500, max_time=0.5, max_iter=500, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="of 500 starts had converged") as record:
+        net.fit(X, y)
+    assert [warning.filename for warning in record] == [__file__]
+    assert net.stop_reason_ == "gradient_norm"
+    assert np.isnan(net.init_losses_[-1])
+    assert net.loss_ == np.nanmin(net.init_losses_)

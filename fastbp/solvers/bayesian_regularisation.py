@@ -7,15 +7,16 @@ the usual objective with alpha = a / beta. The evidence for both is largest wher
     gamma = n_weights - alpha trace(H^-1) over the weights      H = J'J + alpha I over the weights
     a = gamma / 2 E_W              beta = (N - gamma - n_biases) / 2 E_D
 
-gamma is the number of weights that the N errors determine, the rest is held by the decay; of the
+N is the number of errors, a row counting as often as its sample weight says. gamma is the number of
+weights that they determine, the rest is held by the decay; of the
 biases, which have no decay, n_biases are determined. Between a Levenberg-Marquardt step and the
 next, alpha is set anew; so no rows are set aside to choose it by, and the loss curve may rise with
 it.
 
 References
 ----------
-MacKay, "Bayesian interpolation", Neural Computation 4 (1992), eq. 2.25 and section 4. Foresee &
-Hagan, "Gauss-Newton approximation to Bayesian learning", ICNN 1997.
+MacKay, "Bayesian interpolation", Neural Computation 4 (1992). Foresee & Hagan, "Gauss-Newton
+approximation to Bayesian learning", ICNN 1997.
 """
 
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ class BayesianMinimised(NamedTuple):
     Attributes
     ----------
     alpha : float
-        The weight decay.
+        The weight decay; 0 if the training ended before the first step.
     effective_parameters : float
-        How many parameters the data determine: gamma, and the biases of units that do something.
+        How many parameters the data determine: gamma, and the biases of units that do something;
+        all if the training ended before the first step.
     """
 
     parameters: NDArray[np.floating]
@@ -77,9 +79,15 @@ def minimise(
     Raises
     ------
     ValueError
-        If the matrix would take more than 1 GiB.
+        If the matrix would take more than 1 GiB, or the sample weights say that there is not even
+        one row.
     """
     check_matrix_fits("lm", parameters.size)
+    if objective.data.weights.size and objective.total_weight <= 1:
+        raise ValueError(
+            f"alpha='bayes' takes a sample weight for the number of times that a row is there, and "
+            f"they sum to {objective.total_weight:g}. Scale them to sum to the number of rows."
+        )
     evidence = _Evidence(objective, float(parameters.size))
 
     def steps(descent: Descent) -> None:

@@ -51,23 +51,22 @@ def _bfgs(descent: Descent) -> None:
         s, y = step * direction, point.gradient - gradient
         gradient, curvature = point.gradient, s @ y
         first_step = 1.0
-        if not curvature > np.finfo(np.float64).eps * np.linalg.norm(s) * np.linalg.norm(y):
-            inverse = None  # no curvature along s: H would not stay positive
-        elif inverse is None:
+        is_curved = curvature > np.finfo(np.float64).eps * np.linalg.norm(s) * np.linalg.norm(y)
+        if is_curved and inverse is None:
             scale = curvature / (y @ y)
             inverse = np.asfortranarray(np.diag(np.full(s.size, scale)))
             direction = -scale * (gradient - y)  # what H makes of the last gradient
-        if inverse is None:
-            direction, first_step = -gradient, _first_step(gradient)
-            continue
-        q = dsymv(1.0, inverse, gradient)
-        hy = q + direction
-        v = (0.5 * (1.0 + y @ hy / curvature) * s - hy) / curvature
-        inverse = dsyr2(1.0, s, v, a=inverse, overwrite_a=True)
-        direction = -(q + s * (v @ gradient) + v * (s @ gradient))
-        if not gradient @ direction < 0:
-            inverse, direction = None, -gradient
-            first_step = _first_step(gradient)
+        if inverse is not None:
+            q = dsymv(1.0, inverse, gradient)
+            if is_curved:
+                hy = q + direction
+                v = (0.5 * (1.0 + y @ hy / curvature) * s - hy) / curvature
+                inverse = dsyr2(1.0, s, v, a=inverse, overwrite_a=True)
+                direction = -(q + s * (v @ gradient) + v * (s @ gradient))
+            else:  # with no curvature along s, H would not stay positive: it stays what it is
+                direction = -q
+        if inverse is None or not gradient @ direction < 0:
+            inverse, direction, first_step = None, -gradient, _first_step(gradient)
 
 
 def _first_step(gradient: NDArray[np.float64]) -> float:

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,20 +31,10 @@ __all__ = [
     "descend",
 ]
 
-#: An iteration that lowers the loss by less than this part of it has made no progress. It is the
+#: An iteration that changes the loss by no larger part of it has made no progress. It is the
 #: tolerance that SciPy's L-BFGS-B has for one iteration.
 LEAST_PROGRESS = 1e7 * np.finfo(np.float64).eps
 _MOST_BYTES = 2**30
-
-
-class HasLossAndGradient(Protocol):
-    """What a batch solver minimises."""
-
-    def loss_and_gradient(
-        self, parameters: NDArray[np.floating]
-    ) -> tuple[float, NDArray[np.floating]]:
-        """Loss and its gradient, a new array, at some parameters."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,8 +50,8 @@ class Options:
     gtol : float
         Stop when no entry of the gradient is larger.
     n_iter_no_change : float
-        Stop after more iterations than this in a row that lowered the loss by next to nothing: by
-        less than 2.2e-9 of it.
+        Stop after more iterations than this in a row that changed the loss by next to nothing: by
+        2.2e-9 of it or less.
     ftol : float
         L-BFGS also stops when one iteration lowers the loss by no larger part of it (of 1, where
         the loss is smaller). MLPRegressor has 2.2e-9.
@@ -160,7 +150,7 @@ class Descent:
         self.objective, self.options = objective, options
         self.history = History()
         self.dtype = parameters.dtype
-        self._lowest, self._n_stalled = math.inf, 0
+        self._n_stalled = 0
         self._since = time.perf_counter()
 
     def begin(self, parameters: NDArray[np.floating]) -> None:
@@ -168,7 +158,6 @@ class Descent:
         self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
         if not self.point.is_finite:
             raise Stop("diverged")
-        self._lowest = self.point.loss
         if self.options.early_stopping is None:
             self.history.best_loss = self.point.loss
         reason = self._reached(self.point, self.point.gradient_norm)
@@ -217,6 +206,10 @@ class Descent:
     def note(self, point: Point) -> None:
         """Take down the end of an iteration."""
         history, early_stopping = self.history, self.options.early_stopping
+        # A change, not a fall: rprop's loss may rise, and is on its way none the less.
+        change = abs(self.point.loss - point.loss)
+        stalled = change <= LEAST_PROGRESS * abs(self.point.loss)
+        self._n_stalled = self._n_stalled + 1 if stalled else 0
         self.point = point
         history.n_iter += 1
         history.loss_curve.append(point.loss)
@@ -225,13 +218,10 @@ class Descent:
         if self.options.verbose:
             norm = history.gradient_norm_curve[-1]
             print(f"Iteration {history.n_iter}, loss = {point.loss:.8f}, gradient = {norm:.2e}")
-        progress = self._lowest - point.loss
-        enough = progress > LEAST_PROGRESS * abs(self._lowest)
-        self._n_stalled = 0 if enough else self._n_stalled + 1
-        self._lowest = min(self._lowest, point.loss)
         if early_stopping is None:
-            if progress >= 0:
-                self.best, history.best_loss = point, point.loss
+            history.best_loss = min(history.best_loss or math.inf, point.loss)
+            if point.loss <= self.best.loss:
+                self.best = point
             return
         if early_stopping.note(history, point.parameters.astype(self.dtype)):
             self.best = point
@@ -240,7 +230,7 @@ class Descent:
 
     def revalue(self, point: Point) -> None:
         """Go on from the same parameters after the objective has changed."""
-        self.point, self._lowest = point, point.loss
+        self.point = point
         if self.options.early_stopping is None:
             self.best = point
 
@@ -323,7 +313,8 @@ def check_matrix_fits(solver: str, n_parameters: int) -> None:
     n_bytes = 8 * n_parameters**2
     if n_bytes > _MOST_BYTES:
         raise ValueError(
-            f"solver={solver!r} keeps a matrix of {n_parameters} x {n_parameters} numbers, "
-            f"{n_bytes / 2**30:.1f} GiB where 1 GiB is allowed. Take smaller hidden_layer_sizes, "
-            "or solver='lbfgs', 'cg', 'scg' or 'rprop', which keep a few vectors."
+            f"solver={solver!r} works with matrices of {n_parameters} x {n_parameters} numbers, "
+            f"{n_bytes / 2**30:.1f} GiB each where 1 GiB is allowed. Take smaller "
+            "hidden_layer_sizes, or solver='lbfgs', 'cg', 'scg' or 'rprop', which keep a few "
+            "vectors."
         )

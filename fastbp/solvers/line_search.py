@@ -5,8 +5,8 @@ Along x + t d, with phi(t) the loss there and phi'(t) = gradient . d, a step t i
     phi(t) <= phi(0) + c1 t phi'(0)       (the loss falls by a part of what the slope promised)
     |phi'(t)| <= c2 |phi'(0)|             (and the slope is all but gone)
 
-Near a minimum the fall of the loss drowns in rounding, while its slope does not; there the first
-condition is that of Hager and Zhang, phi'(t) <= (2 c1 - 1) phi'(0) and a loss that is not higher.
+Near a minimum the fall of the loss drowns in rounding, while its slope does not. Hager and Zhang's
+condition does as well as the first: phi'(t) <= (2 c1 - 1) phi'(0), and a loss that is not higher.
 
 References
 ----------
@@ -27,7 +27,6 @@ __all__ = ["line_search"]
 
 _C1 = 1e-4
 _MOST_TRIALS = 40
-_EPS = float(np.finfo(np.float64).eps)
 
 
 class _Trial(NamedTuple):
@@ -71,6 +70,7 @@ def line_search(
         raise Stop("line_search")
     low = before = _Trial(0.0, start.loss, slope, start)
     high: _Trial | None = None  # between low and high, in either order, lies a minimum
+    eps = np.finfo(descent.dtype).eps
     step = first_step if 0 < first_step < math.inf else 1.0
     for _ in range(_MOST_TRIALS):
         point = descent.evaluate(start.parameters + step * direction)
@@ -88,7 +88,7 @@ def line_search(
             before, low = low, trial
         next_step = _beyond(before, low) if high is None else _between(low, high)
         moved = np.abs((next_step - low.step) * direction)
-        if (moved <= _EPS * np.abs(start.parameters)).all():
+        if (moved <= eps * np.abs(start.parameters)).all():
             break
         step = next_step
     if low.step > 0 and low.loss <= start.loss:

@@ -9,7 +9,8 @@ References
 ----------
 Riedmiller & Braun, "A direct adaptive method for faster backpropagation learning: the RPROP
 algorithm", ICNN 1993. Igel & Huesken, "Empirical evaluation of the improved Rprop learning
-algorithms", Neurocomputing 50 (2003), algorithm 4 (iRprop+).
+algorithms", Neurocomputing 50 (2003), for iRprop+. What is done with a loss that is not finite, to
+halve all steps and try again, is not theirs.
 """
 
 from typing import Any

@@ -31,7 +31,7 @@ __all__ = [
 
 StopReason = Literal[
     "gradient_norm",  # the gradient's largest entry fell to the tolerance
-    "tolerance",  # the loss fell by too little, n_iter_no_change times in a row
+    "tolerance",  # the loss fell by too little, more than n_iter_no_change times in a row
     "goal",  # the loss reached loss_goal
     "validation",  # so the rule of early stopping says
     "learning_rate",  # no improvement, and the adaptive learning rate was at its least
