@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 import machine
 import proben1
 from cases import assert_same
-from fastbp import Network, Objective
+from fastbp import BackpropRegressor, Network, Objective
 from fastbp.data import as_data
 from fastbp.solvers import BATCH_SOLVERS, Options
 from fastbp.solvers.stopping import Clock
@@ -101,6 +101,24 @@ def minimise(solver, problem, goal=-math.inf, max_iter=MOST_ITERATIONS, most_sec
     return BATCH_SOLVERS[solver](problem.objective, problem.start, options)
 
 
+def fit(solver, problem, goal, most_seconds=math.inf):
+    """Train by the estimator, as MLPRegressor is; returns why it stopped."""
+    net = BackpropRegressor(
+        hidden_layer_sizes=(problem.n_hidden,),
+        activation="tanh",
+        solver=solver,
+        alpha=0,
+        max_iter=MOST_ITERATIONS,
+        max_fun=MOST_EVALUATIONS,
+        n_iter_no_change=math.inf,
+        gtol=0,
+        loss_goal=goal,
+        max_time=None if math.isinf(most_seconds) else most_seconds,
+        random_state=problem.seed,
+    )
+    return net.fit(problem.X, problem.y.ravel()).stop_reason_
+
+
 def _nnet(problem):
     return nnet.train(problem.network, problem.X, problem.y, [problem.start])[0]
 
@@ -157,11 +175,16 @@ def time_race(problem):
     for solver in BATCH_SOLVERS:
         minimise(solver, problem, max_iter=2)  # compiled from here on
     runs = {}
-    for name, fit in fits.items():
-        check_end(problem, name, fit)
+    for name, its in fits.items():
+        check_end(problem, name, its)
         for solver in BATCH_SOLVERS:
-            run = partial(minimise, solver, problem, fit.loss)
-            if run(most_seconds=PATIENCE * fit.seconds).stop_reason == "goal":
+            if name == "MLPRegressor":
+                run = partial(fit, solver, problem, its.loss)
+                reason = run(PATIENCE * its.seconds)
+            else:
+                run = partial(minimise, solver, problem, its.loss)
+                reason = run(most_seconds=PATIENCE * its.seconds).stop_reason
+            if reason == "goal":
                 runs[name, solver] = run
     times = dict.fromkeys(runs, math.inf)
     for _ in range(ROUNDS):
@@ -175,21 +198,22 @@ def time_race(problem):
 def race():
     """Time to the loss at which a rival is after 100 iterations from the same start.
 
-    Ours includes the making of the objective. A dash: not there in 5,000 iterations, 50,000
-    evaluations or ten times the rival's time.
+    Ours includes the making of the objective, beside MLPRegressor all of ``fit``. nnet makes 99
+    iterations of 100, and its time is the mean of calls in a row. A dash: not there in 5,000
+    iterations, 50,000 evaluations or ten times the rival's time.
     """
     rows, all_rows = [], []
     for problem in race_problems():
         fits, times = time_race(problem)
-        for name, fit in fits.items():
+        for name, its in fits.items():
             own = {solver: times.get((name, solver), math.inf) for solver in BATCH_SOLVERS}
             best = min(own, key=own.get)
-            cells = [number(1e3 * fit.seconds), f"{fit.loss:.2e}", best, milliseconds(own[best])]
+            cells = [number(1e3 * its.seconds), f"{its.loss:.2e}", best, milliseconds(own[best])]
             rows.append(
-                [problem.name, name, *cells, ratio(fit.seconds, own[best], RACERS[name][1])]
+                [problem.name, name, *cells, ratio(its.seconds, own[best], RACERS[name][1])]
             )
             all_rows.append([problem.name, name, *map(milliseconds, own.values())])
-    heads = ["its ms", "its loss", "our best", "ms", "ratio"]
+    heads = ["its ms", "its loss", "our best of 7", "ms", "ratio"]
     table(["race, tanh, float64", "rival, 100 iterations", *heads], rows)
     table(["ms to the loss", "of", *BATCH_SOLVERS], all_rows)
 
