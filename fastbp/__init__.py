@@ -26,8 +26,11 @@ The map of the house, from the face down; imports go down only:
     What the chip and the compiler offer; knows no neural network.
 
 One fit on its way down: `BackpropRegressor.fit`, ``training.train``, ``stochastic.minimise``,
-`Objective.epochs`, ``kernels.batch_epochs`` (``epochs.epochs_of`` round ``batch._sweep``),
-``passes.add_block``, ``matmul.product``.
+`Objective.epochs`, and in ``kernels/`` ``batch.batch_epochs`` (``epochs.epochs_of`` round
+``batch._sweep``), ``passes.add_block``, then ``machine/matmul.product``. A batch solver's way parts
+from it after ``training.train``: the registry `BATCH_SOLVERS`, ``levenberg_marquardt.minimise`` for
+one, ``descent.descend``, `Descent.evaluate`, `Objective.loss_and_gradient`, ``batch.accumulate``,
+``passes.add_block``; its J'J is `Objective.normal_equations`, ``jacobian.add_normal_equations``.
 
 Conventions: X is (n_samples, n_features), y (n_samples,) or (n_samples, n_outputs). float32 in is
 float32 arithmetic and float32 out, everything else float64; losses are summed in float64. A loss is

@@ -1,7 +1,6 @@
 """Rows to validate on: set aside from the training data or given, and how they stop a training."""
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,17 +113,17 @@ def early_stopping(
         losses = value(prediction.astype(np.float64), y).sum(axis=1)
         return -float(np.average(losses, weights=held_out.weights))
 
-    def of_parameters(score: Callable) -> Callable[[NDArray[np.floating]], float]:
-        def scored(parameters: NDArray[np.floating]) -> float:
-            prediction = predict(network, parameters, rows, n_threads)
-            if not np.isfinite(prediction).all():
-                return math.nan
-            with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
-                return score(prediction)
+    waits = estimator.early_stopping is True
+    score_prediction = r2 if waits else minus_loss
 
-        return scored
+    def score(parameters: NDArray[np.floating]) -> float:
+        prediction = predict(network, parameters, rows, n_threads)
+        if not np.isfinite(prediction).all():
+            return math.nan
+        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
+            return score_prediction(prediction)
 
-    if estimator.early_stopping is True:
+    if waits:
         patience, tol = estimator.n_iter_no_change, estimator.tol
-        return EarlyStopping(of_parameters(r2), "no_improvement", patience, tol)
-    return EarlyStopping.by_name(estimator.early_stopping, of_parameters(minus_loss))
+        return EarlyStopping(score, "no_improvement", patience, tol)
+    return EarlyStopping.by_name(estimator.early_stopping, score)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data import Data
-from fastbp.machine.threads import FLOPS_PER_CALL, run_all
+from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.network import Network, padded_length
 
 __all__ = ["LeastSquares"]
@@ -87,10 +87,9 @@ class LeastSquares:
                 workspace, room = self._rooms.pop()
             except IndexError:  # all are in use by other threads
                 workspace, room = self._new_room(dtype)
-            block = workspace.block_rows
-            rows_per_call = block * math.ceil(FLOPS_PER_CALL / flops_per_row / block)
-            for start in range(0, len(rows), rows_per_call):
-                part = rows[start : start + rows_per_call]
+            per_call = rows_per_call(flops_per_row, workspace.block_rows)
+            for start in range(0, len(rows), per_call):
+                part = rows[start : start + per_call]
                 losses[i] += kernels.add_normal_equations(
                     layout, parameters, self.data, part, workspace, room,
                     *strips[i], products.ravel(), gradient,

@@ -1,7 +1,7 @@
 """What solvers minimise: a network bound to data, weights, weight decay and threads.
 
-With `epochs.py`, `least_squares.py`, `prediction.py` and `single.py` the only place that calls
-kernels. They are imported at the first use and not before, so that ``import fastbp`` costs no
+With ``epochs.py``, ``least_squares.py``, ``prediction.py`` and ``single.py`` the only place that
+calls kernels. They are imported at the first use and not before, so that ``import fastbp`` costs no
 compiler.
 
 Compiled calls are cut short: control is back in Python after some hundredths of a second, where
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.data import Data, as_data
 from fastbp.epochs import EpochsMixin
 from fastbp.least_squares import LeastSquares
-from fastbp.machine.threads import FLOPS_PER_CALL, run_all
+from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.network import Network
 
 __all__ = ["Objective", "loss_and_gradient"]
@@ -76,9 +76,9 @@ class Objective(EpochsMixin):
         self._layout = self.network.layout(self.data.dtype)
         self._workspace = kernels.make_workspace(self._layout, self.data.dtype)
         self._spare_workspaces: list[Any] = []
-        block = self._workspace.block_rows
-        flops_per_row = 6 * self.network.n_parameters
-        self._rows_per_call = block * math.ceil(FLOPS_PER_CALL / flops_per_row / block)
+        self._rows_per_call = rows_per_call(
+            6 * self.network.n_parameters, self._workspace.block_rows
+        )
 
     def loss_and_gradient(
         self, parameters: NDArray[np.floating]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data import Data
-from fastbp.machine.threads import FLOPS_PER_CALL, run_all
+from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.network import Network
 
 __all__ = ["predict"]
@@ -38,7 +38,7 @@ def predict(
 
     prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
     rows = np.arange(data.n_samples)
-    per_call = max(1, int(FLOPS_PER_CALL / (2 * network.n_parameters)))
+    per_call = rows_per_call(2 * network.n_parameters)
     per_slab = math.ceil(len(rows) / n_threads)
 
     def predict_slab(begin: int) -> Iterator[None]:

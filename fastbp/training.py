@@ -176,7 +176,7 @@ def train(
     starts = [start, *_other_starts(network, start, n_init - 1)]
     n_threads = n_jobs if n_init == 1 else 1  # for each
     batch_size = data.n_samples
-    if estimator.solver in STOCHASTIC_SOLVERS:
+    if estimator.solver in STOCHASTIC_SOLVERS:  # here, that it may warn once and not in a thread
         batch_size = _batch_rows(estimator.batch_size, data.n_samples)
     results: list[Fitted | None] = [None] * n_init
 

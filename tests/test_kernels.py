@@ -323,7 +323,7 @@ def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rule, 
     parameters, X, y, weights = _case(network, 1000, rng)
     results = []
     for flops in (1e8, 5e4 if batch_size == 1 else 3e5):
-        monkeypatch.setattr("fastbp.objective.FLOPS_PER_CALL", flops)
+        monkeypatch.setattr("fastbp.machine.threads._FLOPS_PER_CALL", flops)
         objective = Objective(network, as_data(X, y, weights), 0.1)
         assert (0 < objective._rows_of_a_call(batch_size) < 1000) == (flops < 1e8)
         moments = Moments.zeros(parameters.size, parameters.dtype)
@@ -420,7 +420,7 @@ def test_large_batches_do_what_small_ones_do(rule, rng, monkeypatch):
     weights[1500:3000] = 0  # the second batch makes no step
     results = []
     for flops in (1e8, 1e4):
-        monkeypatch.setattr("fastbp.objective.FLOPS_PER_CALL", flops)
+        monkeypatch.setattr("fastbp.machine.threads._FLOPS_PER_CALL", flops)
         objective = Objective(network, as_data(X, y, weights), 0.1, n_threads=2)
         moments = Moments.zeros(parameters.size, parameters.dtype)
         p = parameters.copy()

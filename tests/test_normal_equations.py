@@ -232,7 +232,7 @@ def test_the_bits_are_the_same_for_any_number_of_threads_and_cuts(layers, dtype,
     parameters, data = parameters.astype(dtype), as_data(X.astype(dtype), y, weights)
     loss, gradient, products = LeastSquares(network, data).sums(parameters, 1)
     for flops, n_threads in itertools.product((1e9, 1.0), (1, 2, 3, 5, 16)):
-        monkeypatch.setattr("fastbp.least_squares.FLOPS_PER_CALL", flops)
+        monkeypatch.setattr("fastbp.machine.threads._FLOPS_PER_CALL", flops)
         other = LeastSquares(network, data).sums(parameters, n_threads)
         assert other[0] == pytest.approx(loss, rel=1e-13)
         np.testing.assert_array_equal(other[1], gradient)

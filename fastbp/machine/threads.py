@@ -5,20 +5,28 @@ not depend on the number of threads. A pool lives as long as its process; a fork
 inherits the pool's books but none of its threads, makes a new one.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
-__all__ = ["FLOPS_PER_CALL", "run_all"]
+__all__ = ["rows_per_call", "run_all"]
 
-#: Work of one compiled call, some hundredths of a second: then Python looks for Ctrl-C.
-FLOPS_PER_CALL = 1e9
+_FLOPS_PER_CALL = 1e9
 
 T = TypeVar("T")
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def rows_per_call(flops_per_row: float, block: int = 1) -> int:
+    """How many rows a compiled call may visit: some hundredths of a second, in whole blocks.
+
+    Then Python looks for Ctrl-C.
+    """
+    return block * math.ceil(_FLOPS_PER_CALL / flops_per_row / block)
 
 
 def run_all(

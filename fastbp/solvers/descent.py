@@ -219,7 +219,8 @@ class Descent:
             norm = history.gradient_norm_curve[-1]
             print(f"Iteration {history.n_iter}, loss = {point.loss:.8f}, gradient = {norm:.2e}")
         if early_stopping is None:
-            history.best_loss = min(history.best_loss or math.inf, point.loss)
+            if history.best_loss is None or point.loss < history.best_loss:
+                history.best_loss = point.loss
             if point.loss <= self.best.loss:
                 self.best = point
             return
