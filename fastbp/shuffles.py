@@ -68,6 +68,17 @@ class Shuffles:
             rows[:] = rows[self._random_state.permutation(len(rows))]
             self._take()
 
+    @property
+    def state(self) -> tuple[bytes, int]:
+        """Where the generator stands: equal states shuffle alike."""
+        return self.generator.words.tobytes(), int(self.generator.position[0])
+
+    @state.setter
+    def state(self, state: tuple[bytes, int]) -> None:
+        words, position = state
+        self.generator.words[:] = np.frombuffer(words, np.uint32)
+        self.generator.position[0] = position
+
     def _take(self) -> None:
         if self._random_state is None:
             return

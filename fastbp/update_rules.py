@@ -12,16 +12,32 @@ ADAM           u <- b1 u + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
                w <- w - r sqrt(1 - b2^t) / (1 - b1^t)  u / (sqrt(v) + e)  (Kingma & Ba 2015)
 =============  ==========================================================================
 
-A rule here is only its numbers; ``kernels/moves.py`` holds the arithmetic.
+A `Rule` is its numbers, ``MOVES`` its arithmetic, written once, in plain Python, for whatever numbers
+or vectors of numbers kernels compute with (see ``activations.py``).
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ADAM", "MOMENTUM", "NESTEROV", "PLAIN", "Moments", "Rule", "adam", "sgd"]
+from fastbp.machine.elementary import one, reciprocal, reciprocal_sqrt, tiny, where
+
+__all__ = [
+    "ADAM",
+    "MOMENTUM",
+    "MOVES",
+    "NESTEROV",
+    "PLAIN",
+    "Moments",
+    "Rule",
+    "adam",
+    "sgd",
+    "step_size",
+]
 
 PLAIN, MOMENTUM, NESTEROV, ADAM = range(4)
 
@@ -85,3 +101,48 @@ class Moments:
     def copy(self) -> "Moments":
         """Copy, with arrays of their own."""
         return Moments(self.first.copy(), self.second.copy(), self.n_steps)
+
+
+def step_size(rule: Any, n_steps: Any) -> Any:
+    """Learning rate of step number n_steps = 1, 2, ...: Adam's starts are corrected for bias."""
+    if rule.kind == ADAM:
+        correction_2 = math.sqrt(1.0 - rule.beta_2 ** float(n_steps))
+        return rule.learning_rate * correction_2 / (1.0 - rule.beta_1 ** float(n_steps))
+    return rule.learning_rate
+
+
+# Each move takes a gradient g, a parameter w and moments u and v, or vectors of them, and gives the
+# new (w, u, v). Nothing may be reordered: w - rate * (g + decay * w) with the decay drawn out would
+# be (1 - rate * decay) * w, which in float32 is w.
+
+
+def _plain(rule, rate, g, w, u, v):  # type: ignore[no-untyped-def]
+    return w - rate * g, u, v
+
+
+def _momentum(rule, rate, g, w, u, v):  # type: ignore[no-untyped-def]
+    u = rule.beta_1 * u - rate * g
+    return w + u, u, v
+
+
+def _nesterov(rule, rate, g, w, u, v):  # type: ignore[no-untyped-def]
+    u = rule.beta_1 * u - rate * g
+    return w + (rule.beta_1 * u - rate * g), u, v
+
+
+def _adam(rule, rate, g, w, u, v):  # type: ignore[no-untyped-def]
+    u = rule.beta_1 * u + (1.0 - rule.beta_1) * g
+    v = rule.beta_2 * v + (1.0 - rule.beta_2) * (g * g)
+    # The moments of a weight whose gradient stays 0 fade until they are denormal numbers, which
+    # take a chip a hundred times as long: such are 0.
+    least = tiny(v)
+    u = where(abs(u) < least, 0, u)
+    is_zero = v < least
+    v = where(is_zero, 0, v)
+    root = v * reciprocal_sqrt(where(is_zero, one(v), v))
+    divisor = root + rule.epsilon
+    divisor = where(divisor < least, least, divisor)
+    return w - rate * u * reciprocal(divisor), u, v
+
+
+MOVES: dict[int, Callable] = {PLAIN: _plain, MOMENTUM: _momentum, NESTEROV: _nesterov, ADAM: _adam}

@@ -1,64 +1,15 @@
-"""How a gradient moves the parameters: the arithmetic of ``update_rules``, over whole vectors."""
+"""How a gradient moves the parameters: the rules of ``update_rules``, over whole vectors."""
 
-import math
-
-from fastbp.machine.elementary import one, tiny, where
+from fastbp import update_rules
+from fastbp.machine import vectorised  # noqa: F401 - gives elementary functions compiled bodies
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, store
-from fastbp.machine.vectorised import reciprocal, reciprocal_sqrt
 from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
 __all__ = ["MOVES", "move_all", "step_size"]
 
-
-@part
-def step_size(rule, n_steps):
-    """Learning rate of step number n_steps = 1, 2, ...: Adam's starts are corrected for bias."""
-    if rule.kind == ADAM:
-        correction_2 = math.sqrt(1.0 - rule.beta_2 ** float(n_steps))
-        return rule.learning_rate * correction_2 / (1.0 - rule.beta_1 ** float(n_steps))
-    return rule.learning_rate
-
-
-# Each move takes a vector of gradients g, of parameters w and of moments u and v, and gives the new
-# (w, u, v). Nothing may be reordered: w - rate * (g + decay * w) with the decay drawn out would be
-# (1 - rate * decay) * w, which in float32 is w.
-
-
-@part
-def _plain(rule, rate, g, w, u, v):
-    return w - rate * g, u, v
-
-
-@part
-def _momentum(rule, rate, g, w, u, v):
-    u = rule.beta_1 * u - rate * g
-    return w + u, u, v
-
-
-@part
-def _nesterov(rule, rate, g, w, u, v):
-    u = rule.beta_1 * u - rate * g
-    return w + (rule.beta_1 * u - rate * g), u, v
-
-
-@part
-def _adam(rule, rate, g, w, u, v):
-    u = rule.beta_1 * u + (1.0 - rule.beta_1) * g
-    v = rule.beta_2 * v + (1.0 - rule.beta_2) * (g * g)
-    # The moments of a weight whose gradient stays 0 fade until they are denormal numbers, which
-    # take a chip a hundred times as long: such are 0.
-    least = tiny(v)
-    u = where(abs(u) < least, 0, u)
-    is_zero = v < least
-    v = where(is_zero, 0, v)
-    root = v * reciprocal_sqrt(where(is_zero, one(v), v))
-    divisor = root + rule.epsilon
-    divisor = where(divisor < least, least, divisor)
-    return w - rate * u * reciprocal(divisor), u, v
-
-
-MOVES = {PLAIN: _plain, MOMENTUM: _momentum, NESTEROV: _nesterov, ADAM: _adam}
+step_size = part(update_rules.step_size)
+MOVES = {kind: part(move) for kind, move in update_rules.MOVES.items()}
 
 
 def _loop(move, n_moments):
@@ -80,10 +31,10 @@ def _loop(move, n_moments):
     return run
 
 
-_move_plain = _loop(_plain, 0)
-_move_momentum = _loop(_momentum, 1)
-_move_nesterov = _loop(_nesterov, 1)
-_move_adam = _loop(_adam, 2)
+_move_plain = _loop(MOVES[PLAIN], 0)
+_move_momentum = _loop(MOVES[MOMENTUM], 1)
+_move_nesterov = _loop(MOVES[NESTEROV], 1)
+_move_adam = _loop(MOVES[ADAM], 2)
 
 
 @part

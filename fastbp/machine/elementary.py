@@ -1,8 +1,9 @@
 """Elementary functions, as activations and losses call them: a name for Python, a meaning compiled.
 
-In Python these are NumPy's functions, of numbers or arrays. Compiled, ``vectorised.py`` gives them
-bodies that work on whole vectors (see ``simd.py``), where a call of the C library would be one
-number at a time. This file imports no compiler; ``vectorised.py`` does, and kernels import it.
+In Python these are NumPy's functions, of numbers or arrays. Compiled for the CPU, ``vectorised.py`` gives them bodies that work on whole
+vectors (see ``simd.py``), where a call of the C library would be one number at a time; compiled for
+a GPU, ``lane.py`` gives them libdevice's. This file imports no compiler; those do, and kernels
+import them.
 """
 
 from typing import Any
@@ -17,6 +18,8 @@ __all__ = [
     "log1p",
     "logistic",
     "one",
+    "reciprocal",
+    "reciprocal_sqrt",
     "sin",
     "sqrt",
     "tanh",
@@ -69,6 +72,16 @@ def cos(x: Any) -> Any:
 def sqrt(x: Any) -> Any:
     """Compute the square root."""
     return np.sqrt(x)
+
+
+def reciprocal(x: Any) -> Any:
+    """Compute 1 / x, for x that is neither 0 nor infinite nor below the smallest normal number."""
+    return 1 / x
+
+
+def reciprocal_sqrt(x: Any) -> Any:
+    """Compute 1 / sqrt(x), for x as for `reciprocal` and positive."""
+    return 1 / np.sqrt(x)
 
 
 def one(x: Any) -> Any:

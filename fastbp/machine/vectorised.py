@@ -39,7 +39,7 @@ from numba.extending import intrinsic, overload
 
 from fastbp.machine import elementary
 from fastbp.machine.chip import has_avx512
-from fastbp.machine.elementary import one, sqrt, where
+from fastbp.machine.elementary import one, reciprocal, reciprocal_sqrt, sqrt, where
 from fastbp.machine.jit import OPTIONS, part
 from fastbp.machine.vector import (
     Vector,
@@ -51,7 +51,7 @@ from fastbp.machine.vector import (
     lanewise,
 )
 
-__all__ = ["reciprocal", "reciprocal_sqrt"]
+__all__: list[str] = []  # bodies of the functions in elementary.py
 
 
 class _Format(NamedTuple):
@@ -233,16 +233,6 @@ for _stub, _function in (
     (elementary.log, math.log),
 ):
     lanewise(_stub, _function)
-
-
-def reciprocal(x: Any) -> Any:
-    """Compute 1 / x, for x that is neither 0 nor infinite nor below the smallest normal number."""
-    return 1 / x
-
-
-def reciprocal_sqrt(x: Any) -> Any:
-    """Compute 1 / sqrt(x), for x as for `reciprocal` and positive."""
-    return 1 / np.sqrt(x)
 
 
 def _estimate(instruction):

@@ -1,0 +1,77 @@
+"""Activations and losses on the GPU: the registries' records, chosen once a layer.
+
+As in ``kernels/elementwise.py``: each record becomes a loop over a layer's numbers, and the loops
+one function that compares the code once and runs the right one. Here a block's threads share a loop.
+"""
+
+from fastbp.activations import ACTIVATIONS
+from fastbp.losses import LOSSES
+from fastbp.machine.gpu import cuda, part
+from fastbp.machine.lane import lane, number
+
+__all__ = ["activate_with_slope", "loss_and_slope"]
+
+
+def _activation_loop(record):
+    value, slope = part(record.value), part(record.slope)
+
+    @part
+    def loop(z, s, n):
+        for i in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            net = lane(z[i])
+            a = value(net)
+            z[i] = number(a)
+            s[i] = number(slope(net, a))
+
+    return loop
+
+
+def _activation_link(mine, loop, others):
+    @part
+    def choose(code, z, s, n):
+        if code == mine:
+            loop(z, s, n)
+        else:
+            others(code, z, s, n)
+
+    return choose
+
+
+@part
+def _no_activation(code, z, s, n):
+    pass
+
+
+def _loss_link(mine, record, others):
+    value, slope = part(record.value), part(record.slope)
+
+    @part
+    def choose(code, prediction, y):
+        if code == mine:
+            p, target = lane(prediction), lane(y)
+            return number(value(p, target)), number(slope(p, target))
+        return others(code, prediction, y)
+
+    return choose
+
+
+@part
+def _no_loss(code, prediction, y):
+    return prediction, prediction
+
+
+def _fold(link, pieces, end):
+    chosen = end
+    for code, piece in reversed(list(enumerate(pieces))):
+        chosen = link(code, piece, chosen)
+    return chosen
+
+
+#: ``activate_with_slope(code, z, s, n)``: z <- f(z) and s <- f'(z) for n numbers. A thread touches
+#: every blockDim-th, so that it needs no barrier after having written them itself.
+activate_with_slope = _fold(
+    _activation_link, map(_activation_loop, ACTIVATIONS.values()), _no_activation
+)
+
+#: ``loss_and_slope(code, prediction, y) -> (loss, d loss / d prediction)`` of one output of one row.
+loss_and_slope = _fold(_loss_link, LOSSES.values(), _no_loss)

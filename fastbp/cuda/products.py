@@ -1,0 +1,151 @@
+"""The two products of backpropagation for a tile of rows, shared out among a block's threads.
+
+A tile's numbers lie in a room, unit by unit: ``room[unit * stride + row]``, with the stride four more
+than the rows, so that threads next to each other find theirs in different banks. A thread keeps a
+small square of the result in registers and walks down the summed dimension; for each step it loads
+two or three times four numbers and makes 16 or 32 multiplications and additions with them.
+
+    product     z (units, rows)      = b + W^T x         forward, W (n_in, n_units)
+                                  or   z * (W^T x)       backward, where W is the transposed copy,
+                                                         x the deltas, and z the slopes below
+    add_outer   gradient (n_in, n_out) += x d^T          summed over the tile's rows
+
+Eight threads lie along the units and four across, so that a warp's loads are few cache lines. Where a
+layer has fewer than eight units (the output of a regression has one) a thread takes one number.
+"""
+
+from fastbp.machine.gpu import cuda, load4, part, store4
+
+__all__ = ["add_outer", "add_row_sums", "products"]
+
+_FEW_UNITS = 8
+
+
+def products(n_fours):
+    """Make the product whose threads take 4 * n_fours rows of four units each."""
+    n_rows_each = 4 * n_fours
+    n_sums = 4 * n_rows_each
+
+    @part
+    def product_of_squares(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales):
+        sums = cuda.local.array(n_sums, x.dtype)
+        n_groups = n_rows // n_rows_each
+        n_items = (n_units + 31) // 32 * n_groups * 8
+        for item in range(cuda.threadIdx.x, n_items, cuda.blockDim.x):
+            rest = item // 8
+            unit = 4 * (rest // n_groups * 8 + item % 8)
+            row = rest % n_groups * n_rows_each
+            if unit >= n_units:
+                continue
+            for j in range(4):
+                start = x.dtype.type(0) if scales else bias[unit + j]
+                for i in range(n_rows_each):
+                    sums[4 * i + j] = start
+            for k in range(n_in):
+                w_0, w_1, w_2, w_3 = load4(w, k * w_stride + unit)
+                for four in range(n_fours):
+                    a = load4(x, k * stride + row + 4 * four)
+                    for i in range(4):
+                        place = 16 * four + 4 * i
+                        sums[place] += a[i] * w_0
+                        sums[place + 1] += a[i] * w_1
+                        sums[place + 2] += a[i] * w_2
+                        sums[place + 3] += a[i] * w_3
+            for j in range(4):
+                for four in range(n_fours):
+                    place = (unit + j) * stride + row + 4 * four
+                    a, b, c, d = (
+                        sums[16 * four + j],
+                        sums[16 * four + 4 + j],
+                        sums[16 * four + 8 + j],
+                        sums[16 * four + 12 + j],
+                    )
+                    if scales:
+                        s_0, s_1, s_2, s_3 = load4(z, place)
+                        a, b, c, d = s_0 * a, s_1 * b, s_2 * c, s_3 * d
+                    store4(z, place, a, b, c, d)
+
+    @part
+    def product(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales):
+        """z <- bias + W^T x, or, if it scales, z <- z * (W^T x).
+
+        x : room from the inputs' first unit on.  w : (n_in, w_stride).  bias : (n_units,).
+        z : room from the outputs' first unit on, which has room for a multiple of four.
+        """
+        if n_units >= _FEW_UNITS:
+            product_of_squares(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales)
+            return
+        n_padded = (n_units + 3) // 4 * 4  # whose weights are zeros
+        for item in range(cuda.threadIdx.x, n_padded * n_rows, cuda.blockDim.x):
+            unit, row = item // n_rows, item % n_rows
+            total = x.dtype.type(0) if scales else bias[unit]
+            for k in range(n_in):
+                total += x[k * stride + row] * w[k * w_stride + unit]
+            place = unit * stride + row
+            z[place] = z[place] * total if scales else total
+
+    return product
+
+
+@part
+def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_first):
+    """gradient <- x d^T, or, if it is not the first, gradient + x d^T, summed over rows.
+
+    x, d : room from their first units on.  gradient : (n_in, gradient_stride).
+    """
+    if n_out < _FEW_UNITS:
+        for item in range(cuda.threadIdx.x, n_in * n_out, cuda.blockDim.x):
+            k, j = item // n_out, item % n_out
+            total = x.dtype.type(0)
+            for row in range(0, n_rows, 4):
+                x_0, x_1, x_2, x_3 = load4(x, k * stride + row)
+                d_0, d_1, d_2, d_3 = load4(d, j * stride + row)
+                total += x_0 * d_0 + x_1 * d_1 + x_2 * d_2 + x_3 * d_3
+            place = k * gradient_stride + j
+            gradient[place] = total if is_first else gradient[place] + total
+        return
+    sums = cuda.local.array(16, x.dtype)
+    n_across = (n_out + 31) // 32
+    n_items = (n_in + 15) // 16 * n_across * 32
+    for item in range(cuda.threadIdx.x, n_items, cuda.blockDim.x):
+        rest = item // 32
+        unit_in = 4 * (rest // n_across * 4 + item % 32 // 8)
+        unit_out = 4 * (rest % n_across * 8 + item % 8)
+        if unit_in >= n_in or unit_out >= n_out:
+            continue
+        for i in range(16):
+            sums[i] = 0
+        for row in range(0, n_rows, 4):
+            d_0 = load4(d, unit_out * stride + row)
+            d_1 = load4(d, (unit_out + 1) * stride + row)
+            d_2 = load4(d, (unit_out + 2) * stride + row)
+            d_3 = load4(d, (unit_out + 3) * stride + row)
+            for i in range(4):
+                a = load4(x, (unit_in + i) * stride + row)
+                for r in range(4):
+                    sums[4 * i] += a[r] * d_0[r]
+                    sums[4 * i + 1] += a[r] * d_1[r]
+                    sums[4 * i + 2] += a[r] * d_2[r]
+                    sums[4 * i + 3] += a[r] * d_3[r]
+        for i in range(4):
+            if unit_in + i < n_in:
+                place = (unit_in + i) * gradient_stride + unit_out
+                a, b, c, e = sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]
+                if not is_first:
+                    g_0, g_1, g_2, g_3 = load4(gradient, place)
+                    a, b, c, e = g_0 + a, g_1 + b, g_2 + c, g_3 + e
+                store4(gradient, place, a, b, c, e)
+
+
+@part
+def add_row_sums(d, n_out, stride, n_rows, gradient, is_first):
+    """gradient <- the sums of d over rows, or gradient plus them.
+
+    d : room from its first unit on.  gradient : (n_out,).
+    """
+    for j in range(cuda.threadIdx.x, n_out, cuda.blockDim.x):
+        total = d.dtype.type(0)
+        for row in range(0, n_rows, 4):
+            d_0, d_1, d_2, d_3 = load4(d, j * stride + row)
+            total += (d_0 + d_1) + (d_2 + d_3)
+        gradient[j] = total if is_first else gradient[j] + total
