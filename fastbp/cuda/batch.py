@@ -25,7 +25,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from fastbp.cuda.courses import ALPHA, BEST_LOSS, N_NO_IMPROVEMENT
-from fastbp.cuda.moves import block_sum, goes_on, move, rule_of, step_size
+from fastbp.cuda.moves import MOST_THREADS, block_sum, goes_on, move, rule_of, step_size
 from fastbp.cuda.plan import N_DECAYED, N_IN, N_LAYERS, N_MOVED, N_OUT, OUTPUTS
 from fastbp.cuda.tiles import PADDING, gather, passes
 from fastbp.machine.gpu import cuda, kernel, part
@@ -102,18 +102,6 @@ def batch_kernels(n_fours, in_shared):
     """
     forward, add_tile = passes(n_fours)
 
-    if in_shared:
-
-        @part
-        def room_of(rooms):
-            return cuda.shared.array(0, rooms.dtype)
-
-    else:
-
-        @part
-        def room_of(rooms):
-            return rooms[cuda.blockIdx.x]
-
     @kernel
     def sum_rows(state, data, rows, n_rows, rooms, gradients, losses):
         """Gradients and losses of some rows, slot by slot: sum_i w_i grad loss_i, sum_i w_i loss_i.
@@ -121,7 +109,12 @@ def batch_kernels(n_fours, in_shared):
         rows : (n,) row numbers.  n_rows : rows of a tile.  gradients : (n_slots, n_moved).
         losses : (n_slots,).
         """
-        plan, room = state.plans[0], room_of(rooms)
+        sums = cuda.shared.array(MOST_THREADS, "float64")
+        if in_shared:
+            room = cuda.shared.array(0, rooms.dtype)
+        else:
+            room = rooms[cuda.blockIdx.x]
+        plan = state.plans[0]
         n_tiles, n_slots = (rows.size + n_rows - 1) // n_rows, losses.size
         for slot in range(cuda.blockIdx.x, n_slots, cuda.gridDim.x):
             total = 0.0
@@ -131,7 +124,7 @@ def batch_kernels(n_fours, in_shared):
                     plan, state.parameters, data, rows, start, min(n_rows, rows.size - start),
                     room, n_rows, gradients[slot], tile == slot,
                 )  # fmt: skip
-            total = block_sum(total)
+            total = block_sum(total, sums)
             if cuda.threadIdx.x == 0:
                 losses[slot] = total
 
@@ -149,7 +142,11 @@ def batch_kernels(n_fours, in_shared):
     @kernel
     def predict(state, data, rows, n_rows, rooms, prediction):
         """Outputs of some rows.  rows : (n,) row numbers.  prediction : (n, n_outputs)."""
-        plan, room, stride = state.plans[0], room_of(rooms), n_rows + PADDING
+        if in_shared:
+            room = cuda.shared.array(0, rooms.dtype)
+        else:
+            room = rooms[cuda.blockIdx.x]
+        plan, stride = state.plans[0], n_rows + PADDING
         last = plan[0, N_LAYERS]
         n_tiles, n_out = (rows.size + n_rows - 1) // n_rows, plan[last, N_OUT]
         for tile in range(cuda.blockIdx.x, n_tiles, cuda.gridDim.x):
@@ -181,7 +178,7 @@ def batch_kernels(n_fours, in_shared):
         @part
         def batch(entry, n_steps, size, total_weight, rows, begin, job):
             """Sum the slots of a batch and move the parameters; shares grow by the batch's loss."""
-            state, data, course, room, n_rows, gradients, shares = job
+            state, data, course, room, sums, n_rows, gradients, shares = job
             first, n_blocks, most_slots = 0, 1, 1
             if is_grid:
                 first, n_blocks, most_slots = cuda.blockIdx.x, cuda.gridDim.x, MOST_SLOTS
@@ -199,7 +196,7 @@ def batch_kernels(n_fours, in_shared):
                         plan, parameters, data, rows, begin + start, min(n_rows, size - start),
                         room, n_rows, gradient, tile == slot,
                     )  # fmt: skip
-                loss = block_sum(loss)
+                loss = block_sum(loss, sums)
                 if cuda.threadIdx.x == 0:
                     shares[entry, slot] += loss / total_weight * size
             barrier()
@@ -209,7 +206,8 @@ def batch_kernels(n_fours, in_shared):
                 loss = block_sum(
                     _move_chunk(
                         plan, state, at, rule, rate, 1 / total_weight, alpha, slots, n_slots, chunk
-                    )
+                    ),
+                    sums,
                 )
                 if cuda.threadIdx.x == 0:
                     shares[entry, most_slots + chunk] += loss / total_weight * size
@@ -217,7 +215,7 @@ def batch_kernels(n_fours, in_shared):
 
         @part
         def epochs(entry, job):
-            state, _, course, _, _, _, shares = job
+            state, _, course, _, sums, _, _, shares = job
             first, n_blocks = 0, 1
             if is_grid:
                 first, n_blocks = cuda.blockIdx.x, cuda.gridDim.x
@@ -245,7 +243,7 @@ def batch_kernels(n_fours, in_shared):
                 loss = 0.0
                 for i in range(cuda.threadIdx.x, n_shares, cuda.blockDim.x):
                     loss += shares[entry, i]
-                loss = block_sum(loss) / course.n_counted[entry, epoch]
+                loss = block_sum(loss, sums) / course.n_counted[entry, epoch]
                 if first == 0 and cuda.threadIdx.x == 0:
                     course.losses[entry, epoch] = loss
                 more, n_no_improvement, best_loss = goes_on(
@@ -268,8 +266,12 @@ def batch_kernels(n_fours, in_shared):
         n_rows : rows of a tile.  gradients : (1, slots of n_moved numbers).
         shares : (1, MOST_SLOTS + n_chunks).
         """
-        room = room_of(rooms)
-        grid_epochs(0, (state, data, course, room, n_rows, gradients, shares))
+        sums = cuda.shared.array(MOST_THREADS, "float64")
+        if in_shared:
+            room = cuda.shared.array(0, rooms.dtype)
+        else:
+            room = rooms[cuda.blockIdx.x]
+        grid_epochs(0, (state, data, course, room, sums, n_rows, gradients, shares))
 
     @kernel
     def many_batch_epochs(state, data, course, rooms, n_rows, gradients, shares):
@@ -278,7 +280,11 @@ def batch_kernels(n_fours, in_shared):
         n_rows : rows of a tile.  gradients : (n_networks, most n_moved).
         shares : (n_networks, 1 + most n_chunks).
         """
-        room = room_of(rooms)
-        block_epochs(cuda.blockIdx.x, (state, data, course, room, n_rows, gradients, shares))
+        sums = cuda.shared.array(MOST_THREADS, "float64")
+        if in_shared:
+            room = cuda.shared.array(0, rooms.dtype)
+        else:
+            room = rooms[cuda.blockIdx.x]
+        block_epochs(cuda.blockIdx.x, (state, data, course, room, sums, n_rows, gradients, shares))
 
     return Kernels(sum_rows, add_up, batch_epochs, many_batch_epochs, predict)

@@ -55,9 +55,11 @@ def move(rule, rate, gradient, parameter, u, v):
 
 
 @part
-def block_sum(x):
-    """Sum of a float64 of each thread, for all of them, in one order: in halves."""
-    room = cuda.shared.array(MOST_THREADS, "float64")
+def block_sum(x, room):
+    """Sum of a float64 of each thread, for all of them, in one order: in halves.
+
+    room : (MOST_THREADS,) of float64, in shared memory.
+    """
     thread, n = cuda.threadIdx.x, cuda.blockDim.x
     room[thread] = x
     cuda.syncthreads()

@@ -26,7 +26,7 @@ from typing import Any
 
 from fastbp.cuda.courses import ALPHA, BEST_LOSS, N_NO_IMPROVEMENT
 from fastbp.cuda.elementwise import activate_with_slope, loss_and_slope
-from fastbp.cuda.moves import block_sum, goes_on, move, rule_of
+from fastbp.cuda.moves import MOST_THREADS, block_sum, goes_on, move, rule_of
 from fastbp.cuda.plan import (
     ACTIVATION,
     BIASES,
@@ -82,13 +82,6 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
     n_vectors = 1 + _N_MOMENTS[kind] if in_shared else 0
 
     @part
-    def vector_of(array, room, i, start, n_moved):
-        """Parameters or moments number i of a network: in the room, or where they are."""
-        if in_shared:
-            return room[i * n_moved : (i + 1) * n_moved]
-        return array[start : start + n_moved]
-
-    @part
     def copy(to, source, n):
         for i in range(cuda.threadIdx.x, n, cuda.blockDim.x):
             to[i] = source[i]
@@ -119,12 +112,13 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         n_in, n_out, stride = plan[layer, N_IN], plan[layer, N_OUT], plan[layer, STRIDE]
         start, biases = plan[layer, WEIGHTS], plan[layer, BIASES]
         n_sharers = _n_sharers(n_in, n_out)
-        parameters, squares = vectors[0], decay * 0
+        parameters, zero = vectors[0], vectors[0].dtype.type(0)
+        squares = zero
         for item in range(cuda.threadIdx.x, n_out * n_sharers, cuda.blockDim.x):
             unit, sharer = item, 0
             while unit >= n_out:
                 unit, sharer = unit - n_out, sharer + 1
-            total = decay * 0
+            total = zero
             if is_pending:
                 delta = deltas[unit]
                 for k in range(sharer, n_in, n_sharers):
@@ -148,7 +142,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
     @part
     def forward(plan, vectors, x, room, sums, is_pending, x_last, step):
         """Outputs and slopes of all layers for one sample; as `net_inputs`."""
-        squares = step[2] * 0
+        squares = vectors[0].dtype.type(0)
         for layer in range(1, plan[0, N_LAYERS] + 1):
             z, slopes = room[plan[layer, OUTPUTS] :], room[plan[layer, DELTAS] :]
             below = x if layer == 1 else room[plan[layer, INPUTS] :]
@@ -181,17 +175,18 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         Returns a thread's share of the sum of squares of the weights that it moved.
         """
         rule, rate, decay = step
-        squares, no_decay = decay * 0, decay * 0
+        zero = vectors[0].dtype.type(0)
+        squares = zero
         for layer in range(plan[0, N_LAYERS], 0, -1):
             deltas = room[plan[layer, DELTAS] :]
             n_in, n_out, stride = plan[layer, N_IN], plan[layer, N_OUT], plan[layer, STRIDE]
             for j in range(cuda.threadIdx.x, n_out, cuda.blockDim.x):
-                move_one(rule, rate, no_decay, deltas[j], vectors, plan[layer, BIASES] + j)
+                move_one(rule, rate, zero, deltas[j], vectors, plan[layer, BIASES] + j)
             if layer == 1 and plan[0, N_LAYERS] > 1:
                 break
             below = x if layer == 1 else room[plan[layer, INPUTS] :]
             for k in range(cuda.threadIdx.x, n_in, cuda.blockDim.x):
-                a, total = below[k], decay * 0
+                a, total = below[k], zero
                 start = plan[layer, WEIGHTS] + k * stride
                 for j in range(n_out):
                     old, _ = move_one(rule, rate, decay, a * deltas[j], vectors, start + j)
@@ -206,7 +201,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
     def flush(plan, vectors, x_last, room, step):
         """Make the first hidden layer's pending update; returns a thread's share of squares."""
         rule, rate, decay = step
-        squares, stride = decay * 0, plan[1, STRIDE]
+        squares, stride = vectors[0].dtype.type(0), plan[1, STRIDE]
         for j in range(cuda.threadIdx.x, plan[1, N_OUT], cuda.blockDim.x):
             delta = room[plan[1, DELTAS] + j]
             for k in range(plan[1, N_IN]):
@@ -274,12 +269,12 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         network = course.networks[entry]
         plan, at = state.plans[network], state.starts[network]
         n_moved = plan[0, N_MOVED]
+        sums = cuda.shared.array(MOST_THREADS, "float64")
         room = cuda.shared.array(0, state.parameters.dtype)
-        vectors = (
-            vector_of(state.parameters, room, 0, at, n_moved),
-            vector_of(state.first, room, 1, at, n_moved) if has_first else room,
-            vector_of(state.second, room, 2, at, n_moved) if has_second else room,
-        )
+        if in_shared:
+            vectors = (room, room[n_moved:], room[2 * n_moved :])
+        else:
+            vectors = (state.parameters[at:], state.first[at:], state.second[at:])
         if in_shared:
             copy(vectors[0], state.parameters[at:], n_moved)
             if has_first:
@@ -299,7 +294,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
                 plan, vectors, data, rows[:n_rows], course.total_weights[entry, epoch, 0],
                 alpha, rule, n_steps, rest, (chunk_rows, n_sums),
             )  # fmt: skip
-            loss = block_sum(total) / n_rows
+            loss = block_sum(total, sums) / n_rows
             if cuda.threadIdx.x == 0:
                 course.losses[entry, epoch] = loss
             more, n_no_improvement, best_loss = goes_on(

@@ -135,9 +135,13 @@ else:
         return ir.Constant(ir.IntType(32), i)
 
 
+#: A multiprocessor has 65,536 registers: so 512 threads find room, or eight blocks of 64.
+_MOST_REGISTERS = 128
+
+
 def kernel(function: Callable) -> Any:
     """Compile a function that `launch` runs on the device, at its first launch."""
-    return _cuda.jit(fastmath=False)(function)
+    return _cuda.jit(fastmath=False, max_registers=_MOST_REGISTERS)(function)
 
 
 # For those who launch them.

@@ -117,9 +117,12 @@ def _tell_the_compiler() -> None:
 
         return emit
 
+    def negative(context, builder, type_, value):
+        return builder.fsub(ir.Constant(value.type, -0.0), value)  # NVVM's IR has no fneg
+
     unary(lane, Lane, itself, takes=types.Float)
     unary(number, lambda x: x.dtype, itself)
-    unary(operator.neg, lambda x: x, lambda context, builder, type_, x: builder.fneg(x))
+    unary(operator.neg, lambda x: x, negative)
     unary(elementary.one, lambda x: x, constant(lambda dtype: 1))
     unary(elementary.tiny, lambda x: x, constant(lambda dtype: np.finfo(dtype).tiny))
     unary(abs, lambda x: x, call(math.fabs))
