@@ -5,45 +5,98 @@ to be done in between.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import update_rules
+from fastbp.legs import NO_PATIENCE, Leg, Patience
 from fastbp.shuffles import Shuffles
 from fastbp.update_rules import Moments, Rule
 
-__all__ = ["NO_PATIENCE", "NO_SHUFFLES", "EpochsMixin", "Patience"]
+__all__ = ["NO_PATIENCE", "NO_SHUFFLES", "EpochsMixin", "Patience", "Walk"]
 
 
-class Patience(NamedTuple):
-    """When training without improvement has gone on for too long.
+NO_SHUFFLES = Shuffles(None)
+
+
+class Walk:
+    """A training's way through an objective's rows; on a GPU, `DeviceWalk` is another.
+
+    Parameters
+    ----------
+    objective : Objective
+        Whose rows are visited.
+    parameters : ndarray of shape (n_parameters,)
+        Where it starts; not changed.
+    batch_size : int
+        Rows of a batch; 1 is online mode.
+    moments : Moments
+        What the rule remembers, changed in place.
+    shuffles : Shuffles
+        Where the orders of rows come from.
 
     Attributes
     ----------
-    best_loss : float
-        The lowest loss so far.
-    n_no_improvement : int
-        How many epochs in a row have not been better than the best by ``tol``.
-    tol : float
-        What counts as an improvement.
-    most : float
-        More of them than this are too many.
+    parameters : ndarray of shape (n_parameters,)
+        Where it is.
+    moments : Moments
+        What the rule remembers there.
     """
 
-    best_loss: float
-    n_no_improvement: int
-    tol: float
-    most: float
+    def __init__(
+        self,
+        objective: Any,
+        parameters: NDArray[np.floating],
+        batch_size: int,
+        moments: Moments,
+        shuffles: Shuffles,
+    ) -> None:
+        self._objective, self._batch_size, self._shuffles = objective, batch_size, shuffles
+        self._rows = np.arange(objective.data.n_samples)
+        self.parameters, self.moments = parameters.copy(), moments
 
+    def epochs(self, leg: Leg) -> NDArray[np.float64]:
+        """Go a leg, or the part of it that a compiled call does; returns each epoch's loss."""
+        return self._objective.epochs(
+            self.parameters,
+            self._rows,
+            self._batch_size,
+            leg.rule,
+            self.moments,
+            self._shuffles,
+            leg.patience,
+            leg.most,
+        )
 
-NO_PATIENCE = Patience(math.inf, 0, 0.0, math.inf)
-NO_SHUFFLES = Shuffles(None)
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers that training changes are finite.
+
+        A second moment that overflows would stop Adam without a word.
+        """
+        return bool(np.isfinite(self.parameters).all() and np.isfinite(self.moments.second).all())
+
+    def gradient(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Gradient over all rows, by the kernel that trains."""
+        return self._objective.gradient(parameters, self._batch_size)
 
 
 class EpochsMixin:
     """The epochs of an `Objective`."""
+
+    def walk(
+        self: Any,
+        parameters: NDArray[np.floating],
+        batch_size: int,
+        rule: Rule,
+        moments: Moments,
+        shuffles: Shuffles,
+    ) -> Any:
+        """Begin a `Walk` from some parameters, by a rule whose numbers alone may change."""
+        del rule
+        return Walk(self, parameters, batch_size, moments, shuffles)
 
     def epoch(
         self: Any,

@@ -7,7 +7,7 @@ launch are the losses; parameters when they are asked for.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,33 +17,26 @@ from fastbp.cuda import (
     CHUNK,
     MOST_SLOTS,
     MOST_THREADS,
-    PADDING,
     ROWS_OF_A_CHUNK,
     Course,
-    Inputs,
-    Kernels,
-    Placement,
     State,
-    batch_kernels,
     online_kernel,
     sample_placement,
     tile_placement,
 )
 from fastbp.data import Data
+from fastbp.device_table import BYTES_OF_SUMS, TILES_OF_A_BATCH, Tile, move_tables, n_threads_for
+from fastbp.legs import Leg, Patience
 from fastbp.machine import gpu
 from fastbp.network import Network
+from fastbp.orders import Order, weights_of_batches
 from fastbp.shuffles import Shuffles
-from fastbp.update_rules import ADAM, PLAIN, Moments, Rule
+from fastbp.update_rules import ADAM, PLAIN, Moments
 
-__all__ = ["Fleet", "Leg", "Member", "Tile"]
+__all__ = ["DeviceWalk", "Fleet", "Member"]
 
 #: Rows that a launch of several epochs visits at most, for each network: some hundredths of a second.
 _ROWS_OF_A_LAUNCH = 50_000
-#: Tiles that a batch is cut into at least, if they can be of eight rows: about one for each
-#: multiprocessor of a large GPU. It is no number of this device, so that the bits do not depend on it.
-_TILES_OF_A_BATCH = 128
-_TILE_ROWS = (8, 16, 32, 64)
-_THREADS_OF_THE_SIMULATOR = 4
 
 
 class Member(NamedTuple):
@@ -63,6 +56,8 @@ class Member(NamedTuple):
         Its parameters.
     moments : Moments
         What its rule remembers.
+    shuffles : Shuffles
+        Where the orders of its rows come from.
     """
 
     network: Network
@@ -71,119 +66,7 @@ class Member(NamedTuple):
     batch_size: int
     parameters: NDArray[np.floating]
     moments: Moments
-
-
-class Leg(NamedTuple):
-    """How far a member is to go next.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (n_rows,)
-        Its table's rows in their last order; shuffled in place before each epoch.
-    shuffles : Shuffles
-        Where the orders come from.
-    rule : Rule
-        The update rule.
-    patience : Patience
-        When there has been no improvement for too long.
-    most : int
-        Epochs at most.
-    """
-
-    rows: NDArray[np.int64]
     shuffles: Shuffles
-    rule: Rule
-    patience: Any
-    most: int
-
-
-class Tile(NamedTuple):
-    """How a batch is cut: rows of a tile, threads of its block, and where it lies."""
-
-    n_rows: int
-    n_threads: int
-    in_shared: bool
-    shared_bytes: int
-    room: int
-
-    @classmethod
-    def of(
-        cls, placement: Placement, dtype: np.dtype, batch_size: int, widest: int, n_wanted: int
-    ) -> "Tile":
-        """Choose the tiles of a batch, of which there are to be so many if it has the rows."""
-        fitting = [n for n in _TILE_ROWS if n * n_wanted >= batch_size] or [_TILE_ROWS[-1]]
-        wanted = n_rows = fitting[0]
-        limit = gpu.most_shared_bytes() - 8 * MOST_THREADS  # where threads add up the loss
-        while n_rows > _TILE_ROWS[0] and _bytes_of_a_tile(placement, dtype, n_rows) > limit:
-            n_rows //= 2
-        n_bytes = _bytes_of_a_tile(placement, dtype, n_rows)
-        in_shared = n_bytes <= limit
-        if not in_shared:
-            n_rows, n_bytes = wanted, 0
-        n_threads = 32 * math.ceil(widest * n_rows / (16 * _n_fours(n_rows)) / 32)
-        return cls(
-            n_rows,
-            _THREADS_OF_THE_SIMULATOR if gpu.SIMULATED else max(64, min(MOST_THREADS, n_threads)),
-            in_shared,
-            n_bytes,
-            placement.n_units * (n_rows + PADDING),
-        )
-
-    @property
-    def kernels(self) -> Kernels:
-        """The kernels for such tiles."""
-        return batch_kernels(_n_fours(self.n_rows), self.in_shared)
-
-    def rooms(self, n_blocks: int, dtype: np.dtype) -> Any:
-        """Make the rooms of so many blocks; in shared memory, only what tells their dtype."""
-        return gpu.zeros((1, 1) if self.in_shared else (n_blocks, self.room), dtype)
-
-
-def _n_fours(n_rows: int) -> int:
-    return 2 if n_rows >= 32 else 1
-
-
-def _bytes_of_a_tile(placement: Placement, dtype: np.dtype, n_rows: int) -> int:
-    return placement.n_units * (n_rows + PADDING) * dtype.itemsize
-
-
-def join(tables: Sequence[Data]) -> tuple[Inputs, NDArray[np.int64]]:
-    """Move tables to the device, one behind another.
-
-    Parameters
-    ----------
-    tables : sequence of Data
-        Of one dtype and number of features, all dense or all sparse.
-
-    Returns
-    -------
-    inputs : Inputs
-        All of them.
-    starts : ndarray of shape (n_tables,)
-        The number of each table's first row.
-    """
-    starts = np.cumsum([0, *(table.n_samples for table in tables[:-1])])
-    n_values = np.cumsum([0, *(len(table.values) for table in tables[:-1])])
-    is_sparse = len(tables[0].row_starts) > 0
-    row_starts = [
-        table.row_starts[(i > 0) * 1 :] + n_values[i] if is_sparse else table.row_starts
-        for i, table in enumerate(tables)
-    ]
-    weighted = any(len(table.weights) for table in tables)
-    weights = [
-        table.weights if len(table.weights) or not weighted else np.ones(table.n_samples)
-        for table in tables
-    ]
-    dtype = tables[0].dtype
-    inputs = Inputs(
-        X=np.concatenate([table.X for table in tables]),
-        values=np.concatenate([table.values for table in tables]),
-        columns=np.concatenate([table.columns for table in tables]),
-        row_starts=np.concatenate(row_starts),
-        y=np.concatenate([table.y for table in tables]),
-        weights=np.concatenate(weights).astype(dtype),
-    )
-    return Inputs(*(gpu.to_device(array) for array in inputs)), starts
 
 
 class Fleet:
@@ -194,7 +77,7 @@ class Fleet:
     members : sequence of Member
         The networks. All are trained online, or none is.
     tables : sequence of Data
-        Their data (see `join`).
+        Their data (see `move_tables`).
     rule : int
         The kind of their update rule.
     """
@@ -205,7 +88,10 @@ class Fleet:
         self._is_online = members[0].batch_size == 1
         place = sample_placement if self._is_online else tile_placement
         self._placements = [place(member.network) for member in members]
-        self._inputs, self._row_starts = join(tables)
+        self._inputs, self._row_starts = move_tables(tables)
+        self._rows = [np.arange(tables[member.table].n_samples) for member in members]
+        # Equal where rows are in the same order, if they have been drawn from the same states.
+        self._visited = [hash(member.table) for member in members]
         self._widest = max(max(member.network.layer_sizes[1:]) for member in members)
         self._state = self._move_state()
         self._set_up()
@@ -241,8 +127,7 @@ class Fleet:
             self._set_up_batches()
 
     def _set_up_online(self) -> None:
-        n_threads = min(MOST_THREADS, 32 * math.ceil(self._widest / 32))
-        self._n_threads = _THREADS_OF_THE_SIMULATOR if gpu.SIMULATED else n_threads
+        self._n_threads = n_threads_for(self._widest)
         n_in, n_out = self._inputs.X.shape[1], self._inputs.y.shape[1]
         self._chunk_rows = max(1, min(ROWS_OF_A_CHUNK, 4096 // (n_in + n_out)))
         self._n_sums = max(self._n_threads, self._widest)
@@ -250,7 +135,7 @@ class Fleet:
         room = self._chunk_rows * (n_in + n_out) + self._n_sums + n_units
         n_vectors = {PLAIN: 1, ADAM: 3}.get(self._kind, 2)
         state = n_vectors * max(placement.n_moved for placement in self._placements)
-        limit = gpu.most_shared_bytes() - 8 * MOST_THREADS
+        limit = gpu.most_shared_bytes() - BYTES_OF_SUMS
         in_shared = (state + room) * self._dtype.itemsize <= limit
         self._kernel = online_kernel(self._kind, in_shared)
         self._shared_bytes = (in_shared * state + room) * self._dtype.itemsize
@@ -265,7 +150,7 @@ class Fleet:
         self._by_grid = len(self._members) == 1
         batch_size = max(member.batch_size for member in self._members)
         largest = max(self._placements, key=lambda placement: placement.n_units)
-        n_wanted = _TILES_OF_A_BATCH if self._by_grid else 1
+        n_wanted = TILES_OF_A_BATCH if self._by_grid else 1
         self._tile = tile = Tile.of(largest, self._dtype, batch_size, self._widest, n_wanted)
         n_moved = max(placement.n_moved for placement in self._placements)
         n_slots = min(MOST_SLOTS, math.ceil(batch_size / tile.n_rows)) if self._by_grid else 1
@@ -274,7 +159,7 @@ class Fleet:
         self._gradients = gpu.zeros((n, n_slots * n_moved), self._dtype)
         n_shares = (MOST_SLOTS if self._by_grid else 1) + n_chunks
         self._shares = gpu.zeros((n, n_shares), np.float64)
-        self._n_blocks = max(n_slots, min(n_chunks, _TILES_OF_A_BATCH)) if self._by_grid else n
+        self._n_blocks = max(n_slots, min(n_chunks, TILES_OF_A_BATCH)) if self._by_grid else n
         self._rooms = tile.rooms(self._n_blocks, self._dtype)
         kernels = tile.kernels
         self._kernel = kernels.batch_epochs if self._by_grid else kernels.many_batch_epochs
@@ -313,52 +198,43 @@ class Fleet:
                 n_blocks = min(self._n_blocks, holds)
             gpu.launch(self._kernel, n_blocks, tile.n_threads, tile.shared_bytes, *arguments)
         losses, n_made = gpu.to_host(on_device.losses), gpu.to_host(on_device.n_epochs)
-        for leg, order, n in zip(legs.values(), orders, n_made.tolist(), strict=True):
-            order.settle(leg, n)
+        for i, order, n in zip(legs, orders, n_made.tolist(), strict=True):
+            order.settle(self._rows[i], self._members[i].shuffles, n)
+            self._visited[i] = hash((self._visited[i], n))
         return {i: losses[entry, : n_made[entry]] for entry, i in enumerate(legs)}
 
-    def _course(self, legs: dict[int, Leg]) -> tuple[Course, list["_Order"]]:
+    def _course(self, legs: dict[int, Leg]) -> tuple[Course, list[Order]]:
         """Write down what a launch goes by, and the order of rows of each entry."""
         members = [self._members[i] for i in legs]
-        n_epochs = [_epochs_of_a_launch(leg) for leg in legs.values()]
-        orders: dict[tuple, _Order] = {}
-        own = []
-        for member, leg, n in zip(members, legs.values(), n_epochs, strict=True):
-            key = (member.table, leg.shuffles.state, leg.rows.tobytes())
-            own.append(orders.setdefault(key, _Order(leg)))
-            own[-1].draw(n)
-        distinct = list(orders.values())
-        rows = np.zeros(
-            (len(distinct), max(n_epochs), max(len(leg.rows) for leg in legs.values())), np.int32
-        )
-        for i, ((table, *_), order) in enumerate(orders.items()):
-            rows[i, : len(order.rows), : len(order.rows[0])] = order.rows
-            rows[i] += np.int32(self._row_starts[table])
-        n_batches = max(
-            math.ceil(len(leg.rows) / member.batch_size)
-            for leg, member in zip(legs.values(), members, strict=True)
-        )
+        n_rows = [len(self._rows[i]) for i in legs]
+        n_epochs = [self._epochs_of_a_launch(i, leg) for i, leg in legs.items()]
+        own, distinct = self._orders(legs, n_epochs)
+        orders = np.zeros((len(distinct), max(n_epochs), max(n_rows)), np.int32)
+        for place, (table, order) in zip(orders, distinct, strict=True):
+            place[: len(order.rows), : len(order.rows[0])] = order.rows
+            place += np.int32(self._row_starts[table])
+        n_batches = max(math.ceil(n / each.batch_size) for n, each in zip(n_rows, members, strict=True))
         total_weights = np.zeros((len(legs), max(n_epochs), 1 if self._is_online else n_batches))
         n_counted = np.ones((len(legs), max(n_epochs)))
-        for i, (member, order) in enumerate(zip(members, own, strict=True)):
+        for i, (member, place) in enumerate(zip(members, own, strict=True)):
             data = self._tables[member.table]
             for epoch in range(n_epochs[i]):
                 if self._is_online:
-                    total_weights[i, epoch], n_counted[i, epoch] = data.mean_weight, data.n_samples
+                    total_weights[i, epoch], n_counted[i, epoch] = data.mean_weight, n_rows[i]
                     continue
-                weights, n_counted[i, epoch] = _weights_of_batches(
-                    data, order.rows[epoch], member.batch_size
-                )
+                rows = distinct[place][1].rows[epoch]
+                weights, counted = weights_of_batches(data, rows, member.batch_size)
                 total_weights[i, epoch, : len(weights)] = weights
+                n_counted[i, epoch] = counted
         numbers = [
             (*leg.rule[1:], member.alpha, *_numbers_of(leg.patience))
             for leg, member in zip(legs.values(), members, strict=True)
         ]
-        return Course(
+        course = Course(
             networks=np.array(list(legs), np.int64),
-            orders=rows,
-            order_of=np.array([distinct.index(order) for order in own], np.int64),
-            n_rows=np.array([len(leg.rows) for leg in legs.values()], np.int64),
+            orders=orders,
+            order_of=np.array(own, np.int64),
+            n_rows=np.array(n_rows, np.int64),
             batch_sizes=np.array([member.batch_size for member in members], np.int64),
             total_weights=total_weights,
             n_counted=n_counted,
@@ -366,7 +242,30 @@ class Fleet:
             kinds=np.array([leg.rule.kind for leg in legs.values()], np.int64),
             n_epochs=np.array(n_epochs, np.int64),
             losses=np.zeros((len(legs), max(n_epochs))),
-        ), own
+        )
+        return course, [distinct[place][1] for place in own]
+
+    def _orders(
+        self, legs: dict[int, Leg], n_epochs: list[int]
+    ) -> tuple[list[int], list[tuple[int, Order]]]:
+        """Draw the orders of rows, one for all members that draw alike from the same table."""
+        places: dict[tuple, int] = {}
+        own, distinct = [], []
+        for i, n in zip(legs, n_epochs, strict=True):
+            member = self._members[i]
+            state = member.shuffles.state if member.shuffles.are_compiled else i
+            key = (member.table, self._visited[i], state)
+            if key not in places:
+                places[key] = len(distinct)
+                distinct.append((member.table, Order(self._rows[i], member.shuffles)))
+            own.append(places[key])
+            distinct[places[key]][1].draw(n)
+        return own, distinct
+
+    def _epochs_of_a_launch(self, i: int, leg: Leg) -> int:
+        if not self._members[i].shuffles.are_compiled:
+            return 1  # its state cannot be put back where epochs are not made
+        return min(leg.most, max(1, _ROWS_OF_A_LAUNCH // len(self._rows[i])))
 
     def parameters(self, i: int) -> NDArray[np.floating]:
         """Copy a member's parameters to a new vector."""
@@ -384,49 +283,38 @@ class Fleet:
         return self._placements[i].gather(own)
 
 
-class _Order:
-    """The order of rows of some epochs, which members share that draw alike."""
-
-    def __init__(self, leg: Leg) -> None:
-        self._last, self._shuffles = leg.rows.copy(), leg.shuffles
-        self.rows: list[NDArray[np.int64]] = []
-        self._states: list = []
-
-    def draw(self, n_epochs: int) -> None:
-        """Draw the orders of so many epochs, those drawn before among them."""
-        while len(self.rows) < n_epochs:
-            self._shuffles.shuffle(self._last)
-            self.rows.append(self._last.copy())
-            self._states.append(self._shuffles.state)
-
-    def settle(self, leg: Leg, n_made: int) -> None:
-        """Leave a leg's rows and generator as its epochs have left them."""
-        leg.rows[:] = self.rows[n_made - 1]
-        leg.shuffles.state = self._states[n_made - 1]
-
-
-def _epochs_of_a_launch(leg: Leg) -> int:
-    if not leg.shuffles.are_compiled:  # its state cannot be put back where epochs are not made
-        return 1
-    return min(leg.most, max(1, _ROWS_OF_A_LAUNCH // len(leg.rows)))
-
-
-def _numbers_of(patience: Any) -> tuple[float, float, float, float]:
+def _numbers_of(patience: Patience) -> tuple[float, float, float, float]:
     return patience.best_loss, patience.tol, float(patience.n_no_improvement), patience.most
 
 
-def _weights_of_batches(
-    data: Data, rows: NDArray[np.int64], batch_size: int
-) -> tuple[NDArray[np.float64], int]:
-    """Sum of weights of each batch, 0 where it makes no step, and the rows that count in the loss.
+class DeviceWalk:
+    """A member's way through its rows; the same to a solver as a `Walk`.
 
-    A batch of one row is divided by the mean weight of all, and counts whatever its weight.
+    Parameters
+    ----------
+    fleet : Fleet
+        Whose member it is.
+    i : int
+        Which.
+    gradient : callable
+        ``gradient(parameters) -> ndarray``, over all of its rows.
     """
-    starts = np.arange(0, len(rows), batch_size)
-    sizes = np.diff([*starts, len(rows)])
-    if not len(data.weights):
-        return sizes.astype(np.float64), len(rows)
-    totals = np.add.reduceat(data.weights[rows].astype(np.float64), starts)
-    n_counted = int(sizes[(totals > 0) | (sizes == 1)].sum())
-    totals[(totals > 0) & (sizes == 1)] = data.mean_weight
-    return totals, n_counted
+
+    is_finite = True  # where a number is not, the loss is NaN
+
+    def __init__(self, fleet: Fleet, i: int, gradient: Callable) -> None:
+        self._fleet, self._i, self.gradient = fleet, i, gradient
+
+    def epochs(self, leg: Leg) -> NDArray[np.float64]:
+        """Go a leg, or the part of it that a launch does; returns each epoch's loss."""
+        return self._fleet.epochs({self._i: leg})[self._i]
+
+    @property
+    def parameters(self) -> NDArray[np.floating]:
+        """Where it is: a copy."""
+        return self._fleet.parameters(self._i)
+
+    @property
+    def moments(self) -> Moments:
+        """What the rule remembers there: a copy."""
+        return self._fleet.moments(self._i)

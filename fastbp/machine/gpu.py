@@ -141,7 +141,8 @@ _MOST_REGISTERS = 128
 
 def kernel(function: Callable) -> Any:
     """Compile a function that `launch` runs on the device, at its first launch."""
-    return _cuda.jit(fastmath=False, max_registers=_MOST_REGISTERS)(function)
+    options = {} if SIMULATED else {"max_registers": _MOST_REGISTERS}
+    return _cuda.jit(fastmath=False, **options)(function)
 
 
 # For those who launch them.

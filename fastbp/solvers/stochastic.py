@@ -12,19 +12,21 @@ Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412
 
 import math
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.epochs import NO_PATIENCE, Patience
+from fastbp.epochs import Walk
+from fastbp.legs import NO_PATIENCE, Leg, Patience
 from fastbp.objective import Objective
 from fastbp.shuffles import Shuffles
 from fastbp.solvers.history import History
 from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason, note_loss
 from fastbp.update_rules import Moments, Rule
 
-__all__ = ["Options", "Training", "invscaled_rate", "minimise"]
+__all__ = ["Options", "Training", "invscaled_rate", "legs", "minimise"]
 
 _LEAST_ADAPTIVE_RATE = 1e-6
 
@@ -124,7 +126,7 @@ def minimise(
     Parameters
     ----------
     objective : Objective
-        What is minimised; its ``epoch`` is called.
+        What is minimised; its ``walk`` is gone.
     parameters : ndarray of shape (n_parameters,)
         The start; not changed.
     options : Options
@@ -140,66 +142,91 @@ def minimise(
     stop_reason : str
         Why it stopped.
     """
+    with Shuffles(options.random_state if options.shuffle else None) as shuffles:
+        training = options.training
+        walk = objective.walk(
+            parameters, options.batch_size, training.rule, training.moments, shuffles
+        )
+        training_legs = legs(walk, options)
+        try:
+            leg = next(training_legs)
+            while True:
+                try:
+                    losses = walk.epochs(leg)
+                except KeyboardInterrupt as interrupt:
+                    training_legs.throw(interrupt)
+                leg = training_legs.send(losses)
+        except StopIteration as end:
+            return end.value
+
+
+def legs(
+    walk: Walk, options: Options
+) -> Generator[Leg, NDArray[np.float64], tuple[NDArray[np.floating], History, StopReason]]:
+    """Train, leaving it to the caller to go: yields legs and is sent the losses of their epochs.
+
+    So hundreds of trainings, each with its own schedule and end, can go side by side.
+
+    Parameters
+    ----------
+    walk : Walk
+        What the caller goes on; it is looked at.
+    options : Options
+        The options; its ``training`` is changed.
+
+    Yields
+    ------
+    leg : Leg
+        The epochs to make next: one at least, and as many as the caller likes.
+
+    Returns
+    -------
+    parameters, history, stop_reason
+        As of `minimise`. KeyboardInterrupt thrown in ends the training in good order.
+    """
     training = options.training
     history = training.history
     history.n_iter = history.n_fun = 0
     history.gradient_norm = math.nan
-    parameters = parameters.copy()
-    best = parameters.copy()
-    rows = np.arange(options.n_samples)
+    best = walk.parameters.copy() if options.early_stopping is not None else None
     before = history.time_curve[-1] if history.time_curve else 0.0
     since = time.perf_counter() - before
     stop_reason: StopReason = "max_iter"
     try:
-        with Shuffles(options.random_state if options.shuffle else None) as shuffles:
-            while history.n_iter < options.max_iter and stop_reason == "max_iter":
-                losses = objective.epochs(
-                    parameters,
-                    rows,
-                    options.batch_size,
-                    training.rule,
-                    training.moments,
-                    shuffles,
-                    _patience(options),
-                    _epochs_alike(options),
-                )
-                now = time.perf_counter() - since
-                # Epochs of one call take the same time.
-                history.time_curve += np.linspace(before, now, len(losses) + 1)[1:].tolist()
-                before = now
-                stop_reason = _take_down(objective, losses, parameters, best, options)
-                if stop_reason == "max_iter" and history.n_iter < options.max_iter:
-                    options.clock.check()
+        while history.n_iter < options.max_iter and stop_reason == "max_iter":
+            losses = yield Leg(training.rule, _patience(options), _epochs_alike(options))
+            now = time.perf_counter() - since
+            # Epochs of one call take the same time.
+            history.time_curve += np.linspace(before, now, len(losses) + 1)[1:].tolist()
+            before = now
+            stop_reason = _take_down(walk, losses, best, options)
+            if stop_reason == "max_iter" and history.n_iter < options.max_iter:
+                options.clock.check()
         if stop_reason != "diverged" and not options.one_epoch:
-            _note_last_gradient(objective, parameters, best, options)
+            _note_last_gradient(walk, best, options)
     except Stop as stop:
         stop_reason = stop.reason
     except KeyboardInterrupt:
         stop_reason = "interrupted"
-    return (parameters if options.early_stopping is None else best), history, stop_reason
+    training.moments = walk.moments
+    return (walk.parameters if best is None else best), history, stop_reason
 
 
 def _note_last_gradient(
-    objective: Objective,
-    parameters: NDArray[np.floating],
-    best: NDArray[np.floating],
-    options: Options,
+    walk: Walk, best: NDArray[np.floating] | None, options: Options
 ) -> None:
     """Work out the gradient norm where training ends, if the last epoch has not done so."""
-    if options.early_stopping is not None:
-        _gradient_norm(objective, best, options)
+    if best is not None:
+        _gradient_norm(walk, best, options)
     elif options.gtol is None:
         curve = options.training.history.gradient_norm_curve
-        curve[-1] = _gradient_norm(objective, parameters, options)
+        curve[-1] = _gradient_norm(walk, walk.parameters, options)
 
 
-def _gradient_norm(
-    objective: Objective, parameters: NDArray[np.floating], options: Options
-) -> float:
+def _gradient_norm(walk: Walk, parameters: NDArray[np.floating], options: Options) -> float:
     history = options.training.history
     history.n_fun += 1
-    gradient = objective.gradient(parameters, options.batch_size)
-    history.gradient_norm = float(np.abs(gradient).max())
+    history.gradient_norm = float(np.abs(walk.gradient(parameters)).max())
     return history.gradient_norm
 
 
@@ -226,18 +253,14 @@ def _patience(options: Options) -> Patience:
 
 
 def _take_down(
-    objective: Objective,
+    walk: Walk,
     losses: NDArray[np.float64],
-    parameters: NDArray[np.floating],
-    best: NDArray[np.floating],
+    best: NDArray[np.floating] | None,
     options: Options,
 ) -> StopReason:
     """Take epochs down, after the last of which training may have to stop; "max_iter" is go on."""
-    training, history = options.training, options.training.history
-    early_stopping = options.early_stopping
-    # A second moment that overflows would stop Adam without a word.
-    numbers = (losses[-1], parameters, training.moments.second)
-    diverged = not all(np.isfinite(number).all() for number in numbers)
+    history, early_stopping = options.training.history, options.early_stopping
+    diverged = not (math.isfinite(losses[-1]) and walk.is_finite)
     for i, loss in enumerate(losses.tolist(), start=1):
         history.n_iter += 1
         history.n_fun += 1
@@ -247,22 +270,21 @@ def _take_down(
             return "diverged"
         note_loss(history, loss, options.tol)
         _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
-    if early_stopping is not None:
+    if early_stopping is not None and best is not None:
+        parameters = walk.parameters
         if early_stopping.note(history, parameters):
             best[:] = parameters
         _say(options, f"Validation score: {(history.validation_scores or [])[-1]:f}")
     _scale_rate(options)
-    return _reason_to_stop(objective, parameters, options)
+    return _reason_to_stop(walk, options)
 
 
-def _reason_to_stop(
-    objective: Objective, parameters: NDArray[np.floating], options: Options
-) -> StopReason:
+def _reason_to_stop(walk: Walk, options: Options) -> StopReason:
     history, early_stopping = options.training.history, options.early_stopping
     if history.loss <= options.loss_goal:
         return "goal"
     if options.gtol is not None:
-        norm = history.gradient_norm_curve[-1] = _gradient_norm(objective, parameters, options)
+        norm = history.gradient_norm_curve[-1] = _gradient_norm(walk, walk.parameters, options)
         if norm <= options.gtol:
             return "gradient_norm"
     if early_stopping is not None and early_stopping.rule != "no_improvement":

@@ -1,0 +1,59 @@
+"""An objective on the GPU: the same to solvers as one on the CPU.
+
+Data are moved to the device once. What trains in batches leaves its parameters there too, and fetches
+them when it ends; batch solvers think on the CPU, so each of their evaluations moves a vector there
+and one back.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.device_table import DeviceTable
+from fastbp.fleet import DeviceWalk, Fleet, Member
+from fastbp.objective import Objective
+from fastbp.shuffles import Shuffles
+from fastbp.update_rules import Moments, Rule
+
+__all__ = ["DeviceObjective"]
+
+
+class DeviceObjective(Objective):
+    """The loss of a network on data, computed on the GPU; see `Objective`."""
+
+    def loss_and_gradient(
+        self, parameters: NDArray[np.floating]
+    ) -> tuple[float, NDArray[np.floating]]:
+        """Loss and its gradient over all rows, as `Objective.loss_and_gradient`."""
+        self.n_evaluations += 1
+        loss, gradient = self._table.sums(parameters)
+        n, total_weight = self.network.n_weights, self.total_weight
+        weights = parameters[:n]
+        gradient[:n] += parameters.dtype.type(self.alpha) * weights
+        gradient /= parameters.dtype.type(total_weight)
+        penalty = 0.5 * self.alpha * float(np.square(weights, dtype=np.float64).sum())
+        return (loss + penalty) / total_weight, gradient
+
+    def gradient(self, parameters: NDArray[np.floating], batch_size: int) -> NDArray[np.floating]:
+        """Gradient over all rows; the batch size is not looked at."""
+        del batch_size
+        return self.loss_and_gradient(parameters)[1]
+
+    def walk(
+        self,
+        parameters: NDArray[np.floating],
+        batch_size: int,
+        rule: Rule,
+        moments: Moments,
+        shuffles: Shuffles,
+    ) -> Any:
+        """Begin a `DeviceWalk` from some parameters."""
+        member = Member(self.network, 0, self.alpha, batch_size, parameters, moments, shuffles)
+        fleet = Fleet([member], [self.data], rule.kind)
+        return DeviceWalk(fleet, 0, lambda at: self.gradient(at, batch_size))
+
+    @cached_property
+    def _table(self) -> DeviceTable:
+        return DeviceTable(self.network, self.data)

@@ -1,0 +1,222 @@
+"""A network's data on the GPU, for passes over all of its rows; and how rows are cut into tiles.
+
+`DeviceTable` is what batch solvers and predictions use; ``fleet.py`` trains in batches on the same
+tiles.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.cuda import (
+    MOST_SLOTS,
+    MOST_THREADS,
+    PADDING,
+    Inputs,
+    Kernels,
+    Placement,
+    State,
+    batch_kernels,
+    tile_placement,
+)
+from fastbp.data import Data
+from fastbp.machine import gpu
+from fastbp.network import Network
+
+__all__ = [
+    "BYTES_OF_SUMS",
+    "TILES_OF_A_BATCH",
+    "DeviceTable",
+    "Tile",
+    "move_tables",
+    "n_threads_for",
+]
+
+#: Tiles that a batch is cut into at least, if they can be of eight rows: about one for each
+#: multiprocessor of a large GPU. It is no number of this device, so that the bits do not depend on it.
+TILES_OF_A_BATCH = 128
+_TILE_ROWS = (8, 16, 32, 64)
+#: Of a block's shared memory, where its threads add up the loss.
+BYTES_OF_SUMS = 8 * MOST_THREADS
+_THREADS_OF_THE_SIMULATOR = 4
+
+
+def n_threads_for(n_units: int) -> int:
+    """Choose threads for a block with so much to do at a time: whole warps."""
+    if gpu.SIMULATED:
+        return _THREADS_OF_THE_SIMULATOR
+    return min(MOST_THREADS, 32 * math.ceil(n_units / 32))
+
+
+class Tile(NamedTuple):
+    """How a batch is cut: rows of a tile, threads of its block, and where it lies."""
+
+    n_rows: int
+    n_threads: int
+    in_shared: bool
+    shared_bytes: int
+    room: int
+
+    @classmethod
+    def of(
+        cls, placement: Placement, dtype: np.dtype, batch_size: int, widest: int, n_wanted: int
+    ) -> "Tile":
+        """Choose the tiles of a batch, of which there are to be so many if it has the rows."""
+        fitting = [n for n in _TILE_ROWS if n * n_wanted >= batch_size] or [_TILE_ROWS[-1]]
+        wanted = n_rows = fitting[0]
+        limit = gpu.most_shared_bytes() - BYTES_OF_SUMS
+        while n_rows > _TILE_ROWS[0] and _bytes_of_a_tile(placement, dtype, n_rows) > limit:
+            n_rows //= 2
+        n_bytes = _bytes_of_a_tile(placement, dtype, n_rows)
+        in_shared = n_bytes <= limit
+        if not in_shared:
+            n_rows, n_bytes = wanted, 0
+        return cls(
+            n_rows,
+            n_threads_for(max(64, widest * n_rows // (16 * _n_fours(n_rows)))),
+            in_shared,
+            n_bytes,
+            placement.n_units * (n_rows + PADDING),
+        )
+
+    @property
+    def kernels(self) -> Kernels:
+        """The kernels for such tiles."""
+        return batch_kernels(_n_fours(self.n_rows), self.in_shared)
+
+    def rooms(self, n_blocks: int, dtype: np.dtype) -> Any:
+        """Make the rooms of so many blocks; in shared memory, only what tells their dtype."""
+        return gpu.zeros((1, 1) if self.in_shared else (n_blocks, self.room), dtype)
+
+
+def _n_fours(n_rows: int) -> int:
+    return 2 if n_rows >= 32 else 1
+
+
+def _bytes_of_a_tile(placement: Placement, dtype: np.dtype, n_rows: int) -> int:
+    return placement.n_units * (n_rows + PADDING) * dtype.itemsize
+
+
+def move_tables(tables: Sequence[Data]) -> tuple[Inputs, NDArray[np.int64]]:
+    """Move tables to the device, one behind another.
+
+    Parameters
+    ----------
+    tables : sequence of Data
+        Of one dtype and number of features, all dense or all sparse.
+
+    Returns
+    -------
+    inputs : Inputs
+        All of them.
+    starts : ndarray of shape (n_tables,)
+        The number of each table's first row.
+    """
+    starts = np.cumsum([0, *(table.n_samples for table in tables[:-1])])
+    n_values = np.cumsum([0, *(len(table.values) for table in tables[:-1])])
+    is_sparse = len(tables[0].row_starts) > 0
+    row_starts = [
+        table.row_starts[(i > 0) * 1 :] + n_values[i] if is_sparse else table.row_starts
+        for i, table in enumerate(tables)
+    ]
+    weighted = any(len(table.weights) for table in tables)
+    weights = [
+        table.weights if len(table.weights) or not weighted else np.ones(table.n_samples)
+        for table in tables
+    ]
+    dtype = tables[0].dtype
+    inputs = Inputs(
+        X=np.concatenate([table.X for table in tables]),
+        values=np.concatenate([table.values for table in tables]),
+        columns=np.concatenate([table.columns for table in tables]),
+        row_starts=np.concatenate(row_starts),
+        y=np.concatenate([table.y for table in tables]),
+        weights=np.concatenate(weights).astype(dtype),
+    )
+    return Inputs(*(gpu.to_device(array) for array in inputs)), starts
+
+
+class DeviceTable:
+    """A network and its data on the device.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    data : Data
+        Its data; without targets for predictions alone.
+    """
+
+    def __init__(self, network: Network, data: Data) -> None:
+        self._placement = placement = tile_placement(network)
+        self._inputs, _ = move_tables([data])
+        n, self._dtype, self._n_outputs = data.n_samples, data.dtype, network.layer_sizes[-1]
+        widest = max(network.layer_sizes[1:])
+        self._tile = Tile.of(placement, data.dtype, n, widest, TILES_OF_A_BATCH)
+        self._n_slots = min(MOST_SLOTS, math.ceil(n / self._tile.n_rows))
+        self._rows = gpu.to_device(np.arange(n, dtype=np.int32))
+        self._rooms = self._tile.rooms(self._n_slots, data.dtype)
+        self._gradients: Any = None
+
+    def sums(self, parameters: NDArray[np.floating]) -> tuple[float, NDArray[np.floating]]:
+        """Sum of the weighted losses of all rows, and its gradient.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+
+        Returns
+        -------
+        loss : float
+            sum_i w_i loss_i.
+        gradient : ndarray of shape (n_parameters,)
+            Its gradient, a new array.
+        """
+        tile, n_moved = self._tile, self._placement.n_moved
+        if self._gradients is None:
+            self._gradients = gpu.zeros((self._n_slots, n_moved), self._dtype)
+            self._losses = gpu.zeros(self._n_slots, np.float64)
+            self._gradient = gpu.zeros(n_moved, self._dtype)
+        self._launch(tile.kernels.sum_rows, parameters, self._gradients, self._losses)
+        n_threads = n_threads_for(MOST_THREADS)
+        n_blocks = math.ceil(n_moved / n_threads)
+        gpu.launch(tile.kernels.add_up, n_blocks, n_threads, 0, self._gradients, self._gradient)
+        gradient = self._placement.gather(gpu.to_host(self._gradient))
+        return float(gpu.to_host(self._losses).sum()), gradient
+
+    def predict(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Outputs of the network for all rows.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+
+        Returns
+        -------
+        prediction : ndarray of shape (n_samples, n_outputs)
+            The outputs.
+        """
+        prediction = gpu.zeros((self._rows.size, self._n_outputs), self._dtype)
+        self._launch(self._tile.kernels.predict, parameters, prediction)
+        return gpu.to_host(prediction)
+
+    def _launch(self, kernel: Any, parameters: NDArray[np.floating], *results: Any) -> None:
+        state = State(
+            plans=gpu.to_device(self._placement.plan[np.newaxis]),
+            starts=gpu.zeros(1, np.int64),
+            parameters=gpu.to_device(self._placement.place(parameters)),
+            first=gpu.zeros(1, self._dtype),
+            second=gpu.zeros(1, self._dtype),
+            copies=gpu.zeros(1, np.int64),
+            n_steps=gpu.zeros(1, np.int64),
+        )
+        tile = self._tile
+        gpu.launch(
+            kernel, self._n_slots, tile.n_threads, tile.shared_bytes,
+            state, self._inputs, self._rows, tile.n_rows, self._rooms, *results,
+        )  # fmt: skip
