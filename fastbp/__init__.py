@@ -40,10 +40,20 @@ a mean over rows, weighted by the sample weights, of a sum over outputs, plus
 Importing fastbp loads no compiler; the first fit does.
 """
 
+from fastbp.many import fit_many
 from fastbp.network import Network
 from fastbp.objective import Objective, loss_and_gradient
 from fastbp.regressor import BackpropRegressor
+from fastbp.search import BackpropSearchCV
 
-__all__ = ["BackpropRegressor", "Network", "Objective", "__version__", "loss_and_gradient"]
+__all__ = [
+    "BackpropRegressor",
+    "BackpropSearchCV",
+    "Network",
+    "Objective",
+    "__version__",
+    "fit_many",
+    "loss_and_gradient",
+]
 
 __version__ = "0.1.0"

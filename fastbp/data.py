@@ -47,6 +47,12 @@ class Data(NamedTuple):
         return max(len(self.X), len(self.row_starts) - 1)
 
     @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights."""
+        weights = self.weights
+        return float(weights.sum(dtype=np.float64)) if len(weights) else float(self.n_samples)
+
+    @property
     def dtype(self) -> np.dtype:
         """float64 or float32, of every floating-point array."""
         return self.X.dtype

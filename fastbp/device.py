@@ -1,4 +1,4 @@
-"""Which device computes: the choice of `BackpropRegressor`'s ``device``, and why a GPU is not there.
+"""Which device computes: what ``device`` may be, and why a GPU is not there.
 
 Nothing of the GPU is imported before somebody asks for it.
 """

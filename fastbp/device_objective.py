@@ -1,8 +1,8 @@
 """An objective on the GPU: the same to solvers as one on the CPU.
 
-Data are moved to the device once. What trains in batches leaves its parameters there too, and fetches
-them when it ends; batch solvers think on the CPU, so each of their evaluations moves a vector there
-and one back.
+Data are moved to the device once. What trains in batches leaves its parameters there too, and
+fetches them when it ends; batch solvers think on the CPU, so each of their evaluations moves a
+vector there and one back.
 """
 
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.device_table import DeviceTable
+from fastbp.device_table import DeviceTable, DeviceTables
 from fastbp.fleet import DeviceWalk, Fleet, Member
 from fastbp.objective import Objective
 from fastbp.shuffles import Shuffles
@@ -51,9 +51,12 @@ class DeviceObjective(Objective):
     ) -> Any:
         """Begin a `DeviceWalk` from some parameters."""
         member = Member(self.network, 0, self.alpha, batch_size, parameters, moments, shuffles)
-        fleet = Fleet([member], [self.data], rule.kind)
-        return DeviceWalk(fleet, 0, lambda at: self.gradient(at, batch_size))
+        return DeviceWalk(Fleet([member], self._tables, rule.kind), 0)
+
+    @cached_property
+    def _tables(self) -> DeviceTables:
+        return DeviceTables([self.data])
 
     @cached_property
     def _table(self) -> DeviceTable:
-        return DeviceTable(self.network, self.data)
+        return DeviceTable(self.network, self._tables)

@@ -30,13 +30,14 @@ __all__ = [
     "BYTES_OF_SUMS",
     "TILES_OF_A_BATCH",
     "DeviceTable",
+    "DeviceTables",
     "Tile",
-    "move_tables",
     "n_threads_for",
 ]
 
 #: Tiles that a batch is cut into at least, if they can be of eight rows: about one for each
-#: multiprocessor of a large GPU. It is no number of this device, so that the bits do not depend on it.
+#: multiprocessor of a large GPU. It is no number of this device, so that the bits do not depend on
+#: it.
 TILES_OF_A_BATCH = 128
 _TILE_ROWS = (8, 16, 32, 64)
 #: Of a block's shared memory, where its threads add up the loss.
@@ -100,43 +101,52 @@ def _bytes_of_a_tile(placement: Placement, dtype: np.dtype, n_rows: int) -> int:
     return placement.n_units * (n_rows + PADDING) * dtype.itemsize
 
 
-def move_tables(tables: Sequence[Data]) -> tuple[Inputs, NDArray[np.int64]]:
-    """Move tables to the device, one behind another.
+class DeviceTables:
+    """Tables of data on the device, one behind another.
 
     Parameters
     ----------
     tables : sequence of Data
-        Of one dtype and number of features, all dense or all sparse.
+        Of one dtype and one number of features and outputs, all dense or all sparse.
 
-    Returns
-    -------
+    Attributes
+    ----------
+    tables : sequence of Data
+        The same, on the host.
     inputs : Inputs
-        All of them.
+        All of them on the device.
     starts : ndarray of shape (n_tables,)
-        The number of each table's first row.
+        The number of each table's first row there.
     """
-    starts = np.cumsum([0, *(table.n_samples for table in tables[:-1])])
-    n_values = np.cumsum([0, *(len(table.values) for table in tables[:-1])])
-    is_sparse = len(tables[0].row_starts) > 0
-    row_starts = [
-        table.row_starts[(i > 0) * 1 :] + n_values[i] if is_sparse else table.row_starts
-        for i, table in enumerate(tables)
-    ]
-    weighted = any(len(table.weights) for table in tables)
-    weights = [
-        table.weights if len(table.weights) or not weighted else np.ones(table.n_samples)
-        for table in tables
-    ]
-    dtype = tables[0].dtype
-    inputs = Inputs(
-        X=np.concatenate([table.X for table in tables]),
-        values=np.concatenate([table.values for table in tables]),
-        columns=np.concatenate([table.columns for table in tables]),
-        row_starts=np.concatenate(row_starts),
-        y=np.concatenate([table.y for table in tables]),
-        weights=np.concatenate(weights).astype(dtype),
-    )
-    return Inputs(*(gpu.to_device(array) for array in inputs)), starts
+
+    def __init__(self, tables: Sequence[Data]) -> None:
+        self.tables = tables
+        self.starts = np.cumsum([0, *(table.n_samples for table in tables[:-1])])
+        n_values = np.cumsum([0, *(len(table.values) for table in tables[:-1])])
+        # Each table's rows begin where the last one's end: that is said once.
+        row_starts = [
+            table.row_starts[min(i, 1) :] + n
+            for i, (table, n) in enumerate(zip(tables, n_values, strict=True))
+        ]
+        is_weighted = any(len(table.weights) for table in tables)
+        weights = [
+            np.ones(table.n_samples) if is_weighted and not len(table.weights) else table.weights
+            for table in tables
+        ]
+        arrays = Inputs(
+            X=np.concatenate([table.X for table in tables]),
+            values=np.concatenate([table.values for table in tables]),
+            columns=np.concatenate([table.columns for table in tables]),
+            row_starts=np.concatenate(row_starts),
+            y=np.concatenate([table.y for table in tables]),
+            weights=np.concatenate(weights).astype(self.dtype),
+        )
+        self.inputs = Inputs(*(gpu.to_device(array) for array in arrays))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64 or float32."""
+        return self.tables[0].dtype
 
 
 class DeviceTable:
@@ -146,19 +156,21 @@ class DeviceTable:
     ----------
     network : Network
         The network.
-    data : Data
-        Its data; without targets for predictions alone.
+    tables : DeviceTables
+        Where its data are; without targets for predictions alone.
+    i : int, default=0
+        Which of the tables it is.
     """
 
-    def __init__(self, network: Network, data: Data) -> None:
+    def __init__(self, network: Network, tables: DeviceTables, i: int = 0) -> None:
         self._placement = placement = tile_placement(network)
-        self._inputs, _ = move_tables([data])
-        n, self._dtype, self._n_outputs = data.n_samples, data.dtype, network.layer_sizes[-1]
+        self._inputs, self._dtype = tables.inputs, tables.dtype
+        n, self._n_outputs = tables.tables[i].n_samples, network.layer_sizes[-1]
         widest = max(network.layer_sizes[1:])
-        self._tile = Tile.of(placement, data.dtype, n, widest, TILES_OF_A_BATCH)
+        self._tile = Tile.of(placement, self._dtype, n, widest, TILES_OF_A_BATCH)
         self._n_slots = min(MOST_SLOTS, math.ceil(n / self._tile.n_rows))
-        self._rows = gpu.to_device(np.arange(n, dtype=np.int32))
-        self._rooms = self._tile.rooms(self._n_slots, data.dtype)
+        self._rows = gpu.to_device((tables.starts[i] + np.arange(n)).astype(np.int32))
+        self._rooms = self._tile.rooms(self._n_slots, self._dtype)
         self._gradients: Any = None
 
     def sums(self, parameters: NDArray[np.floating]) -> tuple[float, NDArray[np.floating]]:
@@ -189,7 +201,7 @@ class DeviceTable:
         return float(gpu.to_host(self._losses).sum()), gradient
 
     def predict(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Outputs of the network for all rows.
+        """Predict all rows.
 
         Parameters
         ----------

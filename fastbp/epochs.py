@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import update_rules
-from fastbp.legs import NO_PATIENCE, Leg, Patience
+from fastbp.legs import NO_PATIENCE, Leg, Patience, Walk
 from fastbp.shuffles import Shuffles
 from fastbp.update_rules import Moments, Rule
 
-__all__ = ["NO_PATIENCE", "NO_SHUFFLES", "EpochsMixin", "Patience", "Walk"]
+__all__ = ["NO_PATIENCE", "NO_SHUFFLES", "EpochsMixin", "HostWalk", "Patience"]
 
 
 NO_SHUFFLES = Shuffles(None)
 
 
-class Walk:
-    """A training's way through an objective's rows; on a GPU, `DeviceWalk` is another.
+class HostWalk:
+    """A training's way through an objective's rows on the CPU: a `Walk`.
 
     Parameters
     ----------
@@ -37,12 +37,6 @@ class Walk:
     shuffles : Shuffles
         Where the orders of rows come from.
 
-    Attributes
-    ----------
-    parameters : ndarray of shape (n_parameters,)
-        Where it is.
-    moments : Moments
-        What the rule remembers there.
     """
 
     def __init__(
@@ -55,7 +49,17 @@ class Walk:
     ) -> None:
         self._objective, self._batch_size, self._shuffles = objective, batch_size, shuffles
         self._rows = np.arange(objective.data.n_samples)
-        self.parameters, self.moments = parameters.copy(), moments
+        self._parameters, self._moments = parameters.copy(), moments
+
+    @property
+    def parameters(self) -> NDArray[np.floating]:
+        """Where it is."""
+        return self._parameters
+
+    @property
+    def moments(self) -> Moments:
+        """What the rule remembers there."""
+        return self._moments
 
     def epochs(self, leg: Leg) -> NDArray[np.float64]:
         """Go a leg, or the part of it that a compiled call does; returns each epoch's loss."""
@@ -93,10 +97,10 @@ class EpochsMixin:
         rule: Rule,
         moments: Moments,
         shuffles: Shuffles,
-    ) -> Any:
+    ) -> Walk:
         """Begin a `Walk` from some parameters, by a rule whose numbers alone may change."""
         del rule
-        return Walk(self, parameters, batch_size, moments, shuffles)
+        return HostWalk(self, parameters, batch_size, moments, shuffles)
 
     def epoch(
         self: Any,

@@ -2,12 +2,12 @@
 
 A `Fleet` is one network or hundreds of them with their data, parameters and moments on the device,
 where they stay. `Fleet.epochs` trains those that are asked for, in one launch: a single network's
-mini-batches by the whole grid of blocks, all else by a block for each network. What comes back after a
-launch are the losses; parameters when they are asked for.
+mini-batches by the whole grid of blocks, all else by a block for each network. What comes back
+after a launch are the losses; parameters when they are asked for.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from fastbp.cuda import (
     CHUNK,
     MOST_SLOTS,
-    MOST_THREADS,
     ROWS_OF_A_CHUNK,
     Course,
     State,
@@ -24,8 +23,14 @@ from fastbp.cuda import (
     sample_placement,
     tile_placement,
 )
-from fastbp.data import Data
-from fastbp.device_table import BYTES_OF_SUMS, TILES_OF_A_BATCH, Tile, move_tables, n_threads_for
+from fastbp.device_table import (
+    BYTES_OF_SUMS,
+    TILES_OF_A_BATCH,
+    DeviceTable,
+    DeviceTables,
+    Tile,
+    n_threads_for,
+)
 from fastbp.legs import Leg, Patience
 from fastbp.machine import gpu
 from fastbp.network import Network
@@ -35,7 +40,8 @@ from fastbp.update_rules import ADAM, PLAIN, Moments
 
 __all__ = ["DeviceWalk", "Fleet", "Member"]
 
-#: Rows that a launch of several epochs visits at most, for each network: some hundredths of a second.
+#: Rows that a launch of several epochs visits at most, for each network: some hundredths of a
+#: second.
 _ROWS_OF_A_LAUNCH = 50_000
 
 
@@ -76,23 +82,23 @@ class Fleet:
     ----------
     members : sequence of Member
         The networks. All are trained online, or none is.
-    tables : sequence of Data
-        Their data (see `move_tables`).
+    tables : DeviceTables
+        Their data.
     rule : int
         The kind of their update rule.
     """
 
-    def __init__(self, members: Sequence[Member], tables: Sequence[Data], rule: int) -> None:
+    def __init__(self, members: Sequence[Member], tables: DeviceTables, rule: int) -> None:
         self._members, self._tables, self._kind = members, tables, rule
-        self._dtype = tables[0].dtype
+        self._dtype, self._inputs = tables.dtype, tables.inputs
         self._is_online = members[0].batch_size == 1
         place = sample_placement if self._is_online else tile_placement
         self._placements = [place(member.network) for member in members]
-        self._inputs, self._row_starts = move_tables(tables)
-        self._rows = [np.arange(tables[member.table].n_samples) for member in members]
+        self._rows = [np.arange(tables.tables[member.table].n_samples) for member in members]
         # Equal where rows are in the same order, if they have been drawn from the same states.
         self._visited = [hash(member.table) for member in members]
         self._widest = max(max(member.network.layer_sizes[1:]) for member in members)
+        self._passes: dict[tuple, DeviceTable] = {}
         self._state = self._move_state()
         self._set_up()
 
@@ -212,17 +218,19 @@ class Fleet:
         orders = np.zeros((len(distinct), max(n_epochs), max(n_rows)), np.int32)
         for place, (table, order) in zip(orders, distinct, strict=True):
             place[: len(order.rows), : len(order.rows[0])] = order.rows
-            place += np.int32(self._row_starts[table])
-        n_batches = max(math.ceil(n / each.batch_size) for n, each in zip(n_rows, members, strict=True))
+            place += np.int32(self._tables.starts[table])
+        n_batches = max(
+            math.ceil(n / each.batch_size) for n, each in zip(n_rows, members, strict=True)
+        )
         total_weights = np.zeros((len(legs), max(n_epochs), 1 if self._is_online else n_batches))
         n_counted = np.ones((len(legs), max(n_epochs)))
-        for i, (member, place) in enumerate(zip(members, own, strict=True)):
-            data = self._tables[member.table]
+        for i, (member, of_it) in enumerate(zip(members, own, strict=True)):
+            data = self._tables.tables[member.table]
             for epoch in range(n_epochs[i]):
                 if self._is_online:
                     total_weights[i, epoch], n_counted[i, epoch] = data.mean_weight, n_rows[i]
                     continue
-                rows = distinct[place][1].rows[epoch]
+                rows = distinct[of_it][1].rows[epoch]
                 weights, counted = weights_of_batches(data, rows, member.batch_size)
                 total_weights[i, epoch, : len(weights)] = weights
                 n_counted[i, epoch] = counted
@@ -250,7 +258,8 @@ class Fleet:
     ) -> tuple[list[int], list[tuple[int, Order]]]:
         """Draw the orders of rows, one for all members that draw alike from the same table."""
         places: dict[tuple, int] = {}
-        own, distinct = [], []
+        own: list[int] = []
+        distinct: list[tuple[int, Order]] = []
         for i, n in zip(legs, n_epochs, strict=True):
             member = self._members[i]
             state = member.shuffles.state if member.shuffles.are_compiled else i
@@ -266,6 +275,18 @@ class Fleet:
         if not self._members[i].shuffles.are_compiled:
             return 1  # its state cannot be put back where epochs are not made
         return min(leg.most, max(1, _ROWS_OF_A_LAUNCH // len(self._rows[i])))
+
+    def gradient(self, i: int, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Gradient of a member's loss over all of its rows, weight decay included."""
+        member = self._members[i]
+        key = member.network, member.table
+        if key not in self._passes:
+            self._passes[key] = DeviceTable(member.network, self._tables, member.table)
+        data = self._tables.tables[member.table]
+        _, gradient = self._passes[key].sums(parameters)
+        n = member.network.n_weights
+        gradient[:n] += gradient.dtype.type(member.alpha) * parameters[:n]
+        return gradient / gradient.dtype.type(data.total_weight)
 
     def parameters(self, i: int) -> NDArray[np.floating]:
         """Copy a member's parameters to a new vector."""
@@ -296,14 +317,15 @@ class DeviceWalk:
         Whose member it is.
     i : int
         Which.
-    gradient : callable
-        ``gradient(parameters) -> ndarray``, over all of its rows.
     """
 
-    is_finite = True  # where a number is not, the loss is NaN
+    def __init__(self, fleet: Fleet, i: int) -> None:
+        self._fleet, self._i = fleet, i
 
-    def __init__(self, fleet: Fleet, i: int, gradient: Callable) -> None:
-        self._fleet, self._i, self.gradient = fleet, i, gradient
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers are finite: where one is not, the loss is NaN."""
+        return True
 
     def epochs(self, leg: Leg) -> NDArray[np.float64]:
         """Go a leg, or the part of it that a launch does; returns each epoch's loss."""
@@ -318,3 +340,7 @@ class DeviceWalk:
     def moments(self) -> Moments:
         """What the rule remembers there: a copy."""
         return self._fleet.moments(self._i)
+
+    def gradient(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Gradient over all of its rows."""
+        return self._fleet.gradient(self._i, parameters)

@@ -1,17 +1,19 @@
 """Rows to validate on: set aside from the training data or given, and how they stop a training."""
 
+import hashlib
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 from fastbp.data import Data, as_data
 from fastbp.losses import LOSSES
 from fastbp.network import Network
-from fastbp.prediction import predict
+from fastbp.prediction import predictor
 from fastbp.solvers.stopping import EarlyStopping
 
 __all__ = ["Table", "early_stopping", "split"]
@@ -27,6 +29,16 @@ class Table(NamedTuple):
     def data(self, dtype: np.dtype) -> Data:
         """Convert to the arrays that kernels take."""
         return as_data(self.X, self.y, self.weights, dtype, is_finite=True)
+
+    def digest(self) -> bytes:
+        """Equal for tables that hold the same."""
+        digest = hashlib.blake2b(digest_size=16)
+        X = self.X
+        arrays = (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,)
+        for array in (*arrays, self.y, *(() if self.weights is None else (self.weights,))):
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.digest()
 
 
 def split(
@@ -80,7 +92,12 @@ def split(
 
 
 def early_stopping(
-    estimator: Any, network: Network, held_out: Table, dtype: np.dtype, n_threads: int
+    estimator: Any,
+    network: Network,
+    held_out: Table,
+    dtype: np.dtype,
+    n_threads: int,
+    device: str = "cpu",
 ) -> EarlyStopping:
     """Make the rule that an estimator's ``early_stopping`` names, over rows held out.
 
@@ -96,13 +113,15 @@ def early_stopping(
         Of the parameters.
     n_threads : int
         Threads for predictions.
+    device : {"cpu", "cuda"}, default="cpu"
+        Where predictions are made.
 
     Returns
     -------
     early_stopping : EarlyStopping
         True scores by R^2 and waits for improvement; Prechelt's rules score by minus the loss.
     """
-    rows = as_data(held_out.X, dtype=dtype)
+    predict_rows = predictor(network, as_data(held_out.X, dtype=dtype), n_threads, device)
     value = LOSSES[network.loss].value
     y = np.asarray(held_out.y, np.float64).reshape(len(held_out.y), -1)
 
@@ -117,7 +136,7 @@ def early_stopping(
     score_prediction = r2 if waits else minus_loss
 
     def score(parameters: NDArray[np.floating]) -> float:
-        prediction = predict(network, parameters, rows, n_threads)
+        prediction = predict_rows(parameters)
         if not np.isfinite(prediction).all():
             return math.nan
         with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges

@@ -1,11 +1,14 @@
-"""How far a training goes before its solver looks at it again: a leg, and the patience on it."""
+"""How far a training goes before its solver looks at it again: walks and their legs."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from fastbp.update_rules import Rule
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["NO_PATIENCE", "Leg", "Patience"]
+from fastbp.update_rules import Moments, Rule
+
+__all__ = ["NO_PATIENCE", "Leg", "Patience", "Walk"]
 
 
 class Patience(NamedTuple):
@@ -48,3 +51,30 @@ class Leg(NamedTuple):
     rule: Rule
     patience: Patience
     most: int
+
+
+class Walk(Protocol):
+    """A training's way through its rows, on the CPU or the GPU: what a solver sees of it."""
+
+    @property
+    def parameters(self) -> NDArray[np.floating]:
+        """Where it is, (n_parameters,)."""
+        ...
+
+    @property
+    def moments(self) -> Moments:
+        """What the update rule remembers there."""
+        ...
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers that training changes are finite."""
+        ...
+
+    def epochs(self, leg: Leg) -> NDArray[np.float64]:
+        """Go a leg, or a part of it of one epoch at least; returns each epoch's loss."""
+        ...
+
+    def gradient(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Gradient over all rows."""
+        ...

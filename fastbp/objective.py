@@ -25,7 +25,7 @@ from fastbp.least_squares import LeastSquares
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.network import Network
 
-__all__ = ["Objective", "loss_and_gradient", "make_objective"]
+__all__ = ["Objective", "loss_and_gradient"]
 
 _MOST_SLABS = 16
 _ROWS_WORTH_A_SLAB = 1024
@@ -210,30 +210,6 @@ class Objective(EpochsMixin):
         n_slabs = min(_MOST_SLABS, math.ceil(len(rows) / _ROWS_WORTH_A_SLAB))
         size = math.ceil(len(rows) / n_slabs)
         return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def make_objective(
-    network: Network, data: Data, alpha: float, n_threads: int, device: str
-) -> Objective:
-    """Make an objective that computes on the CPU or the GPU.
-
-    Parameters
-    ----------
-    network, data, alpha, n_threads
-        As of `Objective`.
-    device : {"cpu", "cuda"}
-        Where it computes.
-
-    Returns
-    -------
-    objective : Objective
-        On the GPU it is a `DeviceObjective`.
-    """
-    if device == "cpu":
-        return Objective(network, data, alpha, n_threads)
-    from fastbp.device_objective import DeviceObjective
-
-    return DeviceObjective(network, data, alpha, n_threads)
 
 
 def loss_and_gradient(

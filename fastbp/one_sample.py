@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.jobs import check_solver, next_training
 from fastbp.network import Network
 from fastbp.single import Single
 from fastbp.solvers import STOCHASTIC_SOLVERS
 from fastbp.solvers.stochastic import Training, invscaled_rate
-from fastbp.training import check_solver, next_training
 
 __all__ = ["OneSampleMixin", "has_partial_fit"]
 

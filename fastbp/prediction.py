@@ -1,7 +1,7 @@
 """The forward pass over a table, in threads; `single.py` has it for one sample."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from fastbp.data import Data
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.network import Network
 
-__all__ = ["predict"]
+__all__ = ["predict", "predictor"]
 
 
 def predict(
@@ -58,3 +58,25 @@ def predict(
 
     run_all(predict_slab, range(0, len(rows), per_slab), n_threads)
     return prediction
+
+
+def predictor(network: Network, data: Data, n_threads: int, device: str) -> Callable:
+    """Make a function ``predict(parameters) -> prediction`` of the same rows.
+
+    Parameters
+    ----------
+    network, data, n_threads
+        As of `predict`.
+    device : {"cpu", "cuda"}
+        Where it computes; on a GPU the data stay there.
+
+    Returns
+    -------
+    predict : callable
+        From parameters to predictions, (n_samples, n_outputs).
+    """
+    if device == "cpu":
+        return lambda parameters: predict(network, parameters, data, n_threads)
+    from fastbp.device_table import DeviceTable, DeviceTables
+
+    return DeviceTable(network, DeviceTables([data])).predict

@@ -21,8 +21,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.data import as_data
+from fastbp.device import DEVICES
 from fastbp.held_out import Table, split
 from fastbp.inspection import InspectionMixin
+from fastbp.jobs import Fitted, Job, Start, check_solver
 from fastbp.losses import LOSSES
 from fastbp.network import Network
 from fastbp.one_sample import OneSampleMixin, has_partial_fit
@@ -30,7 +32,7 @@ from fastbp.prediction import predict
 from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS
 from fastbp.solvers.conjugate_gradient import UPDATES
 from fastbp.solvers.stopping import RULES
-from fastbp.training import Fitted, Start, check_solver, train
+from fastbp.training import train
 from fastbp.validation import (
     check_inputs,
     check_sample_weight,
@@ -139,6 +141,12 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         Seconds a fit may take, all starts together.
     cg_update : {"polak-ribiere", "fletcher-reeves", "hestenes-stiefel"}, default="polak-ribiere"
         The formula of solver "cg".
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where `fit` and `partial_fit` compute: on the CPU, on an NVIDIA GPU (``pip install
+        'fastbp[cuda13]'``), or on the GPU if there is one. The data stay there for the whole fit;
+        the fitted model is the same, and predicts on the CPU. A GPU pays for batches of thousands
+        of rows, and for hundreds of small networks at once (``n_init``, `fit_many`,
+        `BackpropSearchCV`). "lm" computes on the CPU.
 
     Attributes
     ----------
@@ -263,6 +271,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         "loss_goal": [None, Interval(Real, None, None, closed="neither")],
         "max_time": [None, Interval(Real, 0, None, closed="left")],
         "cg_update": [StrOptions(set(UPDATES))],
+        "device": [StrOptions(set(DEVICES))],
     }
 
     def __init__(
@@ -299,6 +308,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         loss_goal: float | None = None,
         max_time: float | None = None,
         cg_update: str = "polak-ribiere",
+        device: str = "cpu",
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -331,6 +341,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         self.loss_goal = loss_goal
         self.max_time = max_time
         self.cg_update = cg_update
+        self.device = device
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -470,6 +481,19 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         validation: tuple[Any, ArrayLike | None, ArrayLike | None],
         one_epoch: bool,
     ) -> "BackpropRegressor":
+        job = self._job(X, y, sample_weight, validation, one_epoch)
+        self._set_fitted(job.network, train(job))
+        return self
+
+    def _job(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        validation: tuple[Any, ArrayLike | None, ArrayLike | None] = (None, None, None),
+        one_epoch: bool = False,
+    ) -> Job:
+        """Check everything, and draw what has to be drawn: all of a fit but the training."""
         check_solver(self)
         goes_on = hasattr(self, "coefs_") and (self.warm_start or one_epoch)
         X, y = check_training_data(self, X, y, reset=not goes_on)
@@ -488,9 +512,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         if held_out is None and self.early_stopping and self._sets_aside():
             table, held_out = split(table, self.validation_fraction, random_state)
         start, n_init = Start(parameters, random_state), 1 if goes_on or one_epoch else self.n_init
-        fitted = train(self, network, table, held_out, start, last, n_init, one_epoch)
-        self._set_fitted(network, fitted)
-        return self
+        return Job(self, network, table, held_out, start, last, n_init, one_epoch)
 
     def _given_to_validate(
         self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any

@@ -1,42 +1,30 @@
-"""From an estimator's parameters to a solver and back: trainings, and which of them is kept.
+"""Trainings, in threads or on a GPU: from one start or several, and which of them is kept.
 
-How many rows make a batch, what training goes on from, which solver is called with which options;
-several random starts, in threads; and what is said when a training ends early.
+What is said when a training ends early stands here too.
 """
 
-import copy
 import math
 import warnings
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import update_rules
-from fastbp.held_out import Table, early_stopping
+from fastbp.held_out import early_stopping
+from fastbp.jobs import Fitted, Job
 from fastbp.machine.threads import run_all
-from fastbp.network import Network
 from fastbp.objective import Objective
-from fastbp.solvers import (
-    BATCH_SOLVERS,
-    STOCHASTIC_SOLVERS,
-    History,
-    Options,
-    bayesian_regularisation,
-    stochastic,
-)
-from fastbp.solvers.descent import LEAST_PROGRESS
-from fastbp.solvers.stochastic import Training
-from fastbp.solvers.stopping import Clock, EarlyStopping, StopReason
-from fastbp.update_rules import Moments, Rule
+from fastbp.solvers import BATCH_SOLVERS, bayesian_regularisation, stochastic
+from fastbp.solvers.stopping import Clock, EarlyStopping
 
-__all__ = ["Fitted", "Start", "check_solver", "next_training", "train"]
+__all__ = ["conclude", "train", "train_starts", "trainer"]
 
 # How deep the user's call of fit lies above the warnings here, so that they point at it.
-_USERS_CALL = 6
+_USERS_CALL = 7
 
 _EARLY_ENDS = {
     "max_iter": "max_iter={0.max_iter} iterations were used up before convergence. Raise "
@@ -54,111 +42,17 @@ _EARLY_ENDS = {
 }
 
 
-class Start(NamedTuple):
-    """Where a training starts: parameters, and where its shuffles are drawn from."""
-
-    parameters: NDArray[np.floating]
-    random_state: np.random.RandomState
+#: Who trains instead, where that is somebody else: a search that trains all of its fits at once.
+trainer: ContextVar[Callable[[Job], Fitted] | None] = ContextVar("trainer", default=None)
 
 
-class Fitted(NamedTuple):
-    """What a training leaves behind.
-
-    Attributes
-    ----------
-    parameters : ndarray of shape (n_parameters,)
-        The new parameters.
-    history : History
-        The course.
-    stop_reason : str
-        Why it stopped.
-    training : Training or None
-        What the next one can go on from; None for a batch solver.
-    bayes : tuple of float or None
-        alpha and the effective number of parameters, where alpha was found.
-    init_losses : ndarray of shape (n_init,)
-        The final loss of each start.
-    """
-
-    parameters: NDArray[np.floating]
-    history: History
-    stop_reason: StopReason
-    training: Training | None
-    bayes: tuple[float, float] | None = None
-    init_losses: NDArray[np.float64] = np.empty(0)
-
-    @property
-    def final_loss(self) -> float:
-        """The loss of the parameters; NaN where sgd or adam diverged, or no time was left."""
-        lost = self.stop_reason == "diverged" and self.training is not None
-        untrained = self.stop_reason == "time" and self.history.n_iter == 0
-        return math.nan if lost or untrained else self.history.loss
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What is least for the best of several starts."""
-        score, loss = self.history.best_validation_score, self.final_loss
-        if math.isnan(loss):
-            return math.inf, math.inf
-        return -score if score is not None and math.isfinite(score) else math.inf, loss
-
-
-def check_solver(estimator: Any) -> None:
-    """Refuse parameters that do not go together.
-
-    Raises
-    ------
-    ValueError
-        If the solver cannot do what another parameter asks for.
-    """
-    if isinstance(estimator.alpha, str) and estimator.solver != "lm":
-        raise ValueError(
-            f"alpha='bayes' is found by solver='lm' alone, and solver={estimator.solver!r}. Take "
-            "solver='lm', or give alpha a number."
-        )
-    if isinstance(estimator.alpha, str) and estimator.early_stopping:
-        raise ValueError(
-            "alpha='bayes' finds the weight decay from all rows and needs none to validate on. Set "
-            "early_stopping=False, or give alpha a number."
-        )
-    if estimator.solver == "lm" and estimator.loss != "squared_error":
-        fitting = sorted(set(BATCH_SOLVERS) - {"lm", "gd"})
-        raise ValueError(
-            f"solver='lm' is for squared errors, and loss={estimator.loss!r}. Take one of the "
-            f"solvers {fitting}, or loss='squared_error'."
-        )
-
-
-def train(
-    estimator: Any,
-    network: Network,
-    table: Table,
-    held_out: Table | None,
-    start: Start,
-    last: Training | None,
-    n_init: int,
-    one_epoch: bool,
-) -> Fitted:
+def train(job: Job) -> Fitted:
     """Train a network as an estimator's parameters say, from one start or the best of several.
 
     Parameters
     ----------
-    estimator : BackpropRegressor
-        Whose parameters are read; it is not changed.
-    network : Network
-        The network.
-    table : Table
-        The data.
-    held_out : Table or None
-        The rows to validate on.
-    start : Start
-        The first start; its parameters are not changed.
-    last : Training or None
-        The training to go on from; not changed.
-    n_init : int
-        How many starts; the others are drawn here.
-    one_epoch : bool
-        Whether this is a `partial_fit`: one epoch, with the moments of the last training.
+    job : Job
+        What is to be fitted.
 
     Returns
     -------
@@ -170,38 +64,90 @@ def train(
     ValueError
         If every training diverges, or the solver needs too much memory.
     """
-    n_jobs = effective_n_jobs(estimator.n_jobs)
-    dtype, data = start.parameters.dtype, table.data(start.parameters.dtype)
-    clock = Clock(math.inf if estimator.max_time is None else estimator.max_time)
-    starts = [start, *_other_starts(network, start, n_init - 1)]
-    n_threads = n_jobs if n_init == 1 else 1  # for each
-    batch_size = data.n_samples
-    if estimator.solver in STOCHASTIC_SOLVERS:  # here, that it may warn once and not in a thread
-        batch_size = _batch_rows(estimator.batch_size, data.n_samples)
-    results: list[Fitted | None] = [None] * n_init
+    somebody_else = trainer.get()
+    if somebody_else is not None:
+        return somebody_else(job)
+    job.warn_of_a_large_batch()
+    clock = job.clock()
+    return conclude(job, train_starts(job, clock, effective_n_jobs(job.estimator.n_jobs)), clock)
+
+
+def train_starts(job: Job, clock: Clock, n_jobs: int) -> list[Fitted | None]:
+    """Train a job's network from each of its starts.
+
+    Parameters
+    ----------
+    job : Job
+        What is to be fitted.
+    clock : Clock
+        When to stop in any case.
+    n_jobs : int
+        Threads: for starts, or within the one.
+
+    Returns
+    -------
+    results : list of Fitted or None
+        What came of each start; None of those that Ctrl-C has kept from being made.
+    """
+    if job.is_stochastic and job.device == "cuda":
+        from fastbp.side_by_side import train_on_device
+
+        return list(train_on_device([job], [clock])[0])
+    starts = job.starts()
+    n_threads = n_jobs if len(starts) == 1 else 1  # for each
+    data = job.table.data(job.dtype)
+    results: list[Fitted | None] = [None] * len(starts)
 
     def train_one(i: int) -> Iterator[None]:
         rule = None
-        if held_out is not None:
-            rule = early_stopping(estimator, network, held_out, dtype, n_threads)
-        alpha = 0.0 if isinstance(estimator.alpha, str) else float(estimator.alpha)
-        objective = Objective(network, data, alpha, n_threads)
-        if estimator.solver in STOCHASTIC_SOLVERS:
-            results[i] = _train_stochastic(
-                estimator, objective, starts[i], batch_size, rule, clock, last, one_epoch
+        if job.held_out is not None:
+            rule = early_stopping(
+                job.estimator, job.network, job.held_out, job.dtype, n_threads, job.device
             )
+        objective = _objective_of(job.device)(job.network, data, job.alpha, n_threads)
+        if job.is_stochastic:
+            options = job.stochastic_options(starts[i], rule, clock)
+            minimised = stochastic.minimise(objective, starts[i].parameters, options)
+            results[i] = Fitted(*minimised, options.training)
         else:
-            results[i] = _train_batch(estimator, objective, starts[i].parameters, rule, clock)
+            results[i] = _train_batch(job, objective, starts[i].parameters, rule, clock)
         if results[i].stop_reason == "interrupted":  # type: ignore[union-attr]
             clock.interrupted.set()
         yield
 
+    n_at_once = min(n_jobs, len(starts)) if job.device == "cpu" else 1
     try:
-        run_all(train_one, range(n_init), min(n_jobs, n_init), clock.interrupted)
+        run_all(train_one, range(len(starts)), n_at_once, clock.interrupted)
     except KeyboardInterrupt:
         clock.interrupted.set()
         if all(result is None for result in results):
             raise
+    return results
+
+
+def conclude(job: Job, results: list[Fitted | None], clock: Clock) -> Fitted:
+    """Choose the best of several trainings, and say how it ended.
+
+    Parameters
+    ----------
+    job : Job
+        What was to be fitted.
+    results : list of Fitted or None
+        What came of each start.
+    clock : Clock
+        Whether it was interrupted.
+
+    Returns
+    -------
+    fitted : Fitted
+        The best, with the final losses of all.
+
+    Raises
+    ------
+    ValueError
+        If all have diverged.
+    """
+    estimator = job.estimator
     losses = np.array([math.nan if result is None else result.final_loss for result in results])
     best = min((result for result in results if result is not None), key=lambda fit: fit.rank)
     if clock.interrupted.is_set():
@@ -210,130 +156,37 @@ def train(
     n_late = sum(result is not None and result.stop_reason == "time" for result in results)
     if n_late and best.stop_reason not in ("time", "interrupted"):
         warnings.warn(
-            f"max_time={estimator.max_time} seconds were used up before {n_late} of {n_init} "
-            "starts had converged. Raise max_time, or take a smaller n_init.",
+            f"max_time={estimator.max_time} seconds were used up before {n_late} of "
+            f"{len(results)} starts had converged. Raise max_time, or take a smaller n_init.",
             ConvergenceWarning,
             stacklevel=_USERS_CALL - 1,
         )
     return best._replace(init_losses=losses)
 
 
-def _other_starts(network: Network, start: Start, n: int) -> list[Start]:
-    """Draw more starts, so that the first one's generator goes on as if it were alone."""
-    if n == 0:
-        return []
-    seeds = copy.deepcopy(start.random_state).randint(2**31, size=n)
-    generators = [np.random.RandomState(seed) for seed in seeds]
-    dtype = start.parameters.dtype
-    return [Start(network.initial_parameters(each, dtype), each) for each in generators]
+def _objective_of(device: str) -> type[Objective]:
+    """Choose between the CPU's kernels and the GPU's, whose modules are imported only here."""
+    if device == "cpu":
+        return Objective
+    from fastbp.device_objective import DeviceObjective
 
-
-def _train_stochastic(
-    estimator: Any,
-    objective: Objective,
-    start: Start,
-    batch_size: int,
-    rule: EarlyStopping | None,
-    clock: Clock,
-    last: Training | None,
-    one_epoch: bool,
-) -> Fitted:
-    training = next_training(estimator, start.parameters, last, one_epoch)
-    options = stochastic.Options(
-        training=training,
-        n_samples=objective.data.n_samples,
-        batch_size=batch_size,
-        random_state=start.random_state,
-        shuffle=estimator.shuffle,
-        learning_rate=estimator.learning_rate if estimator.solver == "sgd" else "constant",
-        learning_rate_init=estimator.learning_rate_init,
-        power_t=estimator.power_t,
-        max_iter=estimator.max_iter,
-        tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
-        early_stopping=rule,
-        gtol=estimator.gtol,
-        loss_goal=_loss_goal(estimator),
-        clock=clock,
-        one_epoch=one_epoch,
-        verbose=bool(estimator.verbose),
-    )
-    return Fitted(*stochastic.minimise(objective, start.parameters, options), training)
+    return DeviceObjective
 
 
 def _train_batch(
-    estimator: Any,
+    job: Job,
     objective: Objective,
     parameters: NDArray[np.floating],
     rule: EarlyStopping | None,
     clock: Clock,
 ) -> Fitted:
-    options = Options(
-        max_iter=estimator.max_iter,
-        max_fun=estimator.max_fun,
-        gtol=estimator.tol if estimator.gtol is None else estimator.gtol,
-        n_iter_no_change=estimator.n_iter_no_change,
-        ftol=LEAST_PROGRESS if estimator.gtol is None else 0.0,
-        loss_goal=_loss_goal(estimator),
-        clock=clock,
-        early_stopping=rule,
-        cg_update=estimator.cg_update,
-        verbose=bool(estimator.verbose),
-    )
-    if isinstance(estimator.alpha, str):
+    options = job.batch_options(rule, clock)
+    if isinstance(job.estimator.alpha, str):
         found = bayesian_regularisation.minimise(objective, parameters, options)
         bayes = found.alpha, found.effective_parameters
         return Fitted(found.parameters, found.history, found.stop_reason, None, bayes)
-    minimised = BATCH_SOLVERS[estimator.solver](objective, parameters, options)
+    minimised = BATCH_SOLVERS[job.estimator.solver](objective, parameters, options)
     return Fitted(*minimised, training=None)
-
-
-def _loss_goal(estimator: Any) -> float:
-    return -math.inf if estimator.loss_goal is None else estimator.loss_goal
-
-
-def _batch_rows(batch_size: int | str, n_samples: int) -> int:
-    named = {"auto": min(200, n_samples), "full": n_samples, "online": 1}
-    if isinstance(batch_size, str):
-        return named[batch_size]
-    if batch_size > n_samples:
-        warnings.warn(
-            f"batch_size={batch_size} is larger than the {n_samples} rows to train on and is "
-            "going to be clipped. batch_size='full' means all rows.",
-            stacklevel=_USERS_CALL,
-        )
-    return min(int(batch_size), n_samples)
-
-
-def _rule(estimator: Any) -> Rule:
-    rate = estimator.learning_rate_init
-    if estimator.solver == "sgd":
-        return update_rules.sgd(rate, estimator.momentum, estimator.nesterovs_momentum)
-    return update_rules.adam(rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
-
-
-def next_training(
-    estimator: Any,
-    parameters: NDArray[np.floating],
-    last: Training | None,
-    one_epoch: bool,
-) -> Training:
-    """Go on from nothing, from the last history (warm start), or from its moments and rate too."""
-    rule = _rule(estimator)
-    moments = Moments.zeros(parameters.size, parameters.dtype)
-    history = History()
-    if last is not None:
-        last = last.copy()
-        history = last.history
-        if one_epoch and last.rule.kind == rule.kind:
-            moments = last.moments
-            if last.initial_rate == rule.learning_rate:
-                rule = rule._replace(learning_rate=last.rule.learning_rate)
-    if estimator.early_stopping:
-        history.best_loss = None
-    elif history.best_loss is None:
-        history.best_loss = math.inf
-    return Training(rule, moments, history, float(estimator.learning_rate_init))
 
 
 def _say_how_it_ended(estimator: Any, fitted: Fitted) -> None:

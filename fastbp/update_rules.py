@@ -12,8 +12,8 @@ ADAM           u <- b1 u + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
                w <- w - r sqrt(1 - b2^t) / (1 - b1^t)  u / (sqrt(v) + e)  (Kingma & Ba 2015)
 =============  ==========================================================================
 
-A `Rule` is its numbers, ``MOVES`` its arithmetic, written once, in plain Python, for whatever numbers
-or vectors of numbers kernels compute with (see ``activations.py``).
+A `Rule` is its numbers, ``MOVES`` its arithmetic, written once, in plain Python, for whatever
+numbers or vectors of numbers kernels compute with (see ``activations.py``).
 """
 
 import math

@@ -3,11 +3,11 @@
 The notation is that of ``kernels/__init__.py``. There are two ways to keep a GPU busy.
 
 *A batch of many rows* is cut into tiles of rows, a block of threads each: ``batch.py``, on
-``tiles.py`` (up and down through the layers) and ``products.py`` (the two products of a tile). *Many
-networks at once* are a block each: sample by sample in ``online.py``, in mini-batches in
+``tiles.py`` (up and down through the layers) and ``products.py`` (the two products of a tile).
+*Many networks at once* are a block each: sample by sample in ``online.py``, in mini-batches in
 ``batch.py``. ``elementwise.py`` has activations and losses, ``moves.py`` the update rules, from the
-same plain functions as on the CPU; ``plan.py`` says where a network's weights lie, ``courses.py`` what
-kernels take.
+same plain functions as on the CPU; ``plan.py`` says where a network's weights lie, ``courses.py``
+what kernels take.
 
 Sums have one order and no atomic additions, so the same call gives the same bits. Nothing here
 launches a kernel: ``fleet.py``, above, does.

@@ -1,13 +1,14 @@
 """Batch mode on the GPU: the gradient over many rows, and epochs of mini-batches in one launch.
 
-A batch is cut into tiles of rows, the tiles are dealt to slots, and a block sums up a slot's tiles one
-after another (``tiles.py``). Then every parameter is moved by one thread, which adds up the slots in
-their order: two stages, no race, no atomic addition. Which tile is in which slot follows from the
-number of rows alone, so the bits do not depend on how many blocks the device holds at a time.
+A batch is cut into tiles of rows, the tiles are dealt to slots, and a block sums up a slot's tiles
+one after another (``tiles.py``). Then every parameter is moved by one thread, which adds up the
+slots in their order: two stages, no race, no atomic addition. Which tile is in which slot follows
+from the number of rows alone, so the bits do not depend on how many blocks the device holds at a
+time.
 
-An epoch is one launch. The blocks stay and wait for each other twice a batch, when all slots are summed
-and when all parameters are moved: a launch costs more than such a barrier, and a call from Python ten
-times as much.
+An epoch is one launch. The blocks stay and wait for each other twice a batch, when all slots are
+summed and when all parameters are moved: a launch costs more than such a barrier, and a call from
+Python ten times as much.
 
     for each batch:    slots <- sum_i w_i grad loss_i          a block a slot
                        -- barrier --
@@ -17,8 +18,9 @@ times as much.
 
 `many_batch_epochs` trains many networks so, each by one block, which then waits for itself alone.
 
-The loss is linear in what slots and parameters contribute, so each keeps its own sum over the epoch's
-batches. A parameter contributes alpha/2 w^2, and 0 w' too, which is NaN where it is not finite.
+The loss is linear in what slots and parameters contribute, so each keeps its own sum over the
+epoch's batches. A parameter contributes alpha/2 w^2, and 0 w' too, which is NaN where it is not
+finite.
 """
 
 from functools import cache
@@ -92,8 +94,8 @@ class Kernels(NamedTuple):
 def batch_kernels(n_fours, in_shared):
     """Make the kernels whose threads take 4 * n_fours rows each.
 
-    ``in_shared`` says where tiles lie: in the chip's shared memory, or else in ``rooms``, (n_blocks,
-    numbers of a tile), in the device's.
+    ``in_shared`` says where tiles lie: in the chip's shared memory, or else in ``rooms``,
+    (n_blocks, numbers of a tile), in the device's.
 
     Returns
     -------
@@ -141,7 +143,7 @@ def batch_kernels(n_fours, in_shared):
 
     @kernel
     def predict(state, data, rows, n_rows, rooms, prediction):
-        """Outputs of some rows.  rows : (n,) row numbers.  prediction : (n, n_outputs)."""
+        """Predict some rows.  rows : (n,) row numbers.  prediction : (n, n_outputs)."""
         if in_shared:
             room = cuda.shared.array(0, rooms.dtype)
         else:

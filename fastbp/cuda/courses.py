@@ -1,7 +1,7 @@
 """What kernels take: data, parameters and courses of training, as arrays on the device.
 
-One launch trains one network or hundreds; every array has a row or an entry for each. Orders of rows
-are shared by networks that visit the same rows in the same order.
+One launch trains one network or hundreds; every array has a row or an entry for each. Orders of
+rows are shared by networks that visit the same rows in the same order.
 """
 
 from typing import Any, NamedTuple
@@ -62,8 +62,8 @@ class Course(NamedTuple):
     n_rows, batch_sizes : (n_entries,)
         Rows of an epoch, and of a batch.
     total_weights : (n_entries, n_epochs, n_batches)
-        Sum of a batch's sample weights, 0 for a batch that makes no step. Online: the mean weight of
-        the entry's rows, of which there is one.
+        Sum of a batch's sample weights, 0 for a batch that makes no step. Online: the mean weight
+        of the entry's rows, of which there is one.
     n_counted : (n_entries, n_epochs)
         Rows in an epoch's loss.
     numbers : (n_entries, N_NUMBERS)

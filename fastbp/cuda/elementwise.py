@@ -1,7 +1,8 @@
 """Activations and losses on the GPU: the registries' records, chosen once a layer.
 
 As in ``kernels/elementwise.py``: each record becomes a loop over a layer's numbers, and the loops
-one function that compares the code once and runs the right one. Here a block's threads share a loop.
+one function that compares the code once and runs the right one. Here a block's threads share a
+loop.
 """
 
 from fastbp.activations import ACTIVATIONS
@@ -73,5 +74,6 @@ activate_with_slope = _fold(
     _activation_link, map(_activation_loop, ACTIVATIONS.values()), _no_activation
 )
 
-#: ``loss_and_slope(code, prediction, y) -> (loss, d loss / d prediction)`` of one output of one row.
+#: ``loss_and_slope(code, prediction, y) -> (loss, d loss / d prediction)`` of one output of one
+#: row.
 loss_and_slope = _fold(_loss_link, LOSSES.values(), _no_loss)

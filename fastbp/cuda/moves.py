@@ -4,13 +4,11 @@ import math
 
 from fastbp import update_rules
 from fastbp.cuda.courses import (
-    BEST_LOSS,
     BETA_1,
     BETA_2,
     EPSILON,
     LEARNING_RATE,
     MOST,
-    N_NO_IMPROVEMENT,
     TOL,
 )
 from fastbp.machine.gpu import cuda, part
@@ -19,7 +17,8 @@ from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, Rule
 
 __all__ = ["MOST_THREADS", "block_sum", "goes_on", "move", "rule_of", "step_size"]
 
-#: Threads of a block at most: a barrier's cost grows with them, the tiles' sizes are made for these.
+#: Threads of a block at most: a barrier's cost grows with them, the tiles' sizes are made for
+#: these.
 MOST_THREADS = 256
 
 step_size = part(update_rules.step_size)
@@ -76,7 +75,7 @@ def block_sum(x, room):
 
 @part
 def goes_on(course, entry, loss, epoch, n_no_improvement, best_loss):
-    """Whether training goes on after an epoch of such a loss, and the rule of patience's new state."""
+    """Whether training goes on after an epoch of such a loss, and how patient it is now."""
     numbers = course.numbers[entry]
     n_no_improvement = n_no_improvement + 1 if loss > best_loss - numbers[TOL] else 0
     best_loss = min(best_loss, loss)

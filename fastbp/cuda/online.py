@@ -1,12 +1,12 @@
 """Online mode on the GPU is many networks at once: a block trains one, sample by sample.
 
-A sample's backpropagation is too small for a GPU and the next one needs its result; what there is to
-share out is networks: starts, folds, points of a grid. A network's weights, and its moments, lie in the
-shared memory of the chip's multiprocessor where they fit; a barrier of some dozen cycles stands
-between the layers.
+A sample's backpropagation is too small for a GPU and the next one needs its result; what there is
+to share out is networks: starts, folds, points of a grid. A network's weights, and its moments, lie
+in the shared memory of the chip's multiprocessor where they fit; a barrier of some dozen cycles
+stands between the layers.
 
-    first hidden layer   thread j has column j:   w <- move(x_last[k] delta_j);  z_j += x[k] w
-    other layers         thread j sums z_j; where a layer has few units, several threads share the sum
+    first hidden layer   thread j has column j:   w <- move(x_last[k] delta_j);  z_j += x[k] w other
+    layers         thread j sums z_j; where a layer has few units, several threads share the sum
     error                thread j has output j
     backward, update     thread k has row k:      below_k += w delta_j;  w <- move(x_k delta_j)
 
@@ -16,8 +16,8 @@ weights. Rows of weights are an odd number of numbers long, so reading a column 
 reading a row along. Inputs come a chunk of rows at a time, so that one wait for the device's memory
 serves them all.
 
-Each thread keeps its share of the loss, its outputs' and alpha/2 w^2 of its weights', to itself; the
-shares are added up once an epoch.
+Each thread keeps its share of the loss, its outputs' and alpha/2 w^2 of its weights', to itself;
+the shares are added up once an epoch.
 """
 
 import math
@@ -141,13 +141,22 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
 
     @part
     def forward(plan, vectors, x, room, sums, is_pending, x_last, step):
-        """Outputs and slopes of all layers for one sample; as `net_inputs`."""
+        """Compute outputs and slopes of all layers for one sample; returns as `net_inputs`."""
         squares = vectors[0].dtype.type(0)
         for layer in range(1, plan[0, N_LAYERS] + 1):
             z, slopes = room[plan[layer, OUTPUTS] :], room[plan[layer, DELTAS] :]
             below = x if layer == 1 else room[plan[layer, INPUTS] :]
             squares += net_inputs(
-                plan, layer, vectors, below, z, sums, is_pending and layer == 1, x_last, slopes, step
+                plan,
+                layer,
+                vectors,
+                below,
+                z,
+                sums,
+                is_pending and layer == 1,
+                x_last,
+                slopes,
+                step,
             )
             activate_with_slope(plan[layer, ACTIVATION], z, slopes, plan[layer, N_OUT])
             cuda.syncthreads()

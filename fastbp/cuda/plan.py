@@ -1,7 +1,7 @@
 """How networks lie in the GPU's memory: a table of integers for each, and where each weight goes.
 
-A plan is a table of integers (n_layers + 1, N_FIELDS). Row 0 is about the network, row l about layer
-l = 1, 2, ...; kernels read it as ``plan[layer, WEIGHTS]``. There are two kinds.
+A plan is a table of integers (n_layers + 1, N_FIELDS). Row 0 is about the network, row l about
+layer l = 1, 2, ...; kernels read it as ``plan[layer, WEIGHTS]``. There are two kinds.
 
 *For tiles of rows* (``tiles.py``) every weight matrix is (fan_in, padded fan_out), row-major, and
 for all layers but the first there is a transposed copy behind: so both ways, up and down, are the
@@ -159,7 +159,7 @@ def sample_placement(network: Network) -> Placement:
     return Placement(plan, places, np.full(n_moved, -1, np.int64), n_moved, number)
 
 
-def _start(network: Network, row_length) -> tuple:  # type: ignore[no-untyped-def]
+def _start(network: Network, row_length) -> tuple:
     """Fill in sizes, parameters and activations; rows of weights are so long."""
     shapes = network.shapes
     plan = np.zeros((len(shapes) + 1, N_FIELDS), np.int64)

@@ -1,17 +1,17 @@
 """The two products of backpropagation for a tile of rows, shared out among a block's threads.
 
-A tile's numbers lie in a room, unit by unit: ``room[unit * stride + row]``, with the stride four more
-than the rows, so that threads next to each other find theirs in different banks. A thread keeps a
-small square of the result in registers and walks down the summed dimension; for each step it loads
-two or three times four numbers and makes 16 or 32 multiplications and additions with them.
+A tile's numbers lie in a room, unit by unit: ``room[unit * stride + row]``, with the stride four
+more than the rows, so that threads next to each other find theirs in different banks. A thread
+keeps a small square of the result in registers and walks down the summed dimension; for each step
+it loads two or three times four numbers and makes 16 or 32 multiplications and additions with them.
 
     product     z (units, rows)      = b + W^T x         forward, W (n_in, n_units)
                                   or   z * (W^T x)       backward, where W is the transposed copy,
                                                          x the deltas, and z the slopes below
     add_outer   gradient (n_in, n_out) += x d^T          summed over the tile's rows
 
-Eight threads lie along the units and four across, so that a warp's loads are few cache lines. Where a
-layer has fewer than eight units (the output of a regression has one) a thread takes one number.
+Eight threads lie along the units and four across, so that a warp's loads are few cache lines. Where
+a layer has fewer than eight units (the output of a regression has one) a thread takes one number.
 """
 
 from fastbp.machine.gpu import cuda, load4, part, store4
@@ -67,7 +67,7 @@ def products(n_fours):
 
     @part
     def product(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales):
-        """z <- bias + W^T x, or, if it scales, z <- z * (W^T x).
+        """Z <- bias + W^T x, or, if it scales, z <- z * (W^T x).
 
         x : room from the inputs' first unit on.  w : (n_in, w_stride).  bias : (n_units,).
         z : room from the outputs' first unit on, which has room for a multiple of four.
@@ -89,7 +89,7 @@ def products(n_fours):
 
 @part
 def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_first):
-    """gradient <- x d^T, or, if it is not the first, gradient + x d^T, summed over rows.
+    """Gradient <- x d^T, or, if it is not the first, gradient + x d^T, summed over rows.
 
     x, d : room from their first units on.  gradient : (n_in, gradient_stride).
     """
@@ -139,7 +139,7 @@ def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_f
 
 @part
 def add_row_sums(d, n_out, stride, n_rows, gradient, is_first):
-    """gradient <- the sums of d over rows, or gradient plus them.
+    """Gradient <- the sums of d over rows, or gradient plus them.
 
     d : room from its first unit on.  gradient : (n_out,).
     """

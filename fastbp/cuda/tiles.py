@@ -1,9 +1,9 @@
 """Backpropagation of a tile of rows by one block: forward, error, backward, gradient.
 
-The tile's outputs and error signals stay in the room, in the chip's shared memory where they fit (see
-``products.py`` for how they lie there); the weights come through the nearest cache. The block adds
-the tile's gradient to a slot that is its own, so there is no race and no atomic addition, and the sum
-has one order. Rows that a tile has too few count with a weight of 0.
+The tile's outputs and error signals stay in the room, in the chip's shared memory where they fit
+(see ``products.py`` for how they lie there); the weights come through the nearest cache. The block
+adds the tile's gradient to a slot that is its own, so there is no race and no atomic addition, and
+the sum has one order. Rows that a tile has too few count with a weight of 0.
 """
 
 from fastbp.cuda.elementwise import activate_with_slope, loss_and_slope
@@ -85,7 +85,7 @@ def passes(n_fours):
 
     @part
     def forward(plan, parameters, room, stride, n_rows):
-        """Outputs and slopes of all layers; the inputs are in the room."""
+        """Compute outputs and slopes of all layers; the inputs are in the room."""
         for layer in range(1, plan[0, N_LAYERS] + 1):
             z, slopes = room[plan[layer, OUTPUTS] * stride :], room[plan[layer, DELTAS] * stride :]
             product(

@@ -14,6 +14,7 @@ With NUMBA_ENABLE_CUDASIM=1 numba runs kernels in Python, a thread of Python for
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numba
@@ -96,7 +97,9 @@ else:
         """Let kernels call a function; its code becomes part of theirs."""
         return register_jitable(forceinline=True, fastmath=False)(function)
 
-    def _four(context: Any, builder: Any, array: Any, value: Any, start: Any, start_type: Any) -> Any:
+    def _four(
+        context: Any, builder: Any, array: Any, value: Any, start: Any, start_type: Any
+    ) -> Any:
         """Give the address of four numbers of an array, as one of a vector."""
         place = context.cast(builder, start, start_type, types.intp)
         pointer = builder.gep(make_array(array)(context, builder, value).data, [place])
@@ -148,6 +151,8 @@ def kernel(function: Callable) -> Any:
 # For those who launch them.
 
 _pid_of_context: list[int] = []
+#: The simulator can run one kernel at a time; on a device a launch returns at once.
+_one_at_a_time = Lock()
 
 
 @contextmanager
@@ -210,7 +215,8 @@ def launch(
     with _clear_errors():
         if shared_bytes > _SHARED_BYTES_FOR_ALL and not SIMULATED:
             _allow_shared_bytes(function, arguments, shared_bytes)
-        function[n_blocks, n_threads, 0, shared_bytes](*arguments)
+        with _one_at_a_time:
+            function[n_blocks, n_threads, 0, shared_bytes](*arguments)
 
 
 def most_blocks(function: Any, n_threads: int, shared_bytes: int, *arguments: Any) -> int:
@@ -225,7 +231,7 @@ def most_blocks(function: Any, n_threads: int, shared_bytes: int, *arguments: An
 
 
 def _compiled(function: Any, arguments: tuple) -> Any:
-    """The kernel as it is compiled for such arguments."""
+    """Compile a kernel for such arguments, if that is not done yet."""
     signature = tuple(function.typeof_pyval(argument) for argument in arguments)
     return function.compile(signature)
 

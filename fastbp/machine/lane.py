@@ -1,10 +1,10 @@
 """Numbers as the GPU's threads compute with them: what a `Vector` is on a CPU, with one lane.
 
 Activations, losses and update rules are written once, in plain Python, and a plain number in them
-takes the dtype of what it meets. The compiler's own rule is another one: 1 - a of a float32 would be
-a float64, of which a GPU does half or a sixty-fourth as many in a second. ``lane(x)`` is a number
-for which theirs holds, ``number(x)`` makes it an ordinary one again. Elementary functions of a lane
-are libdevice's.
+takes the dtype of what it meets. The compiler's own rule is another one: 1 - a of a float32 would
+be a float64, of which a GPU does half or a sixty-fourth as many in a second. ``lane(x)`` is a
+number for which theirs holds, ``number(x)`` makes it an ordinary one again. Elementary functions of
+a lane are libdevice's.
 
 In the simulator NumPy's scalars obey that rule already, and both do nothing.
 """
@@ -29,16 +29,16 @@ def number(x: Any) -> Any:
     return x
 
 
-def _logistic(x):  # type: ignore[no-untyped-def]
+def _logistic(x):
     e = elementary.exp(-abs(x))
     return elementary.where(x < 0, e, elementary.one(x)) / (1 + e)
 
 
-def _reciprocal(x):  # type: ignore[no-untyped-def]
+def _reciprocal(x):
     return 1 / x
 
 
-def _reciprocal_sqrt(x):  # type: ignore[no-untyped-def]
+def _reciprocal_sqrt(x):
     return 1 / elementary.sqrt(x)
 
 
@@ -73,7 +73,9 @@ def _tell_the_compiler() -> None:
         return lanes[0] if lanes and fits and len(set(lanes)) == 1 else None
 
     def as_lane(context, builder, value, type_, lane_):
-        return value if isinstance(type_, Lane) else context.cast(builder, value, type_, lane_.dtype)
+        return (
+            value if isinstance(type_, Lane) else context.cast(builder, value, type_, lane_.dtype)
+        )
 
     def unary(function, result, emit, takes=Lane):
         @type_callable(function)
@@ -96,7 +98,9 @@ def _tell_the_compiler() -> None:
         def lower(context, builder, signature, arguments):
             lane_ = among(*signature.args)
             pairs = zip(arguments, signature.args, strict=True)
-            return instruction(builder, *(as_lane(context, builder, *pair, lane_) for pair in pairs))
+            return instruction(
+                builder, *(as_lane(context, builder, *pair, lane_) for pair in pairs)
+            )
 
         for kinds in ((Lane, Lane), (Lane, types.Number), (types.Number, Lane)):
             lower_builtin(function, *kinds)(lower)

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.epochs import Walk
-from fastbp.legs import NO_PATIENCE, Leg, Patience
+from fastbp.legs import NO_PATIENCE, Leg, Patience, Walk
 from fastbp.objective import Objective
 from fastbp.shuffles import Shuffles
 from fastbp.solvers.history import History
@@ -212,9 +211,7 @@ def legs(
     return (walk.parameters if best is None else best), history, stop_reason
 
 
-def _note_last_gradient(
-    walk: Walk, best: NDArray[np.floating] | None, options: Options
-) -> None:
+def _note_last_gradient(walk: Walk, best: NDArray[np.floating] | None, options: Options) -> None:
     """Work out the gradient norm where training ends, if the last epoch has not done so."""
     if best is not None:
         _gradient_norm(walk, best, options)
