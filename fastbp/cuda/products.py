@@ -27,6 +27,19 @@ def products(n_fours):
     n_sums = 4 * n_rows_each
 
     @part
+    def add_step(sums, x, x_place, w, w_place):
+        """Add one input's part to the sums of some rows and four units: 4 i + j is row i, unit j."""
+        w_0, w_1, w_2, w_3 = load4(w, w_place)
+        for four in range(n_fours):
+            a = load4(x, x_place + 4 * four)
+            for i in range(4):
+                place = 16 * four + 4 * i
+                sums[place] += a[i] * w_0
+                sums[place + 1] += a[i] * w_1
+                sums[place + 2] += a[i] * w_2
+                sums[place + 3] += a[i] * w_3
+
+    @part
     def product_of_squares(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales):
         sums = cuda.local.array(n_sums, x.dtype)
         n_groups = n_rows // n_rows_each
@@ -41,16 +54,16 @@ def products(n_fours):
                 start = x.dtype.type(0) if scales else bias[unit + j]
                 for i in range(n_rows_each):
                     sums[4 * i + j] = start
-            for k in range(n_in):
-                w_0, w_1, w_2, w_3 = load4(w, k * w_stride + unit)
-                for four in range(n_fours):
-                    a = load4(x, k * stride + row + 4 * four)
-                    for i in range(4):
-                        place = 16 * four + 4 * i
-                        sums[place] += a[i] * w_0
-                        sums[place + 1] += a[i] * w_1
-                        sums[place + 2] += a[i] * w_2
-                        sums[place + 3] += a[i] * w_3
+            x_place, w_place, left = row, unit, n_in
+            while left >= 4:  # four steps at a time, so that counting costs little
+                add_step(sums, x, x_place, w, w_place)
+                add_step(sums, x, x_place + stride, w, w_place + w_stride)
+                add_step(sums, x, x_place + 2 * stride, w, w_place + 2 * w_stride)
+                add_step(sums, x, x_place + 3 * stride, w, w_place + 3 * w_stride)
+                x_place, w_place, left = x_place + 4 * stride, w_place + 4 * w_stride, left - 4
+            while left > 0:
+                add_step(sums, x, x_place, w, w_place)
+                x_place, w_place, left = x_place + stride, w_place + w_stride, left - 1
             for j in range(4):
                 for four in range(n_fours):
                     place = (unit + j) * stride + row + 4 * four
@@ -88,10 +101,26 @@ def products(n_fours):
 
 
 @part
+def _add_rows(sums, x, x_place, d, d_place, stride):
+    """Add four rows' part to the sums of four inputs and four units: 4 i + j is input i, unit j."""
+    d_0 = load4(d, d_place)
+    d_1 = load4(d, d_place + stride)
+    d_2 = load4(d, d_place + 2 * stride)
+    d_3 = load4(d, d_place + 3 * stride)
+    for i in range(4):
+        a = load4(x, x_place + i * stride)
+        for row in range(4):
+            sums[4 * i] += a[row] * d_0[row]
+            sums[4 * i + 1] += a[row] * d_1[row]
+            sums[4 * i + 2] += a[row] * d_2[row]
+            sums[4 * i + 3] += a[row] * d_3[row]
+
+
+@part
 def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_first):
     """Gradient <- x d^T, or, if it is not the first, gradient + x d^T, summed over rows.
 
-    x, d : room from their first units on.  gradient : (n_in, gradient_stride).
+    x, d : room from their first units on.  n_rows : a multiple of eight.  gradient : (n_in, gradient_stride).
     """
     if n_out < _FEW_UNITS:
         for item in range(cuda.threadIdx.x, n_in * n_out, cuda.blockDim.x):
@@ -115,18 +144,11 @@ def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_f
             continue
         for i in range(16):
             sums[i] = 0
-        for row in range(0, n_rows, 4):
-            d_0 = load4(d, unit_out * stride + row)
-            d_1 = load4(d, (unit_out + 1) * stride + row)
-            d_2 = load4(d, (unit_out + 2) * stride + row)
-            d_3 = load4(d, (unit_out + 3) * stride + row)
-            for i in range(4):
-                a = load4(x, (unit_in + i) * stride + row)
-                for r in range(4):
-                    sums[4 * i] += a[r] * d_0[r]
-                    sums[4 * i + 1] += a[r] * d_1[r]
-                    sums[4 * i + 2] += a[r] * d_2[r]
-                    sums[4 * i + 3] += a[r] * d_3[r]
+        x_place, d_place, row = unit_in * stride, unit_out * stride, 0
+        while row < n_rows:
+            _add_rows(sums, x, x_place, d, d_place, stride)
+            _add_rows(sums, x, x_place + 4, d, d_place + 4, stride)
+            x_place, d_place, row = x_place + 8, d_place + 8, row + 8
         for i in range(4):
             if unit_in + i < n_in:
                 place = (unit_in + i) * gradient_stride + unit_out
