@@ -92,12 +92,17 @@ class Fleet:
         self._members, self._tables, self._kind = members, tables, rule
         self._dtype, self._inputs = tables.dtype, tables.inputs
         self._is_online = members[0].batch_size == 1
-        place = sample_placement if self._is_online else tile_placement
-        self._placements = [place(member.network) for member in members]
+        self._widest = max(max(member.network.layer_sizes[1:]) for member in members)
+        self._n_threads = n_threads_for(self._widest)  # online
+        self._placements = [
+            sample_placement(member.network, self._n_threads)
+            if self._is_online
+            else tile_placement(member.network)
+            for member in members
+        ]
         self._rows = [np.arange(tables.tables[member.table].n_samples) for member in members]
         # Equal where rows are in the same order, if they have been drawn from the same states.
         self._visited = [hash(member.table) for member in members]
-        self._widest = max(max(member.network.layer_sizes[1:]) for member in members)
         self._passes: dict[tuple, DeviceTable] = {}
         self._state = self._move_state()
         self._set_up()
@@ -133,7 +138,6 @@ class Fleet:
             self._set_up_batches()
 
     def _set_up_online(self) -> None:
-        self._n_threads = n_threads_for(self._widest)
         n_in, n_out = self._inputs.X.shape[1], self._inputs.y.shape[1]
         self._chunk_rows = max(1, min(ROWS_OF_A_CHUNK, 4096 // (n_in + n_out)))
         self._n_sums = max(self._n_threads, self._widest)

@@ -55,7 +55,8 @@ def _move_chunk(plan, state, start, rule, rate, scale, alpha, gradients, n_slots
     n_moved, total = plan[0, N_MOVED], 0.0
     end = min((chunk + 1) * CHUNK, n_moved)
     dtype = state.parameters.dtype.type
-    for i in range(chunk * CHUNK + cuda.threadIdx.x, end, cuda.blockDim.x):
+    i = chunk * CHUNK + cuda.threadIdx.x
+    while i < end:
         place = start + i
         w = state.parameters[place]
         g = dtype(scale) * _add_slots(gradients, n_moved, i, n_slots)
@@ -77,6 +78,7 @@ def _move_chunk(plan, state, start, rule, rate, scale, alpha, gradients, n_slots
         copy = state.copies[place]
         if copy >= 0:
             state.parameters[start + copy] = new_w
+        i += cuda.blockDim.x
     return total
 
 
@@ -135,11 +137,13 @@ def batch_kernels(n_fours, in_shared):
         """Add up slots in their order.  gradients : (n_slots, n_moved).  gradient : (n_moved,)."""
         n_slots, n_moved = gradients.shape
         first = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        for i in range(first, n_moved, cuda.gridDim.x * cuda.blockDim.x):
+        i = first
+        while i < n_moved:
             total = gradients[0, i]
             for slot in range(1, n_slots):
                 total += gradients[slot, i]
             gradient[i] = total
+            i += cuda.gridDim.x * cuda.blockDim.x
 
     @kernel
     def predict(state, data, rows, n_rows, rooms, prediction):
@@ -158,9 +162,11 @@ def batch_kernels(n_fours, in_shared):
             cuda.syncthreads()
             forward(plan, state.parameters, room, stride, n_rows)
             outputs = room[plan[last, OUTPUTS] * stride :]
-            for item in range(cuda.threadIdx.x, count * n_out, cuda.blockDim.x):
+            item = cuda.threadIdx.x
+            while item < count * n_out:
                 i, j = item // n_out, item % n_out
                 prediction[start + i, j] = outputs[j * stride + i]
+                item += cuda.blockDim.x
             cuda.syncthreads()
 
     def epochs_of(is_grid):
@@ -243,8 +249,10 @@ def batch_kernels(n_fours, in_shared):
                     batch(entry, n_steps, size, total_weight, rows, begin, job)
                 barrier()
                 loss = 0.0
-                for i in range(cuda.threadIdx.x, n_shares, cuda.blockDim.x):
+                i = cuda.threadIdx.x
+                while i < n_shares:
                     loss += shares[entry, i]
+                    i += cuda.blockDim.x
                 loss = block_sum(loss, sums) / course.n_counted[entry, epoch]
                 if first == 0 and cuda.threadIdx.x == 0:
                     course.losses[entry, epoch] = loss

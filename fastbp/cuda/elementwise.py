@@ -18,11 +18,13 @@ def _activation_loop(record):
 
     @part
     def loop(z, s, n):
-        for i in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+        i = cuda.threadIdx.x
+        while i < n:
             net = lane(z[i])
             a = value(net)
             z[i] = number(a)
             s[i] = number(slope(net, a))
+            i += cuda.blockDim.x
 
     return loop
 

@@ -13,16 +13,15 @@ from fastbp.cuda.courses import (
 )
 from fastbp.machine.gpu import cuda, part
 from fastbp.machine.lane import lane, number
-from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, Rule
+from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN, Rule
 
-__all__ = ["MOST_THREADS", "block_sum", "goes_on", "move", "rule_of", "step_size"]
+__all__ = ["MOST_THREADS", "block_sum", "goes_on", "move", "mover", "rule_of", "step_size"]
 
 #: Threads of a block at most: a barrier's cost grows with them, the tiles' sizes are made for
 #: these.
 MOST_THREADS = 256
 
 step_size = part(update_rules.step_size)
-_plain, _momentum, _nesterov, _adam = (part(each) for each in update_rules.MOVES.values())
 
 
 @part
@@ -38,19 +37,31 @@ def rule_of(course, entry):
     )
 
 
+def mover(kind):
+    """Make the step of one kind of rule: (rule, rate, gradient, parameter, u, v) -> new ones."""
+    step = part(update_rules.MOVES[kind])
+
+    @part
+    def move(rule, rate, gradient, parameter, u, v):
+        w, first, second = step(rule, rate, lane(gradient), lane(parameter), lane(u), lane(v))
+        return number(w), number(first), number(second)
+
+    return move
+
+
+_plain, _momentum, _nesterov, _adam = map(mover, (PLAIN, MOMENTUM, NESTEROV, ADAM))
+
+
 @part
 def move(rule, rate, gradient, parameter, u, v):
     """One parameter's step: its new value and its new moments."""
-    g, w, first, second = lane(gradient), lane(parameter), lane(u), lane(v)
     if rule.kind == ADAM:
-        w, first, second = _adam(rule, rate, g, w, first, second)
-    elif rule.kind == MOMENTUM:
-        w, first, second = _momentum(rule, rate, g, w, first, second)
-    elif rule.kind == NESTEROV:
-        w, first, second = _nesterov(rule, rate, g, w, first, second)
-    else:
-        w, first, second = _plain(rule, rate, g, w, first, second)
-    return number(w), number(first), number(second)
+        return _adam(rule, rate, gradient, parameter, u, v)
+    if rule.kind == MOMENTUM:
+        return _momentum(rule, rate, gradient, parameter, u, v)
+    if rule.kind == NESTEROV:
+        return _nesterov(rule, rate, gradient, parameter, u, v)
+    return _plain(rule, rate, gradient, parameter, u, v)
 
 
 @part

@@ -26,7 +26,7 @@ from typing import Any
 
 from fastbp.cuda.courses import ALPHA, BEST_LOSS, N_NO_IMPROVEMENT
 from fastbp.cuda.elementwise import activate_with_slope, loss_and_slope
-from fastbp.cuda.moves import MOST_THREADS, block_sum, goes_on, move, rule_of
+from fastbp.cuda.moves import MOST_THREADS, block_sum, goes_on, mover, rule_of
 from fastbp.cuda.plan import (
     ACTIVATION,
     BIASES,
@@ -38,6 +38,7 @@ from fastbp.cuda.plan import (
     N_LAYERS,
     N_MOVED,
     N_OUT,
+    N_SHARERS,
     OUTPUTS,
     STRIDE,
     WEIGHTS,
@@ -46,20 +47,11 @@ from fastbp.cuda.tiles import gather
 from fastbp.machine.gpu import cuda, kernel, part
 from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
-__all__ = ["MOST_SHARERS", "ROWS_OF_A_CHUNK", "online_kernel"]
+__all__ = ["ROWS_OF_A_CHUNK", "online_kernel"]
 
 #: Rows of inputs that are fetched together, at most.
 ROWS_OF_A_CHUNK = 32
-#: Threads that share the sum of one unit, at most.
-MOST_SHARERS = 8
-
 _N_MOMENTS = {PLAIN: 0, MOMENTUM: 1, NESTEROV: 1, ADAM: 2}
-
-
-@part
-def _n_sharers(n_in, n_out):
-    """How many threads share the sum over n_in inputs of each of n_out units."""
-    return max(1, min(MOST_SHARERS, cuda.blockDim.x // n_out, n_in))
 
 
 @cache
@@ -78,13 +70,16 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
     online_epochs : kernel
         It is compiled when it is launched.
     """
+    move = mover(kind)
     has_first, has_second = _N_MOMENTS[kind] > 0, _N_MOMENTS[kind] > 1
     n_vectors = 1 + _N_MOMENTS[kind] if in_shared else 0
 
     @part
     def copy(to, source, n):
-        for i in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+        i = cuda.threadIdx.x
+        while i < n:
             to[i] = source[i]
+            i += cuda.blockDim.x
 
     @part
     def move_one(rule, rate, decay, product, vectors, place):
@@ -111,32 +106,38 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         rule, rate, decay = step
         n_in, n_out, stride = plan[layer, N_IN], plan[layer, N_OUT], plan[layer, STRIDE]
         start, biases = plan[layer, WEIGHTS], plan[layer, BIASES]
-        n_sharers = _n_sharers(n_in, n_out)
+        n_sharers = plan[layer, N_SHARERS]
+        step_down = n_sharers * stride
         parameters, zero = vectors[0], vectors[0].dtype.type(0)
         squares = zero
-        for item in range(cuda.threadIdx.x, n_out * n_sharers, cuda.blockDim.x):
+        item = cuda.threadIdx.x
+        while item < n_out * n_sharers:
             unit, sharer = item, 0
             while unit >= n_out:
                 unit, sharer = unit - n_out, sharer + 1
-            total = zero
+            k, place, total = sharer, start + sharer * stride + unit, zero
             if is_pending:
                 delta = deltas[unit]
-                for k in range(sharer, n_in, n_sharers):
-                    place = start + k * stride + unit
+                while k < n_in:
                     old, w = move_one(rule, rate, decay, x_last[k] * delta, vectors, place)
                     squares += old * old
                     total += x[k] * w
+                    k, place = k + n_sharers, place + step_down
             else:
-                for k in range(sharer, n_in, n_sharers):
-                    total += x[k] * parameters[start + k * stride + unit]
+                while k < n_in:
+                    total += x[k] * parameters[place]
+                    k, place = k + n_sharers, place + step_down
             sums[item] = total
+            item += cuda.blockDim.x
         if n_sharers > 1:
             cuda.syncthreads()
-        for j in range(cuda.threadIdx.x, n_out, cuda.blockDim.x):
+        j = cuda.threadIdx.x
+        while j < n_out:
             total = parameters[biases + j]
             for sharer in range(n_sharers):
                 total += sums[sharer * n_out + j]
             z[j] = total
+            j += cuda.blockDim.x
         return squares
 
     @part
@@ -168,13 +169,15 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         last = plan[0, N_LAYERS]
         outputs, deltas = room[plan[last, OUTPUTS] :], room[plan[last, DELTAS] :]
         total = 0.0
-        for j in range(cuda.threadIdx.x, plan[last, N_OUT], cuda.blockDim.x):
+        j = cuda.threadIdx.x
+        while j < plan[last, N_OUT]:
             loss, slope = loss_and_slope(plan[0, LOSS], outputs[j], y[j])
             total += weight * loss
             if plan[0, CANONICAL] != 0:
                 deltas[j] = weight * (outputs[j] - y[j])
             else:
                 deltas[j] = deltas[j] * (weight * slope)
+            j += cuda.blockDim.x
         return total
 
     @part
@@ -189,12 +192,15 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         for layer in range(plan[0, N_LAYERS], 0, -1):
             deltas = room[plan[layer, DELTAS] :]
             n_in, n_out, stride = plan[layer, N_IN], plan[layer, N_OUT], plan[layer, STRIDE]
-            for j in range(cuda.threadIdx.x, n_out, cuda.blockDim.x):
+            j = cuda.threadIdx.x
+            while j < n_out:
                 move_one(rule, rate, zero, deltas[j], vectors, plan[layer, BIASES] + j)
+                j += cuda.blockDim.x
             if layer == 1 and plan[0, N_LAYERS] > 1:
                 break
             below = x if layer == 1 else room[plan[layer, INPUTS] :]
-            for k in range(cuda.threadIdx.x, n_in, cuda.blockDim.x):
+            k = cuda.threadIdx.x
+            while k < n_in:
                 a, total = below[k], zero
                 start = plan[layer, WEIGHTS] + k * stride
                 for j in range(n_out):
@@ -203,6 +209,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
                     total += old * deltas[j]
                 if layer > 1:
                     room[plan[layer - 1, DELTAS] + k] *= total
+                k += cuda.blockDim.x
             cuda.syncthreads()
         return squares
 
@@ -211,12 +218,14 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         """Make the first hidden layer's pending update; returns a thread's share of squares."""
         rule, rate, decay = step
         squares, stride = vectors[0].dtype.type(0), plan[1, STRIDE]
-        for j in range(cuda.threadIdx.x, plan[1, N_OUT], cuda.blockDim.x):
+        j = cuda.threadIdx.x
+        while j < plan[1, N_OUT]:
             delta = room[plan[1, DELTAS] + j]
             for k in range(plan[1, N_IN]):
                 place = plan[1, WEIGHTS] + k * stride + j
                 old, _ = move_one(rule, rate, decay, x_last[k] * delta, vectors, place)
                 squares += old * old
+            j += cuda.blockDim.x
         cuda.syncthreads()
         return squares
 
@@ -235,8 +244,10 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         for begin in range(0, rows.size, chunk_rows):
             count = min(chunk_rows, rows.size - begin)
             gather(data, rows, begin, count, inputs, 1, n_in, n_in, count)
-            for item in range(cuda.threadIdx.x, count * n_out, cuda.blockDim.x):
+            item = cuda.threadIdx.x
+            while item < count * n_out:
                 targets[item] = data.y[rows[begin + item // n_out], item % n_out]
+                item += cuda.blockDim.x
             cuda.syncthreads()
             rate, is_pending, x_last = rule.learning_rate, False, inputs
             step = (rule, rate, dtype(decay))
@@ -261,10 +272,12 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
                 is_pending, x_last = is_deep, x
             if is_pending:
                 total += 0.5 * decay * flush(plan, vectors, x_last, room, step)
-        for i in range(cuda.threadIdx.x, plan[0, N_MOVED], cuda.blockDim.x):
+        i = cuda.threadIdx.x
+        while i < plan[0, N_MOVED]:
             total += 0.0 * parameters[i]
             if has_second:
                 total += 0.0 * vectors[2][i]
+            i += cuda.blockDim.x
         return total, n_steps
 
     @kernel

@@ -37,6 +37,7 @@ __all__ = [
     "N_LAYERS",
     "N_MOVED",
     "N_OUT",
+    "N_SHARERS",
     "OUTPUTS",
     "STRIDE",
     "TRANSPOSED",
@@ -47,13 +48,17 @@ __all__ = [
     "tile_placement",
 ]
 
-N_FIELDS = 11
+N_FIELDS = 12
 # Of the network, in row 0: the parameters that move come first, and of those the ones that decay.
 N_LAYERS, LOSS, CANONICAL, N_DECAYED, N_MOVED = range(5)
 # Of a layer: its sizes; where its parameters begin, how far rows are apart; where its inputs, its
 # outputs, and its slopes and deltas begin among a tile's units or a sample's numbers.
 N_IN, N_OUT, WEIGHTS, STRIDE, BIASES, TRANSPOSED, TRANSPOSED_STRIDE = range(7)
 INPUTS, OUTPUTS, DELTAS, ACTIVATION = range(7, 11)
+# How many threads share the sum of one unit, for one sample at a time.
+N_SHARERS = 11
+#: Threads that share it at most.
+_MOST_SHARERS = 8
 
 
 class Placement(NamedTuple):
@@ -136,13 +141,15 @@ def tile_placement(network: Network) -> Placement:
 
 
 @lru_cache(maxsize=64)
-def sample_placement(network: Network) -> Placement:
+def sample_placement(network: Network, n_threads: int) -> Placement:
     """Place a network for one sample at a time.
 
     Parameters
     ----------
     network : Network
         The network.
+    n_threads : int
+        Threads of its block.
 
     Returns
     -------
@@ -151,10 +158,11 @@ def sample_placement(network: Network) -> Placement:
     """
     plan, places = _start(network, _odd)
     number = 0
-    for layer, (_, n_out) in enumerate(network.shapes, start=1):
+    for layer, (n_in, n_out) in enumerate(network.shapes, start=1):
         plan[layer, INPUTS] = 0 if layer == 1 else plan[layer - 1, OUTPUTS]
         plan[layer, OUTPUTS], plan[layer, DELTAS] = number, number + n_out
         number += 2 * n_out
+        plan[layer, N_SHARERS] = max(1, min(_MOST_SHARERS, n_threads // n_out, n_in))
     n_moved = int(plan[0, N_MOVED])
     return Placement(plan, places, np.full(n_moved, -1, np.int64), n_moved, number)
 

@@ -28,7 +28,7 @@ def products(n_fours):
 
     @part
     def add_step(sums, x, x_place, w, w_place):
-        """Add one input's part to the sums of some rows and four units: 4 i + j is row i, unit j."""
+        """Add one input's part to the sums of some rows and four units, at 4 i + j of row i, unit j."""
         w_0, w_1, w_2, w_3 = load4(w, w_place)
         for four in range(n_fours):
             a = load4(x, x_place + 4 * four)
@@ -44,10 +44,12 @@ def products(n_fours):
         sums = cuda.local.array(n_sums, x.dtype)
         n_groups = n_rows // n_rows_each
         n_items = (n_units + 31) // 32 * n_groups * 8
-        for item in range(cuda.threadIdx.x, n_items, cuda.blockDim.x):
+        item = cuda.threadIdx.x
+        while item < n_items:
             rest = item // 8
             unit = 4 * (rest // n_groups * 8 + item % 8)
             row = rest % n_groups * n_rows_each
+            item += cuda.blockDim.x
             if unit >= n_units:
                 continue
             for j in range(4):
@@ -89,13 +91,15 @@ def products(n_fours):
             product_of_squares(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales)
             return
         n_padded = (n_units + 3) // 4 * 4  # whose weights are zeros
-        for item in range(cuda.threadIdx.x, n_padded * n_rows, cuda.blockDim.x):
+        item = cuda.threadIdx.x
+        while item < n_padded * n_rows:
             unit, row = item // n_rows, item % n_rows
             total = x.dtype.type(0) if scales else bias[unit]
             for k in range(n_in):
                 total += x[k * stride + row] * w[k * w_stride + unit]
             place = unit * stride + row
             z[place] = z[place] * total if scales else total
+            item += cuda.blockDim.x
 
     return product
 
@@ -120,10 +124,12 @@ def _add_rows(sums, x, x_place, d, d_place, stride):
 def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_first):
     """Gradient <- x d^T, or, if it is not the first, gradient + x d^T, summed over rows.
 
-    x, d : room from their first units on.  n_rows : a multiple of eight.  gradient : (n_in, gradient_stride).
+    x, d : room from their first units on.  n_rows : a multiple of eight.
+    gradient : (n_in, gradient_stride).
     """
     if n_out < _FEW_UNITS:
-        for item in range(cuda.threadIdx.x, n_in * n_out, cuda.blockDim.x):
+        item = cuda.threadIdx.x
+        while item < n_in * n_out:
             k, j = item // n_out, item % n_out
             total = x.dtype.type(0)
             for row in range(0, n_rows, 4):
@@ -132,14 +138,17 @@ def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_f
                 total += x_0 * d_0 + x_1 * d_1 + x_2 * d_2 + x_3 * d_3
             place = k * gradient_stride + j
             gradient[place] = total if is_first else gradient[place] + total
+            item += cuda.blockDim.x
         return
     sums = cuda.local.array(16, x.dtype)
     n_across = (n_out + 31) // 32
     n_items = (n_in + 15) // 16 * n_across * 32
-    for item in range(cuda.threadIdx.x, n_items, cuda.blockDim.x):
+    item = cuda.threadIdx.x
+    while item < n_items:
         rest = item // 32
         unit_in = 4 * (rest // n_across * 4 + item % 32 // 8)
         unit_out = 4 * (rest % n_across * 8 + item % 8)
+        item += cuda.blockDim.x
         if unit_in >= n_in or unit_out >= n_out:
             continue
         for i in range(16):
@@ -165,9 +174,11 @@ def add_row_sums(d, n_out, stride, n_rows, gradient, is_first):
 
     d : room from its first unit on.  gradient : (n_out,).
     """
-    for j in range(cuda.threadIdx.x, n_out, cuda.blockDim.x):
+    j = cuda.threadIdx.x
+    while j < n_out:
         total = d.dtype.type(0)
         for row in range(0, n_rows, 4):
             d_0, d_1, d_2, d_3 = load4(d, j * stride + row)
             total += (d_0 + d_1) + (d_2 + d_3)
         gradient[j] = total if is_first else gradient[j] + total
+        j += cuda.blockDim.x

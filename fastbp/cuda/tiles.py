@@ -40,19 +40,23 @@ def gather(data, rows, start, count, room, unit_stride, row_stride, n_features, 
     ``room[k * unit_stride + i * row_stride]``.
     """
     is_dense = data.row_starts.size == 0
-    for item in range(cuda.threadIdx.x, n_rows * n_features, cuda.blockDim.x):
+    item = cuda.threadIdx.x
+    while item < n_rows * n_features:
         i, k = item // n_features, item % n_features
         x = room.dtype.type(0)
         if is_dense and i < count:
             x = data.X[rows[start + i], k]
         room[k * unit_stride + i * row_stride] = x
+        item += cuda.blockDim.x
     if is_dense:
         return
     cuda.syncthreads()
-    for i in range(cuda.threadIdx.x, count, cuda.blockDim.x):
+    i = cuda.threadIdx.x
+    while i < count:
         row = rows[start + i]
         for place in range(data.row_starts[row], data.row_starts[row + 1]):
             room[data.columns[place] * unit_stride + i * row_stride] += data.values[place]
+        i += cuda.blockDim.x
 
 
 @part
@@ -62,7 +66,8 @@ def _errors(plan, data, rows, start, count, room, stride, n_rows):
     n_out = plan[last, N_OUT]
     outputs, deltas = room[plan[last, OUTPUTS] * stride :], room[plan[last, DELTAS] * stride :]
     total = 0.0
-    for item in range(cuda.threadIdx.x, (n_out + 3) // 4 * 4 * n_rows, cuda.blockDim.x):
+    item = cuda.threadIdx.x
+    while item < (n_out + 3) // 4 * 4 * n_rows:
         j, i = item // n_rows, item % n_rows
         place, delta = j * stride + i, room.dtype.type(0)
         if j < n_out and i < count:
@@ -76,6 +81,7 @@ def _errors(plan, data, rows, start, count, room, stride, n_rows):
             else:
                 delta = deltas[place] * (weight * slope)
         deltas[place] = delta
+        item += cuda.blockDim.x
     return total
 
 
