@@ -115,7 +115,7 @@ def batch_kernels(n_fours, in_shared):
         """
         sums = cuda.shared.array(MOST_THREADS, "float64")
         if in_shared:
-            room = cuda.shared.array(0, rooms.dtype)
+            room = cuda.shared.array(0, rooms.dtype, 16)
         else:
             room = rooms[cuda.blockIdx.x]
         plan = state.plans[0]
@@ -149,7 +149,7 @@ def batch_kernels(n_fours, in_shared):
     def predict(state, data, rows, n_rows, rooms, prediction):
         """Predict some rows.  rows : (n,) row numbers.  prediction : (n, n_outputs)."""
         if in_shared:
-            room = cuda.shared.array(0, rooms.dtype)
+            room = cuda.shared.array(0, rooms.dtype, 16)
         else:
             room = rooms[cuda.blockIdx.x]
         plan, stride = state.plans[0], n_rows + PADDING
@@ -278,7 +278,7 @@ def batch_kernels(n_fours, in_shared):
         """
         sums = cuda.shared.array(MOST_THREADS, "float64")
         if in_shared:
-            room = cuda.shared.array(0, rooms.dtype)
+            room = cuda.shared.array(0, rooms.dtype, 16)
         else:
             room = rooms[cuda.blockIdx.x]
         grid_epochs(0, (state, data, course, room, sums, n_rows, gradients, shares))
@@ -292,7 +292,7 @@ def batch_kernels(n_fours, in_shared):
         """
         sums = cuda.shared.array(MOST_THREADS, "float64")
         if in_shared:
-            room = cuda.shared.array(0, rooms.dtype)
+            room = cuda.shared.array(0, rooms.dtype, 16)
         else:
             room = rooms[cuda.blockIdx.x]
         block_epochs(cuda.blockIdx.x, (state, data, course, room, sums, n_rows, gradients, shares))

@@ -292,7 +292,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         plan, at = state.plans[network], state.starts[network]
         n_moved = plan[0, N_MOVED]
         sums = cuda.shared.array(MOST_THREADS, "float64")
-        room = cuda.shared.array(0, state.parameters.dtype)
+        room = cuda.shared.array(0, state.parameters.dtype, 16)
         if in_shared:
             vectors = (room, room[n_moved:], room[2 * n_moved :])
         else:

@@ -28,7 +28,7 @@ def products(n_fours):
 
     @part
     def add_step(sums, x, x_place, w, w_place):
-        """Add one input's part to the sums of some rows and four units, at 4 i + j of row i, unit j."""
+        """Add one input's part to the sums of rows i and units j, which are at 4 i + j."""
         w_0, w_1, w_2, w_3 = load4(w, w_place)
         for four in range(n_fours):
             a = load4(x, x_place + 4 * four)
@@ -106,7 +106,7 @@ def products(n_fours):
 
 @part
 def _add_rows(sums, x, x_place, d, d_place, stride):
-    """Add four rows' part to the sums of four inputs and four units: 4 i + j is input i, unit j."""
+    """Add four rows' part to the sums of inputs i and units j, which are at 4 i + j."""
     d_0 = load4(d, d_place)
     d_1 = load4(d, d_place + stride)
     d_2 = load4(d, d_place + 2 * stride)

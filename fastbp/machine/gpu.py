@@ -71,6 +71,16 @@ if SIMULATED:
         def __getattr__(self, name: str) -> Any:
             return getattr(_get_kernel_context(), name)
 
+        @property
+        def shared(self) -> Any:
+            """Its shared memory."""
+            return self
+
+        def array(self, shape: int, dtype: Any, alignment: int = 0) -> Any:
+            """Make an array in shared memory; where it begins means nothing here."""
+            del alignment
+            return _get_kernel_context().shared.array(shape, dtype)
+
     cuda: Any = _Launch()
 
     def part(function: Callable) -> Callable:
