@@ -51,7 +51,7 @@ class DeviceObjective(Objective):
     ) -> Any:
         """Begin a `DeviceWalk` from some parameters."""
         member = Member(self.network, 0, self.alpha, batch_size, parameters, moments, shuffles)
-        return DeviceWalk(Fleet([member], self._tables, rule.kind), 0)
+        return DeviceWalk(Fleet([member], self._tables, rule.kind, self.n_threads), 0)
 
     @cached_property
     def _tables(self) -> DeviceTables:

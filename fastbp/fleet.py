@@ -7,7 +7,7 @@ after a launch are the losses; parameters when they are asked for.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ from fastbp.device_table import (
 )
 from fastbp.legs import Leg, Patience
 from fastbp.machine import gpu
+from fastbp.machine.threads import run_all
 from fastbp.network import Network
 from fastbp.orders import Order, weights_of_batches
 from fastbp.shuffles import Shuffles
@@ -86,9 +87,15 @@ class Fleet:
         Their data.
     rule : int
         The kind of their update rule.
+    n_threads : int, default=1
+        Threads of the CPU to draw orders of rows in.
     """
 
-    def __init__(self, members: Sequence[Member], tables: DeviceTables, rule: int) -> None:
+    def __init__(
+        self, members: Sequence[Member], tables: DeviceTables, rule: int, n_threads: int = 1
+    ) -> None:
+        self._n_threads_to_draw, self._holds = n_threads, 0
+        self._ahead: dict[int, Order | None] = {}
         self._members, self._tables, self._kind = members, tables, rule
         self._dtype, self._inputs = tables.dtype, tables.inputs
         self._is_online = members[0].batch_size == 1
@@ -204,13 +211,19 @@ class Fleet:
             )  # fmt: skip
             n_blocks = n
             if self._by_grid:
-                holds = gpu.most_blocks(self._kernel, tile.n_threads, tile.shared_bytes, *arguments)
-                n_blocks = min(self._n_blocks, holds)
+                if self._holds == 0:
+                    self._holds = gpu.most_blocks(
+                        self._kernel, tile.n_threads, tile.shared_bytes, *arguments
+                    )
+                n_blocks = min(self._n_blocks, self._holds)
             gpu.launch(self._kernel, n_blocks, tile.n_threads, tile.shared_bytes, *arguments)
+        self._draw_ahead(legs, orders)
         losses, n_made = gpu.to_host(on_device.losses), gpu.to_host(on_device.n_epochs)
+        self._ahead = {}
         for i, order, n in zip(legs, orders, n_made.tolist(), strict=True):
             order.settle(self._rows[i], self._members[i].shuffles, n)
             self._visited[i] = hash((self._visited[i], n))
+            self._ahead[i] = order.ahead(self._members[i].shuffles, n)
         return {i: losses[entry, : n_made[entry]] for entry, i in enumerate(legs)}
 
     def _course(self, legs: dict[int, Leg]) -> tuple[Course, list[Order]]:
@@ -264,16 +277,32 @@ class Fleet:
         places: dict[tuple, int] = {}
         own: list[int] = []
         distinct: list[tuple[int, Order]] = []
+        longest: list[int] = []
         for i, n in zip(legs, n_epochs, strict=True):
             member = self._members[i]
             state = member.shuffles.state if member.shuffles.are_compiled else i
             key = (member.table, self._visited[i], state)
             if key not in places:
                 places[key] = len(distinct)
-                distinct.append((member.table, Order(self._rows[i], member.shuffles)))
+                order = self._ahead.get(i) or Order(self._rows[i], member.shuffles)
+                distinct.append((member.table, order))
+                longest.append(0)
             own.append(places[key])
-            distinct[places[key]][1].draw(n)
+            longest[own[-1]] = max(longest[own[-1]], n)
+
+        def draw(place: int) -> Iterator[None]:
+            distinct[place][1].draw(longest[place])
+            yield
+
+        run_all(draw, range(len(distinct)), min(self._n_threads_to_draw, len(distinct)))
         return own, distinct
+
+    def _draw_ahead(self, legs: dict[int, Leg], orders: list[Order]) -> None:
+        """Draw the next epoch's order while the device is at this one's, if there may be a next."""
+        if len(legs) == 1:
+            ((i, leg),) = legs.items()
+            if self._epochs_of_a_launch(i, leg) == 1 < leg.most:
+                orders[0].draw(2)
 
     def _epochs_of_a_launch(self, i: int, leg: Leg) -> int:
         if not self._members[i].shuffles.are_compiled:

@@ -164,6 +164,7 @@ def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trai
     KeyboardInterrupt
         After Ctrl-C.
     """
+    n_threads = effective_n_jobs(n_jobs)
     trained = [Trained([], None, job if isinstance(job, Exception) else None) for job in jobs]
     on_device: list[int] = []
     others: list[int] = []
@@ -174,7 +175,7 @@ def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trai
             except RuntimeError as error:  # there is no GPU
                 trained[i] = Trained([], None, error)
     if on_device:
-        _train_on_device(jobs, on_device, trained)
+        _train_on_device(jobs, on_device, trained, n_threads)
 
     def train_one(i: int) -> Iterator[None]:
         job: Any = jobs[i]
@@ -185,18 +186,20 @@ def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trai
             trained[i] = Trained([], clock, error)
         yield
 
-    run_all(train_one, others, max(1, min(effective_n_jobs(n_jobs), len(others))))
+    run_all(train_one, others, max(1, min(n_threads, len(others))))
     if any(each.clock is not None and each.clock.interrupted.is_set() for each in trained):
         raise KeyboardInterrupt
     return trained
 
 
-def _train_on_device(jobs: Sequence[Any], which: list[int], trained: list[Trained]) -> None:
+def _train_on_device(
+    jobs: Sequence[Any], which: list[int], trained: list[Trained], n_threads: int
+) -> None:
     from fastbp.side_by_side import train_on_device
 
     clocks = [jobs[i].clock() for i in which]
     try:
-        results = train_on_device([jobs[i] for i in which], clocks)
+        results = train_on_device([jobs[i] for i in which], clocks, n_threads)
     except Exception as error:  # the device's, so it is everybody's
         for i in which:
             trained[i] = Trained([], None, error)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data import Data
+from fastbp.kernels.shuffle import shuffle_rows
 from fastbp.shuffles import Shuffles
 
 __all__ = ["Order", "weights_of_batches"]
@@ -19,15 +20,31 @@ class Order:
 
     def draw(self, n_epochs: int) -> None:
         """Draw the orders of so many epochs, those drawn before among them."""
+        shuffles = self._shuffles
+        if self._states and len(self.rows) < n_epochs:
+            shuffles.state = self._states[-1]
         while len(self.rows) < n_epochs:
-            self._shuffles.shuffle(self._last)
+            if shuffles.are_compiled and len(shuffles.generator.words):
+                shuffle_rows(
+                    shuffles.generator, self._last, np.empty(len(self._last) + 1, np.int64)
+                )
+            else:
+                shuffles.shuffle(self._last)
             self.rows.append(self._last.copy())
-            self._states.append(self._shuffles.state)
+            self._states.append(shuffles.state)
 
     def settle(self, rows: NDArray[np.int64], shuffles: Shuffles, n_made: int) -> None:
         """Leave a member's rows and generator as so many epochs leave them."""
         rows[:] = self.rows[n_made - 1]
         shuffles.state = self._states[n_made - 1]
+
+    def ahead(self, shuffles: Shuffles, n_made: int) -> "Order | None":
+        """Give a member what was drawn beyond the epochs that it made."""
+        if len(self.rows) == n_made:
+            return None
+        rest = Order(self._last, shuffles)
+        rest.rows, rest._states = self.rows[n_made:], self._states[n_made:]
+        return rest
 
 
 def weights_of_batches(

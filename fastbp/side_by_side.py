@@ -28,7 +28,7 @@ class _Trainee(NamedTuple):
     shuffles: Shuffles
 
 
-def train_on_device(jobs: list[Job], clocks: list[Clock]) -> list[list[Fitted]]:
+def train_on_device(jobs: list[Job], clocks: list[Clock], n_threads: int) -> list[list[Fitted]]:
     """Train networks by sgd or adam on the GPU, all that go together in the same launches.
 
     Parameters
@@ -37,6 +37,8 @@ def train_on_device(jobs: list[Job], clocks: list[Clock]) -> list[list[Fitted]]:
         What is to be fitted.
     clocks : list of Clock
         When each has to stop in any case.
+    n_threads : int
+        Threads of the CPU to draw the orders of rows in.
 
     Returns
     -------
@@ -47,7 +49,9 @@ def train_on_device(jobs: list[Job], clocks: list[Clock]) -> list[list[Fitted]]:
     results: list[list[Fitted]] = [[] for _ in jobs]
     with ExitStack() as stack:
         for trainees in _fleets(jobs, clocks, stack, tables):
-            for trainee, fitted in zip(trainees, _train(jobs, trainees, tables), strict=True):
+            for trainee, fitted in zip(
+                trainees, _train(jobs, trainees, tables, n_threads), strict=True
+            ):
                 results[trainee.job].append(fitted)
                 if fitted.stop_reason == "interrupted":
                     clocks[trainee.job].interrupted.set()
@@ -98,7 +102,9 @@ def _fleets(
     return list(fleets.values())
 
 
-def _train(jobs: list[Job], trainees: list[_Trainee], tables: _Tables) -> list[Fitted]:
+def _train(
+    jobs: list[Job], trainees: list[_Trainee], tables: _Tables, n_threads: int
+) -> list[Fitted]:
     """Train a fleet until the last of its members has ended."""
     on_device, places = tables.of([trainee.job for trainee in trainees])
     members = [
@@ -113,7 +119,8 @@ def _train(jobs: list[Job], trainees: list[_Trainee], tables: _Tables) -> list[F
         )
         for trainee, place in zip(trainees, places, strict=True)
     ]
-    fleet = Fleet(members, on_device, trainees[0].options.training.rule.kind)
+    kind = trainees[0].options.training.rule.kind
+    fleet = Fleet(members, on_device, kind, n_threads)
     trainings = [
         stochastic.legs(DeviceWalk(fleet, i), trainee.options) for i, trainee in enumerate(trainees)
     ]

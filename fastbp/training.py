@@ -92,7 +92,7 @@ def train_starts(job: Job, clock: Clock, n_jobs: int) -> list[Fitted | None]:
     if job.is_stochastic and job.device == "cuda":
         from fastbp.side_by_side import train_on_device
 
-        return list(train_on_device([job], [clock])[0])
+        return list(train_on_device([job], [clock], n_jobs)[0])
     starts = job.starts()
     n_threads = n_jobs if len(starts) == 1 else 1  # for each
     data = job.table.data(job.dtype)

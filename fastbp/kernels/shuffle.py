@@ -11,9 +11,9 @@ Reference: Matsumoto & Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998).
 
 import numpy as np
 
-from fastbp.machine.jit import part
+from fastbp.machine.jit import kernel, part
 
-__all__ = ["shuffle"]
+__all__ = ["shuffle", "shuffle_rows"]
 
 _N, _M = 624, 397
 _UPPER, _LOWER, _MATRIX = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x9908B0DF)
@@ -73,3 +73,9 @@ def shuffle(generator, rows, draws):
     for k in range(rows.size - 1, 0, -1):
         j = draws[k]
         rows[k], rows[j] = rows[j], rows[k]
+
+
+@kernel
+def shuffle_rows(generator, rows, draws):
+    """Shuffle rows in place: `shuffle`, for Python to call."""
+    shuffle(generator, rows, draws)
