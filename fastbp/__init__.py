@@ -1,4 +1,4 @@
-"""fastbp: small and medium neural networks on a CPU, trained by compiled backpropagation.
+"""fastbp: small and medium neural networks, trained by compiled backpropagation.
 
 The map of the house, from the face down; imports go down only:
 
@@ -7,9 +7,12 @@ The map of the house, from the face down; imports go down only:
     a training.
 ``regressor.py``
     `BackpropRegressor`, the scikit-learn estimator: parameters, fitted attributes. With
-    ``validation.py`` (what a user may give), ``held_out.py`` (rows to validate on),
-    ``training.py`` (from parameters to a solver, from one start or several), ``one_sample.py``
-    (`predict_one`, `learn_one`) and ``inspection.py`` (`check_gradient`, `stationary_point`).
+    ``validation.py`` (what a user may give), ``held_out.py`` (rows to validate on), ``jobs.py``
+    (from parameters and data to what solvers take), ``training.py`` (one start or several),
+    ``one_sample.py`` (`predict_one`, `learn_one`) and ``inspection.py`` (`check_gradient`,
+    `stationary_point`).
+``many.py``, ``search.py``
+    `fit_many` and `BackpropSearchCV`: many networks at once, on the GPU by ``side_by_side.py``.
 ``solvers/``
     How parameters move, one algorithm a file: ``stochastic.py`` goes through the rows in batches,
     the batch solvers stand on ``descent.py``; ``stopping.py`` is when to stop and why.
@@ -20,16 +23,23 @@ The map of the house, from the face down; imports go down only:
     minimum from a saddle. ``single.py`` is the same for one sample at a time.
 ``kernels/``
     Backpropagation itself, compiled.
-``network.py``, ``activations.py``, ``losses.py``, ``update_rules.py``, ``data.py``, ``shuffles.py``
+``cuda/``
+    The same for a GPU, imported only when it was asked for (``device.py``). Above it
+    ``device_table.py`` and ``fleet.py`` have data, parameters and launches, ``orders.py`` draws
+    the orders of rows ahead, ``device_objective.py`` is the objective that solvers see.
+``network.py``, ``activations.py``, ``losses.py``, ``update_rules.py``, ``data.py``,
+``shuffles.py``, ``legs.py``
     What a net is, in plain Python: no compiler needed.
 ``machine/``
     What the chip and the compiler offer; knows no neural network.
 
 One fit on its way down: `BackpropRegressor.fit`, ``training.train``, ``stochastic.minimise``,
-`Objective.epochs`, and in ``kernels/`` ``batch.batch_epochs`` (``epochs.epochs_of`` round
-``batch._sweep``), ``passes.add_block``, then ``machine/matmul.product``. A batch solver's way parts
-from it after ``training.train``: the registry `BATCH_SOLVERS`, ``levenberg_marquardt.minimise`` for
-one, ``descent.descend``, `Descent.evaluate`, `Objective.loss_and_gradient`, ``batch.accumulate``,
+`HostWalk.epochs`, `Objective.epochs`, and in ``kernels/`` ``batch.batch_epochs``
+(``epochs.epochs_of`` round ``batch._sweep``), ``passes.add_block``, then
+``machine/matmul.product``. On a GPU `DeviceWalk.epochs`, `Fleet.epochs`, and in ``cuda/``
+``batch.batch_epochs``, ``tiles.add_tile``, ``products.product``. A batch solver's way parts from it
+after ``training.train``: the registry `BATCH_SOLVERS`, ``levenberg_marquardt.minimise`` for one,
+``descent.descend``, `Descent.evaluate`, `Objective.loss_and_gradient`, ``batch.accumulate``,
 ``passes.add_block``; its J'J is `Objective.normal_equations`, ``jacobian.add_normal_equations``.
 
 Conventions: X is (n_samples, n_features), y (n_samples,) or (n_samples, n_outputs). float32 in is

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from fastbp import __version__
 from fastbp.activations import HIDDEN_ACTIVATIONS
+from fastbp.device import DEVICES
 from fastbp.regressor import BackpropRegressor
 
 __all__ = ["main"]
@@ -81,10 +82,21 @@ def _info(_options: argparse.Namespace) -> None:
     facts["vectors"] = f"{cpu.vector_bits} bits"
     facts["FMA"] = "yes" if cpu.fused else "no"
     facts["cores"] = f"{joblib.cpu_count()} for this process"
-    facts["GPU"] = "not supported by this version"
+    facts["GPU"] = _describe_gpu()
     facts["cache"] = _describe_cache()
     for name, fact in facts.items():
         print(f"{name:13} {fact}")
+
+
+def _describe_gpu() -> str:
+    from fastbp.device import why_no_gpu
+
+    reason = why_no_gpu()
+    if reason is not None:
+        return f"none: {reason}"
+    from fastbp.machine import gpu
+
+    return gpu.device_name()
 
 
 def _warmup(_options: argparse.Namespace) -> None:
@@ -219,6 +231,7 @@ def _add_fit(commands: Any) -> None:
         metavar="N",
         help=f"rows a step, or auto, online, full {shown}",
     )
+    add("--device", choices=DEVICES, default="cpu", help=shown)
 
 
 def _fraction(text: str) -> float:

@@ -257,6 +257,7 @@ def _new_model(options: Namespace, n_rows: int) -> TransformedTargetRegressor:
         validation_fraction=max(0.1, 2 / n_rows),
         n_iter_no_change=20,
         random_state=options.seed,
+        device=options.device,
     )
     scaled = make_pipeline(StandardScaler(), net)
     return TransformedTargetRegressor(scaled, transformer=StandardScaler())

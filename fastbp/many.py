@@ -80,7 +80,7 @@ def fit_many(
     >>> import numpy as np
     >>> from fastbp import fit_many
     >>> X = np.random.default_rng(0).standard_normal((100, 3))
-    >>> grid = [{"alpha": alpha, "max_iter": 20, "solver": "gd"} for alpha in (0.1, 1.0)]
+    >>> grid = [{"alpha": alpha, "solver": "lbfgs", "max_iter": 1000} for alpha in (0.1, 1.0)]
     >>> nets = fit_many(X, X[:, 0], grid, folds=[np.arange(50), np.arange(50, 100)])
     >>> [len(of_alpha) for of_alpha in nets]
     [2, 2]

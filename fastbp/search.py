@@ -72,10 +72,11 @@ class BackpropSearchCV(GridSearchCV):
     >>> from sklearn.preprocessing import scale
     >>> from fastbp import BackpropRegressor, BackpropSearchCV
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = BackpropRegressor(hidden_layer_sizes=(10,), solver="lbfgs", max_iter=200, tol=0.01)
-    >>> search = BackpropSearchCV(net, {"alpha": [1, 100], "random_state": [0, 1]}, cv=3)
+    >>> net = BackpropRegressor(hidden_layer_sizes=(10,), activation="tanh", solver="lbfgs",
+    ...                         max_iter=1000, tol=0.01)
+    >>> search = BackpropSearchCV(net, {"alpha": [0.01, 10], "random_state": [0, 1]}, cv=3)
     >>> search.fit(scale(X), scale(y)).best_params_["alpha"]
-    100
+    10
     """
 
     def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> "BackpropSearchCV":

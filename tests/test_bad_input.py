@@ -41,6 +41,7 @@ PARAMETERS = {
     "gtol": [-1e-9, "small"],
     "loss_goal": [np.nan, "low"],
     "max_time": [-1, "long"],
+    "device": ["gpu", None, 0],
     "cg_update": ["powell", None],
 }
 

@@ -44,9 +44,14 @@ def test_every_command_in_the_readme_exists():
 def test_docstring_examples_run():
     import doctest
 
+    import fastbp.many
     import fastbp.regressor
+    import fastbp.search
 
-    assert doctest.testmod(fastbp.regressor).failed == 0
+    for module in (fastbp.regressor, fastbp.many, fastbp.search):
+        result = doctest.testmod(module)
+        assert result.attempted > 0
+        assert result.failed == 0
 
 
 def test_versions_agree():

@@ -20,7 +20,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 #: What MLPRegressor does not have, after all that it has.
 OWN_PARAMETERS = [
     *("n_jobs", "output_activation", "n_init"),
-    *("gtol", "loss_goal", "max_time", "cg_update"),
+    *("gtol", "loss_goal", "max_time", "cg_update", "device"),
 ]
 
 METHODS = {

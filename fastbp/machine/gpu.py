@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 __all__ = [
     "SIMULATED",
     "cuda",
+    "device_name",
     "kernel",
     "launch",
     "load4",
@@ -208,6 +209,15 @@ def synchronise() -> None:
     """Wait for all kernels that were launched."""
     with _clear_errors():
         _cuda.synchronize()
+
+
+def device_name() -> str:
+    """Name the device that kernels run on."""
+    if SIMULATED:
+        return "numba's simulator (NUMBA_ENABLE_CUDASIM=1)"
+    with _clear_errors():
+        name = _cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def most_shared_bytes() -> int:
