@@ -1,8 +1,9 @@
 """From an estimator's parameters and data to what solvers take: a job, its starts, its options."""
 
 import copy
+import hashlib
 import math
-import warnings
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,9 @@ from fastbp.solvers.descent import LEAST_PROGRESS
 from fastbp.solvers.stochastic import Training
 from fastbp.solvers.stopping import Clock, EarlyStopping, StopReason
 from fastbp.update_rules import Moments, Rule
+from fastbp.warn import warn
 
 __all__ = ["Fitted", "Job", "Start", "check_solver", "next_training"]
-
-# How deep the user's call of fit lies above the warning here, so that it points at it.
-_USERS_CALL = 6
 
 
 class Start(NamedTuple):
@@ -95,10 +94,9 @@ class Job(NamedTuple):
         """Say so where there are fewer rows than a batch is to have."""
         size, n_samples = self.estimator.batch_size, self.table.X.shape[0]
         if self.is_stochastic and not isinstance(size, str) and size > n_samples:
-            warnings.warn(
+            warn(
                 f"batch_size={size} is larger than the {n_samples} rows to train on and is "
-                "going to be clipped. batch_size='full' means all rows.",
-                stacklevel=_USERS_CALL,
+                "going to be clipped. batch_size='full' means all rows."
             )
 
     def starts(self) -> list[Start]:
@@ -112,10 +110,32 @@ class Job(NamedTuple):
         ]
         return [self.start, *others]
 
-    def clock(self) -> Clock:
-        """Start the time that the fit may take."""
+    def clock(self, interrupted: Event | None = None) -> Clock:
+        """Start the time that the fit may take; an event may end it, and others with it."""
         max_time = self.estimator.max_time
-        return Clock(math.inf if max_time is None else max_time)
+        return Clock(
+            math.inf if max_time is None else max_time,
+            Event() if interrupted is None else interrupted,
+        )
+
+    def digest(self) -> bytes:
+        """Equal for jobs that come to the same: in data, parameters, start and shuffles."""
+        digest = hashlib.blake2b(digest_size=16)
+        state = self.start.random_state.get_state(legacy=False)
+        parameters = self.estimator.get_params(deep=False)
+        parameters.pop("random_state")
+        tables = [table for table in (self.table, self.held_out) if table is not None]
+        for part in (
+            repr((self.network, self.n_init, self.one_epoch, self.last is None, len(tables))),
+            repr(sorted((name, repr(value)) for name, value in parameters.items())),
+            repr(state["state"]["pos"] if "pos" in state["state"] else state["state"]),
+        ):
+            digest.update(part.encode())
+        digest.update(np.ascontiguousarray(state["state"].get("key", ())).tobytes())
+        digest.update(self.start.parameters.tobytes())
+        for table in tables:
+            digest.update(table.digest())
+        return digest.digest()
 
     def stochastic_options(
         self, start: Start, rule: EarlyStopping | None, clock: Clock

@@ -4,7 +4,9 @@ On the CPU each thread fits a network at a time. On a GPU all of those that sgd 
 side by side in the same launches, a block of threads each.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from threading import Event
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,13 +16,14 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
+from fastbp.held_out import Table
 from fastbp.jobs import Fitted, Job
 from fastbp.machine.threads import run_all
 from fastbp.regressor import BackpropRegressor
 from fastbp.solvers.stopping import Clock
 from fastbp.training import conclude, train_starts
 
-__all__ = ["Trained", "fit_many", "train_jobs"]
+__all__ = ["SharedTables", "Trained", "fit_many", "train_jobs"]
 
 
 def fit_many(
@@ -37,7 +40,8 @@ def fit_many(
     """Fit many networks to the same data: grids, folds and starts side by side.
 
     Each is what ``clone(estimator).set_params(**parameters[i]).fit(X, y, sample_weight)`` gives, on
-    the CPU to the last bit. On a GPU (``device="cuda"`` of the estimator or among the parameters)
+    the CPU to the last bit where ``random_state`` is an integer; other generators draw all initial
+    weights first. On a GPU (``device="cuda"`` of the estimator or among the parameters)
     the networks that sgd or adam train are trained in the same launches, each by a block of
     threads, online or in mini-batches; networks with the same rows and ``random_state`` share their
     shuffles, which the CPU draws.
@@ -88,36 +92,59 @@ def fit_many(
     if errors not in ("raise", "return"):
         raise ValueError(f"errors={errors!r} is neither 'raise' nor 'return'.")
     base = BackpropRegressor() if estimator is None else estimator
-    check_consistent_length(X, y, sample_weight)
-    grid = [dict(each) for each in parameters]
+    check_consistent_length(X, y, None if np.isscalar(sample_weight) else sample_weight)
     rows: Sequence[Any] = [None] if folds is None else [np.asarray(fold) for fold in folds]
-    nets: list[BackpropRegressor | None] = []
+    parts = [[_rows_of(array, fold) for array in (X, y, sample_weight)] for fold in rows]
+    tables = SharedTables()
+    nets: list[Any] = []
     jobs: list[Job | Exception] = []
+    grid = list(parameters)
     for each in grid:
-        for fold in rows:
-            X_fold, y_fold, w_fold = (_rows_of(array, fold) for array in (X, y, sample_weight))
-            net: BackpropRegressor | None = None
-            job: Job | Exception
+        for X_fold, y_fold, weights in parts:
             try:
-                net = clone(base).set_params(**each)
-                net._validate_params()
-                job = net._job(X_fold, y_fold, w_fold)
+                nets.append(clone(base).set_params(**each))
+                nets[-1]._validate_params()
+                jobs.append(tables.share(nets[-1]._job(X_fold, y_fold, weights)))
             except Exception as error:
                 if errors == "raise":
                     raise
-                job = error
-            nets.append(net)
-            jobs.append(job)
-    for i, (net, job, trained) in enumerate(zip(nets, jobs, train_jobs(jobs, n_jobs), strict=True)):
+                nets += [None] * (len(nets) == len(jobs))
+                jobs.append(error)
+    for i, (job, trained) in enumerate(zip(jobs, train_jobs(_apart(jobs), n_jobs), strict=True)):
         try:
-            net._set_fitted(job.network, trained.conclude(job))  # type: ignore[union-attr, arg-type]
+            fitted = trained.conclude(job)
+            nets[i]._set_fitted(job.network, fitted)  # type: ignore[union-attr]
         except Exception as error:
             if errors == "raise":
                 raise
-            nets[i] = error  # type: ignore[call-overload]
+            nets[i] = error
     if folds is None:
         return nets
-    return [nets[start : start + len(rows)] for start in range(0, len(nets), len(rows))]
+    n = len(rows)
+    return [nets[i * n : (i + 1) * n] for i in range(len(nets) // n)] if n else [[] for _ in grid]
+
+
+def _apart(jobs: Sequence[Job | Exception]) -> list[Job | Exception]:
+    """Let no two jobs draw their shuffles from one generator at the same time."""
+    generators = Counter(id(job.start.random_state) for job in jobs if isinstance(job, Job))
+    apart: list[Job | Exception] = []
+    for job in jobs:
+        if isinstance(job, Job) and generators[id(job.start.random_state)] > 1:
+            own = np.random.RandomState(job.start.random_state.randint(2**31))
+            job = job._replace(start=job.start._replace(random_state=own))
+        apart.append(job)
+    return apart
+
+
+class SharedTables:
+    """One copy of the data of jobs that have the same."""
+
+    def __init__(self) -> None:
+        self._tables: dict[bytes, Table] = {}
+
+    def share(self, job: Job) -> Job:
+        """Give the job with the first such table for its own."""
+        return job._replace(table=self._tables.setdefault(job.table.digest(), job.table))
 
 
 class Trained(NamedTuple):
@@ -137,10 +164,11 @@ class Trained(NamedTuple):
     clock: Clock | None
     error: Exception | None = None
 
-    def conclude(self, job: Job) -> Fitted:
+    def conclude(self, job: Any) -> Fitted:
         """Give the best start's result, with the warnings of a fit, or raise the error."""
         if self.error is not None:
             raise self.error
+        job.warn_of_a_large_batch()
         return conclude(job, self.results, self.clock)  # type: ignore[arg-type]
 
 
@@ -164,7 +192,7 @@ def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trai
     KeyboardInterrupt
         After Ctrl-C.
     """
-    n_threads = effective_n_jobs(n_jobs)
+    n_threads, interrupted = effective_n_jobs(n_jobs), Event()
     trained = [Trained([], None, job if isinstance(job, Exception) else None) for job in jobs]
     on_device: list[int] = []
     others: list[int] = []
@@ -175,29 +203,33 @@ def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trai
             except RuntimeError as error:  # there is no GPU
                 trained[i] = Trained([], None, error)
     if on_device:
-        _train_on_device(jobs, on_device, trained, n_threads)
+        _train_on_device(jobs, on_device, trained, n_threads, interrupted)
 
     def train_one(i: int) -> Iterator[None]:
         job: Any = jobs[i]
-        clock = job.clock()
+        clock = job.clock(interrupted)
         try:
             trained[i] = Trained(train_starts(job, clock, 1), clock)
         except Exception as error:
             trained[i] = Trained([], clock, error)
         yield
 
-    run_all(train_one, others, max(1, min(n_threads, len(others))))
-    if any(each.clock is not None and each.clock.interrupted.is_set() for each in trained):
+    run_all(train_one, others, max(1, min(n_threads, len(others))), interrupted)
+    if interrupted.is_set():
         raise KeyboardInterrupt
     return trained
 
 
 def _train_on_device(
-    jobs: Sequence[Any], which: list[int], trained: list[Trained], n_threads: int
+    jobs: Sequence[Any],
+    which: list[int],
+    trained: list[Trained],
+    n_threads: int,
+    interrupted: Event,
 ) -> None:
     from fastbp.side_by_side import train_on_device
 
-    clocks = [jobs[i].clock() for i in which]
+    clocks = [jobs[i].clock(interrupted) for i in which]
     try:
         results = train_on_device([jobs[i] for i in which], clocks, n_threads)
     except Exception as error:  # the device's, so it is everybody's

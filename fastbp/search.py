@@ -2,11 +2,12 @@
 
 scikit-learn's `GridSearchCV` knows best how to split, score, rank and refit, through pipelines and
 with metadata. What it does one fit after another is the training. So a search is gone through
-twice. In the rehearsal every fit runs up to its training, which is taken down and not made; nothing
-is scored. Then all of them are made at once. In the performance each fit, when it comes to its
-training, finds it made. Transformers are fitted twice for that, networks once.
+twice. In the rehearsal every fit runs up to its training, which is taken down and not made; scores
+are thrown away. Then all of them are made at once. In the performance each fit, when it comes to
+its training, finds it made. Transformers are fitted twice for that, networks once.
 """
 
+import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,12 +18,11 @@ import numpy as np
 from joblib import parallel_config
 from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
-from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.utils.validation import indexable
 
-from fastbp.held_out import Table
 from fastbp.jobs import Fitted, Job
-from fastbp.many import Trained, train_jobs
+from fastbp.many import SharedTables, Trained, train_jobs
 from fastbp.solvers import History
 from fastbp.training import train, trainer
 
@@ -96,30 +96,34 @@ class BackpropSearchCV(GridSearchCV):
         self : BackpropSearchCV
             The fitted search.
         """
+        self._validate_params()
         X, y = indexable(X, y)
-        self._splits = _SameSplits(check_cv(self.cv, y, classifier=is_classifier(self.estimator)))
+        cv: Any = self.cv  # type: ignore[has-type]
+        # In both goes the splits are the same, and so is what is drawn without a seed.
+        self.cv = _SameSplits(check_cv(cv, y, classifier=is_classifier(self.estimator)))
+        global_state = np.random.get_state()  # noqa: NPY002 - of nets with random_state=None
         try:
             with parallel_config(backend="sequential"):
-                jobs = self._rehearse(X, y, params)
+                jobs, digests = self._rehearse(X, y, params)
             since = time.perf_counter()
             trained = train_jobs(jobs, self.n_jobs)
             self.training_time_ = time.perf_counter() - since
-            with parallel_config(backend="sequential"), _trained_by(_HandOut(jobs, trained)):
+            np.random.set_state(global_state)  # noqa: NPY002
+            with (
+                parallel_config(backend="sequential"),
+                _trained_by(_HandOut(digests, jobs, trained)),
+            ):
                 super().fit(X, y, **params)
         finally:
-            del self._splits
+            self.cv = cv
         share = self.training_time_ / max(1, len(self.cv_results_["params"]) * self.n_splits_)
         self.cv_results_["mean_fit_time"] = self.cv_results_["mean_fit_time"] + share
         return self
 
-    def _run_search(self, evaluate_candidates: Callable) -> None:
-        """Try all candidates, on the splits of the rehearsal."""
-        evaluate_candidates(ParameterGrid(self.param_grid), cv=self._splits)
-
-    def _rehearse(self, X: Any, y: Any, params: dict[str, Any]) -> list[Job]:
+    def _rehearse(self, X: Any, y: Any, params: dict[str, Any]) -> tuple[list[Job], list[bytes]]:
         """Go through the search without training, and take down what would be trained."""
         rehearsal = GridSearchCV(
-            self.estimator, self.param_grid, scoring=_no_score, refit=False, cv=self._splits
+            self.estimator, self.param_grid, scoring=self.scoring, refit=False, cv=self.cv
         )
         take_down = _TakeDown()
         with warnings.catch_warnings(), _trained_by(take_down):
@@ -127,12 +131,8 @@ class BackpropSearchCV(GridSearchCV):
             try:
                 rehearsal.fit(X, y, **params)
             except Exception:  # and what is wrong here will be wrong again
-                return []
-        return take_down.jobs
-
-
-def _no_score(_estimator: Any, _X: Any, _y: Any = None, **_: Any) -> float:
-    return 0.0
+                return [], []
+        return take_down.jobs, take_down.digests
 
 
 @contextmanager
@@ -158,6 +158,8 @@ class _SameSplits:
         return self._splits
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what pickling looks for before there is a splitter
+            raise AttributeError(name)
         return getattr(self._splitter, name)
 
 
@@ -166,30 +168,31 @@ class _TakeDown:
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
-        self._tables: dict[bytes, Table] = {}
+        self.digests: list[bytes] = []  # before the training moves the generators on
+        self._tables = SharedTables()  # all points of a grid have the same rows in a fold
 
     def __call__(self, job: Job) -> Fitted:
-        # All points of a grid have the same rows in a fold: one copy of them is kept.
-        table = self._tables.setdefault(job.table.digest(), job.table)
-        self.jobs.append(job._replace(table=table))
+        generator = copy.deepcopy(job.start.random_state)  # it may be used before the training
+        job = job._replace(start=job.start._replace(random_state=generator))
+        self.jobs.append(self._tables.share(job))
+        self.digests.append(job.digest())
         history = History(loss=np.nan, best_loss=np.inf)
         return Fitted(job.start.parameters.copy(), history, "one_epoch", None)
 
 
 class _HandOut:
-    """A trainer for the performance: it hands out what was trained, in the rehearsal's order."""
+    """A trainer for the performance: it hands out what was trained, to whom asks for just that."""
 
-    def __init__(self, jobs: list[Job], trained: list[Trained]) -> None:
-        self._made = iter(list(zip(jobs, trained, strict=True)))
+    def __init__(self, digests: list[bytes], jobs: list[Job], trained: list[Trained]) -> None:
+        self._made: dict[bytes, list[tuple[Job, Trained]]] = {}
+        for digest, job, made in zip(digests, jobs, trained, strict=True):
+            self._made.setdefault(digest, []).append((job, made))
 
     def __call__(self, job: Job) -> Fitted:
-        made = next(self._made, None)
-        if made is not None and _is_same(made[0], job):
-            return made[1].conclude(made[0])
-        with _trained_by(None):  # the last fit, of the best; or a search that goes another way now
+        made = self._made.get(job.digest())
+        if made:
+            taken_down, trained = made.pop(0)
+            return trained.conclude(taken_down)
+        # The last fit, of the best; or one that goes on from what an earlier one has learnt.
+        with _trained_by(None):
             return train(job)
-
-
-def _is_same(a: Job, b: Job) -> bool:
-    """Whether two jobs ask for the same, but for what is drawn at random."""
-    return a.network == b.network and a.table.digest() == b.table.digest()

@@ -4,7 +4,6 @@ What is said when a training ends early stands here too.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -20,11 +19,9 @@ from fastbp.machine.threads import run_all
 from fastbp.objective import Objective
 from fastbp.solvers import BATCH_SOLVERS, bayesian_regularisation, stochastic
 from fastbp.solvers.stopping import Clock, EarlyStopping
+from fastbp.warn import warn
 
 __all__ = ["conclude", "train", "train_starts", "trainer"]
-
-# How deep the user's call of fit lies above the warnings here, so that they point at it.
-_USERS_CALL = 7
 
 _EARLY_ENDS = {
     "max_iter": "max_iter={0.max_iter} iterations were used up before convergence. Raise "
@@ -155,11 +152,10 @@ def conclude(job: Job, results: list[Fitted | None], clock: Clock) -> Fitted:
     _say_how_it_ended(estimator, best)
     n_late = sum(result is not None and result.stop_reason == "time" for result in results)
     if n_late and best.stop_reason not in ("time", "interrupted"):
-        warnings.warn(
+        warn(
             f"max_time={estimator.max_time} seconds were used up before {n_late} of "
             f"{len(results)} starts had converged. Raise max_time, or take a smaller n_init.",
             ConvergenceWarning,
-            stacklevel=_USERS_CALL - 1,
         )
     return best._replace(init_losses=losses)
 
@@ -206,14 +202,11 @@ def _say_how_it_ended(estimator: Any, fitted: Fitted) -> None:
             "(StandardScaler, TransformedTargetRegressor)."
         )
     if reason == "interrupted":
-        warnings.warn(
-            "Training interrupted by user. The weights so far are kept.", stacklevel=_USERS_CALL
-        )
+        warn("Training interrupted by user. The weights so far are kept.")
     elif reason in _EARLY_ENDS:
         limit = f"tol={estimator.tol}" if estimator.gtol is None else f"gtol={estimator.gtol}"
-        warnings.warn(
+        warn(
             f"solver={estimator.solver!r} stopped early: "
             + _EARLY_ENDS[reason].format(estimator, history.gradient_norm, limit),
             ConvergenceWarning,
-            stacklevel=_USERS_CALL,
         )
