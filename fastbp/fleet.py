@@ -301,7 +301,8 @@ class Fleet:
         """Draw the next epoch's order while the device is at this one's, if there may be a next."""
         if len(legs) == 1:
             ((i, leg),) = legs.items()
-            if self._epochs_of_a_launch(i, leg) == 1 < leg.most:
+            can_put_back = self._members[i].shuffles.are_compiled
+            if can_put_back and self._epochs_of_a_launch(i, leg) == 1 < leg.most:
                 orders[0].draw(2)
 
     def _epochs_of_a_launch(self, i: int, leg: Leg) -> int:

@@ -134,7 +134,7 @@ def test_editing_a_file_gives_fresh_code(python, tmp_path):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(package.parent)}
     assert python(STEP, **environment).split() == ["-0.5", "0", "1"]
     assert python(STEP, **environment).split() == ["-0.5", "1", "0"]
-    source = package / "kernels" / "moves.py"
+    source = package / "update_rules.py"
     text = source.read_text()
     assert "return w - rate * g, u, v" in text
     source.write_text(text.replace("return w - rate * g, u, v", "return w - 3 * rate * g, u, v"))

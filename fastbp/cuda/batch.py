@@ -192,7 +192,7 @@ def batch_kernels(n_fours, in_shared):
                 first, n_blocks, most_slots = cuda.blockIdx.x, cuda.gridDim.x, MOST_SLOTS
             network = course.networks[entry]
             plan, at = state.plans[network], state.starts[network]
-            parameters, slots = state.parameters[at:], gradients[entry]
+            parameters, slots = state.parameters[at:], gradients[network]
             n_moved = plan[0, N_MOVED]
             n_tiles = (size + n_rows - 1) // n_rows
             n_slots = min(n_tiles, most_slots)
@@ -287,7 +287,8 @@ def batch_kernels(n_fours, in_shared):
     def many_batch_epochs(state, data, course, rooms, n_rows, gradients, shares):
         """Train many networks for some epochs, one by each block.
 
-        n_rows : rows of a tile.  gradients : (n_networks, most n_moved).
+        n_rows : rows of a tile.  gradients : (n_networks, most n_moved), a row for each network, so
+        that nothing of another one stands in its padding.
         shares : (n_networks, 1 + most n_chunks).
         """
         sums = cuda.shared.array(MOST_THREADS, "float64")
