@@ -90,13 +90,13 @@ class Sizes(NamedTuple):
 
 TINY = Sizes(
     layers=(5, 9, 8, 1),
-    batch_sizes=(16, 32),
-    n_rows=64,
+    batch_sizes=(8, 16),
+    n_rows=32,
     n_steps=4,
-    n_exact=40,
-    many=Case("online", (3, 5, 1), "tanh", 1, 12, 0.0),
+    n_exact=20,
+    many=Case("online", (3, 5, 1), "tanh", 1, 5, 0.0),
     n_networks=3,
-    fit=Case("fit", (3, 8, 1), "relu", 8, 16),
+    fit=Case("fit", (3, 5, 1), "relu", 4, 8),
 )
 
 
