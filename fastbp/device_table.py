@@ -77,7 +77,12 @@ class Tile(NamedTuple):
             n_rows, n_bytes = wanted, 0
         return cls(
             n_rows,
-            n_threads_for(max(64, widest * n_rows // (16 * _n_fours(n_rows)))),
+            # A multiprocessor has one such block, or several small networks'.
+            n_threads_for(
+                MOST_THREADS
+                if n_wanted > 1
+                else max(64, widest * n_rows // (16 * _n_fours(n_rows)))
+            ),
             in_shared,
             n_bytes,
             placement.n_units * (n_rows + PADDING),
@@ -190,13 +195,16 @@ class DeviceTable:
         """
         tile, n_moved = self._tile, self._placement.n_moved
         if self._gradients is None:
-            self._gradients = gpu.zeros((self._n_slots, n_moved), self._dtype)
+            self._gradients = gpu.zeros(self._n_slots * n_moved, self._dtype)
             self._losses = gpu.zeros(self._n_slots, np.float64)
             self._gradient = gpu.zeros(n_moved, self._dtype)
         self._launch(tile.kernels.sum_rows, parameters, self._gradients, self._losses)
         n_threads = n_threads_for(MOST_THREADS)
         n_blocks = math.ceil(n_moved / n_threads)
-        gpu.launch(tile.kernels.add_up, n_blocks, n_threads, 0, self._gradients, self._gradient)
+        gpu.launch(
+            tile.kernels.add_up, n_blocks, n_threads, 0,
+            self._gradients, self._n_slots, self._gradient,
+        )  # fmt: skip
         gradient = self._placement.gather(gpu.to_host(self._gradient))
         return float(gpu.to_host(self._losses).sum()), gradient
 
@@ -219,7 +227,7 @@ class DeviceTable:
 
     def _launch(self, kernel: Any, parameters: NDArray[np.floating], *results: Any) -> None:
         state = State(
-            plans=gpu.to_device(self._placement.plan[np.newaxis]),
+            plans=gpu.to_device(self._placement.plan.reshape(1, *self._placement.plan.shape)),
             starts=gpu.zeros(1, np.int64),
             parameters=gpu.to_device(self._placement.place(parameters)),
             first=gpu.zeros(1, self._dtype),

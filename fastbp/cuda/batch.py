@@ -30,7 +30,7 @@ from fastbp.cuda.courses import ALPHA, BEST_LOSS, N_NO_IMPROVEMENT
 from fastbp.cuda.moves import MOST_THREADS, block_sum, goes_on, move, rule_of, step_size
 from fastbp.cuda.plan import N_DECAYED, N_IN, N_LAYERS, N_MOVED, N_OUT, OUTPUTS
 from fastbp.cuda.tiles import PADDING, gather, passes
-from fastbp.machine.gpu import cuda, kernel, part
+from fastbp.machine.gpu import cuda, kernel, load1, part
 from fastbp.update_rules import ADAM, PLAIN
 
 __all__ = ["CHUNK", "MOST_SLOTS", "batch_kernels"]
@@ -43,9 +43,22 @@ CHUNK = 256
 
 @part
 def _add_slots(gradients, slot_length, place, n_slots):
-    total = gradients[place]
-    for slot in range(1, n_slots):
-        total += gradients[slot * slot_length + place]
+    """Add up a place of all slots in their order: eight are fetched at a time, then added."""
+    total, left, two = load1(gradients, place), n_slots - 1, 2 * slot_length
+    place += slot_length
+    while left >= 8:
+        third = place + two
+        fifth = third + two
+        seventh = fifth + two
+        a, b = load1(gradients, place), load1(gradients, place + slot_length)
+        c, d = load1(gradients, third), load1(gradients, third + slot_length)
+        e, f = load1(gradients, fifth), load1(gradients, fifth + slot_length)
+        g, h = load1(gradients, seventh), load1(gradients, seventh + slot_length)
+        total += ((a + b) + (c + d)) + ((e + f) + (g + h))
+        place, left = seventh + two, left - 8
+    while left > 0:
+        total += load1(gradients, place)
+        place, left = place + slot_length, left - 1
     return total
 
 
@@ -110,7 +123,7 @@ def batch_kernels(n_fours, in_shared):
     def sum_rows(state, data, rows, n_rows, rooms, gradients, losses):
         """Gradients and losses of some rows, slot by slot: sum_i w_i grad loss_i, sum_i w_i loss_i.
 
-        rows : (n,) row numbers.  n_rows : rows of a tile.  gradients : (n_slots, n_moved).
+        rows : (n,) row numbers.  n_rows : rows of a tile.  gradients : (n_slots * n_moved,).
         losses : (n_slots,).
         """
         sums = cuda.shared.array(MOST_THREADS, "float64")
@@ -126,23 +139,23 @@ def batch_kernels(n_fours, in_shared):
                 start = tile * n_rows
                 total += add_tile(
                     plan, state.parameters, data, rows, start, min(n_rows, rows.size - start),
-                    room, n_rows, gradients[slot], tile == slot,
+                    room, n_rows, gradients[slot * plan[0, N_MOVED] :], tile == slot,
                 )  # fmt: skip
             total = block_sum(total, sums)
             if cuda.threadIdx.x == 0:
                 losses[slot] = total
 
     @kernel
-    def add_up(gradients, gradient):
-        """Add up slots in their order.  gradients : (n_slots, n_moved).  gradient : (n_moved,)."""
-        n_slots, n_moved = gradients.shape
+    def add_up(gradients, n_slots, gradient):
+        """Add up slots in their order.
+
+        gradients : (n_slots * n_moved,).  gradient : (n_moved,).
+        """
+        n_moved = gradient.size
         first = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
         i = first
         while i < n_moved:
-            total = gradients[0, i]
-            for slot in range(1, n_slots):
-                total += gradients[slot, i]
-            gradient[i] = total
+            gradient[i] = _add_slots(gradients, n_moved, i, n_slots)
             i += cuda.gridDim.x * cuda.blockDim.x
 
     @kernel

@@ -7,7 +7,7 @@ loop.
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.losses import LOSSES
-from fastbp.machine.gpu import cuda, part
+from fastbp.machine.gpu import cuda, load1, part, store1
 from fastbp.machine.lane import lane, number
 
 __all__ = ["activate_with_slope", "loss_and_slope"]
@@ -20,10 +20,10 @@ def _activation_loop(record):
     def loop(z, s, n):
         i = cuda.threadIdx.x
         while i < n:
-            net = lane(z[i])
+            net = lane(load1(z, i))
             a = value(net)
-            z[i] = number(a)
-            s[i] = number(slope(net, a))
+            store1(z, i, number(a))
+            store1(s, i, number(slope(net, a)))
             i += cuda.blockDim.x
 
     return loop

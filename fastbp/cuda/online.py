@@ -44,7 +44,7 @@ from fastbp.cuda.plan import (
     WEIGHTS,
 )
 from fastbp.cuda.tiles import gather
-from fastbp.machine.gpu import cuda, kernel, part
+from fastbp.machine.gpu import cuda, kernel, load1, part, store1, tail
 from fastbp.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
 
 __all__ = ["ROWS_OF_A_CHUNK", "online_kernel"]
@@ -85,16 +85,16 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
     def move_one(rule, rate, decay, product, vectors, place):
         """Move a parameter against its gradient; returns what it was and what it is."""
         parameters, first, second = vectors
-        w = parameters[place]
+        w = load1(parameters, place)
         zero = parameters.dtype.type(0)
-        u = first[place] if has_first else zero
-        v = second[place] if has_second else zero
+        u = load1(first, place) if has_first else zero
+        v = load1(second, place) if has_second else zero
         new_w, new_u, new_v = move(rule, rate, product + decay * w, w, u, v)
-        parameters[place] = new_w
+        store1(parameters, place, new_w)
         if has_first:
-            first[place] = new_u
+            store1(first, place, new_u)
         if has_second:
-            second[place] = new_v
+            store1(second, place, new_v)
         return w, new_w
 
     @part
@@ -117,26 +117,28 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
                 unit, sharer = unit - n_out, sharer + 1
             k, place, total = sharer, start + sharer * stride + unit, zero
             if is_pending:
-                delta = deltas[unit]
+                delta = load1(deltas, unit)
                 while k < n_in:
-                    old, w = move_one(rule, rate, decay, x_last[k] * delta, vectors, place)
+                    old, w = move_one(rule, rate, decay, load1(x_last, k) * delta, vectors, place)
                     squares += old * old
-                    total += x[k] * w
+                    total += load1(x, k) * w
                     k, place = k + n_sharers, place + step_down
             else:
                 while k < n_in:
-                    total += x[k] * parameters[place]
+                    total += load1(x, k) * load1(parameters, place)
                     k, place = k + n_sharers, place + step_down
-            sums[item] = total
+            store1(sums, item, total)
             item += cuda.blockDim.x
         if n_sharers > 1:
             cuda.syncthreads()
         j = cuda.threadIdx.x
         while j < n_out:
-            total = parameters[biases + j]
-            for sharer in range(n_sharers):
-                total += sums[sharer * n_out + j]
-            z[j] = total
+            total = load1(parameters, biases + j)
+            place, sharer = j, 0
+            while sharer < n_sharers:
+                total += load1(sums, place)
+                place, sharer = place + n_out, sharer + 1
+            store1(z, j, total)
             j += cuda.blockDim.x
         return squares
 
@@ -145,8 +147,8 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         """Compute outputs and slopes of all layers for one sample; returns as `net_inputs`."""
         squares = vectors[0].dtype.type(0)
         for layer in range(1, plan[0, N_LAYERS] + 1):
-            z, slopes = room[plan[layer, OUTPUTS] :], room[plan[layer, DELTAS] :]
-            below = x if layer == 1 else room[plan[layer, INPUTS] :]
+            z, slopes = tail(room, plan[layer, OUTPUTS]), tail(room, plan[layer, DELTAS])
+            below = x if layer == 1 else tail(room, plan[layer, INPUTS])
             squares += net_inputs(
                 plan,
                 layer,
@@ -167,7 +169,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
     def errors(plan, y, weight, room):
         """Error signals of the output layer; returns a thread's share of the loss."""
         last = plan[0, N_LAYERS]
-        outputs, deltas = room[plan[last, OUTPUTS] :], room[plan[last, DELTAS] :]
+        outputs, deltas = tail(room, plan[last, OUTPUTS]), tail(room, plan[last, DELTAS])
         total = 0.0
         j = cuda.threadIdx.x
         while j < plan[last, N_OUT]:
@@ -190,25 +192,29 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         zero = vectors[0].dtype.type(0)
         squares = zero
         for layer in range(plan[0, N_LAYERS], 0, -1):
-            deltas = room[plan[layer, DELTAS] :]
+            deltas = tail(room, plan[layer, DELTAS])
             n_in, n_out, stride = plan[layer, N_IN], plan[layer, N_OUT], plan[layer, STRIDE]
             j = cuda.threadIdx.x
             while j < n_out:
-                move_one(rule, rate, zero, deltas[j], vectors, plan[layer, BIASES] + j)
+                move_one(rule, rate, zero, load1(deltas, j), vectors, plan[layer, BIASES] + j)
                 j += cuda.blockDim.x
             if layer == 1 and plan[0, N_LAYERS] > 1:
                 break
-            below = x if layer == 1 else room[plan[layer, INPUTS] :]
+            below = x if layer == 1 else tail(room, plan[layer, INPUTS])
             k = cuda.threadIdx.x
             while k < n_in:
-                a, total = below[k], zero
+                a, total = load1(below, k), zero
                 start = plan[layer, WEIGHTS] + k * stride
-                for j in range(n_out):
-                    old, _ = move_one(rule, rate, decay, a * deltas[j], vectors, start + j)
+                j = 0
+                while j < n_out:
+                    delta = load1(deltas, j)
+                    old, _ = move_one(rule, rate, decay, a * delta, vectors, start + j)
                     squares += old * old
-                    total += old * deltas[j]
+                    total += old * delta
+                    j += 1
                 if layer > 1:
-                    room[plan[layer - 1, DELTAS] + k] *= total
+                    place = plan[layer - 1, DELTAS] + k
+                    store1(room, place, load1(room, place) * total)
                 k += cuda.blockDim.x
             cuda.syncthreads()
         return squares
@@ -223,7 +229,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
             delta = room[plan[1, DELTAS] + j]
             for k in range(plan[1, N_IN]):
                 place = plan[1, WEIGHTS] + k * stride + j
-                old, _ = move_one(rule, rate, decay, x_last[k] * delta, vectors, place)
+                old, _ = move_one(rule, rate, decay, load1(x_last, k) * delta, vectors, place)
                 squares += old * old
             j += cuda.blockDim.x
         cuda.syncthreads()
@@ -257,7 +263,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
                     weight *= data.weights[rows[begin + i]]
                 if weight == 0:
                     continue
-                x, y = inputs[i * n_in :], targets[i * n_out :]
+                x, y = tail(inputs, i * n_in), tail(targets, i * n_out)
                 squares = forward(plan, vectors, x, room, sums, is_pending, x_last, step)
                 total += errors(plan, y, dtype(weight), room)
                 cuda.syncthreads()

@@ -14,7 +14,7 @@ Eight threads lie along the units and four across, so that a warp's loads are fe
 a layer has fewer than eight units (the output of a regression has one) a thread takes one number.
 """
 
-from fastbp.machine.gpu import cuda, load4, part, store4
+from fastbp.machine.gpu import cuda, load1, load4, part, store1, store4
 
 __all__ = ["add_outer", "add_row_sums", "products"]
 
@@ -95,8 +95,10 @@ def products(n_fours):
         while item < n_padded * n_rows:
             unit, row = item // n_rows, item % n_rows
             total = x.dtype.type(0) if scales else bias[unit]
-            for k in range(n_in):
-                total += x[k * stride + row] * w[k * w_stride + unit]
+            x_place, w_place, left = row, unit, n_in
+            while left > 0:
+                total += load1(x, x_place) * load1(w, w_place)
+                x_place, w_place, left = x_place + stride, w_place + w_stride, left - 1
             place = unit * stride + row
             z[place] = z[place] * total if scales else total
             item += cuda.blockDim.x
@@ -105,12 +107,12 @@ def products(n_fours):
 
 
 @part
-def _add_rows(sums, x, x_place, d, d_place, stride):
+def _add_rows(sums, x, x_place, d, d_places, start, stride):
     """Add four rows' part to the sums of inputs i and units j, which are at 4 i + j."""
-    d_0 = load4(d, d_place)
-    d_1 = load4(d, d_place + stride)
-    d_2 = load4(d, d_place + 2 * stride)
-    d_3 = load4(d, d_place + 3 * stride)
+    d_0 = load4(d, d_places[0] + start)
+    d_1 = load4(d, d_places[1] + start)
+    d_2 = load4(d, d_places[2] + start)
+    d_3 = load4(d, d_places[3] + start)
     for i in range(4):
         a = load4(x, x_place + i * stride)
         for row in range(4):
@@ -153,19 +155,29 @@ def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_f
             continue
         for i in range(16):
             sums[i] = 0
-        x_place, d_place, row = unit_in * stride, unit_out * stride, 0
+        x_place, row = unit_in * stride, 0
+        # Four units are four strides apart from the next thread's, which are as good as two for the
+        # banks. So every second thread begins with another of its units, and each load of a warp
+        # finds all of the banks.
+        turn = unit_out // 8 % 4
+        u_0, u_1 = unit_out + turn, unit_out + (turn + 1) % 4
+        u_2, u_3 = unit_out + (turn + 2) % 4, unit_out + (turn + 3) % 4
+        places = (u_0 * stride, u_1 * stride, u_2 * stride, u_3 * stride)
         while row < n_rows:
-            _add_rows(sums, x, x_place, d, d_place, stride)
-            _add_rows(sums, x, x_place + 4, d, d_place + 4, stride)
-            x_place, d_place, row = x_place + 8, d_place + 8, row + 8
+            _add_rows(sums, x, x_place, d, places, row, stride)
+            _add_rows(sums, x, x_place + 4, d, places, row + 4, stride)
+            x_place, row = x_place + 8, row + 8
         for i in range(4):
             if unit_in + i < n_in:
-                place = (unit_in + i) * gradient_stride + unit_out
+                place = (unit_in + i) * gradient_stride
                 a, b, c, e = sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]
                 if not is_first:
-                    g_0, g_1, g_2, g_3 = load4(gradient, place)
-                    a, b, c, e = g_0 + a, g_1 + b, g_2 + c, g_3 + e
-                store4(gradient, place, a, b, c, e)
+                    a, b = load1(gradient, place + u_0) + a, load1(gradient, place + u_1) + b
+                    c, e = load1(gradient, place + u_2) + c, load1(gradient, place + u_3) + e
+                store1(gradient, place + u_0, a)
+                store1(gradient, place + u_1, b)
+                store1(gradient, place + u_2, c)
+                store1(gradient, place + u_3, e)
 
 
 @part
