@@ -263,7 +263,7 @@ MOST_DOUBLE = {
     "batch_epochs": (60, 150, 12),
     "many_batch_epochs": (60, 150, 12),
     "online_epochs": (8, 40, 12),
-    "online_epochs of Adam": (60, 150, 12),
+    "online_epochs of Adam": (60, 150, 14),
 }
 
 
@@ -299,5 +299,5 @@ def test_the_assembler_finds_registers_for_it(case):
     assert "error" not in result.stderr
     spilt = [int(n) for n in re.findall(r"(\d+) bytes spill stores", result.stderr)]
     assert spilt, result.stderr
-    most = {"float32": 300, "float64": 500}[case.dtype]
+    most = {"float32": 400, "float64": 600}[case.dtype]
     assert max(spilt) <= (most if case.name != "batch_epochs" else most + 300)  # left open: more
