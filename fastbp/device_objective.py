@@ -28,13 +28,7 @@ class DeviceObjective(Objective):
     ) -> tuple[float, NDArray[np.floating]]:
         """Loss and its gradient over all rows, as `Objective.loss_and_gradient`."""
         self.n_evaluations += 1
-        loss, gradient = self._table.sums(parameters)
-        n, total_weight = self.network.n_weights, self.total_weight
-        weights = parameters[:n]
-        gradient[:n] += parameters.dtype.type(self.alpha) * weights
-        gradient /= parameters.dtype.type(total_weight)
-        penalty = 0.5 * self.alpha * float(np.square(weights, dtype=np.float64).sum())
-        return (loss + penalty) / total_weight, gradient
+        return self._table.loss_and_gradient(parameters, self.alpha)
 
     def gradient(self, parameters: NDArray[np.floating], batch_size: int) -> NDArray[np.floating]:
         """Gradient over all rows; the batch size is not looked at."""

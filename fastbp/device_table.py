@@ -170,13 +170,50 @@ class DeviceTable:
     def __init__(self, network: Network, tables: DeviceTables, i: int = 0) -> None:
         self._placement = placement = tile_placement(network)
         self._inputs, self._dtype = tables.inputs, tables.dtype
-        n, self._n_outputs = tables.tables[i].n_samples, network.layer_sizes[-1]
+        data = tables.tables[i]
+        n, self._n_outputs = data.n_samples, network.layer_sizes[-1]
+        self._n_weights, self._total_weight = network.n_weights, data.total_weight
         widest = max(network.layer_sizes[1:])
         self._tile = Tile.of(placement, self._dtype, n, widest, TILES_OF_A_BATCH)
         self._n_slots = min(MOST_SLOTS, math.ceil(n / self._tile.n_rows))
         self._rows = gpu.to_device((tables.starts[i] + np.arange(n)).astype(np.int32))
         self._rooms = self._tile.rooms(self._n_slots, self._dtype)
         self._gradients: Any = None
+        self._state = State(
+            plans=gpu.to_device(placement.plan.reshape(1, *placement.plan.shape)),
+            starts=gpu.zeros(1, np.int64),
+            parameters=None,  # they come with each launch
+            first=gpu.zeros(1, self._dtype),
+            second=gpu.zeros(1, self._dtype),
+            copies=gpu.zeros(1, np.int64),
+            n_steps=gpu.zeros(1, np.int64),
+        )
+
+    def loss_and_gradient(
+        self, parameters: NDArray[np.floating], alpha: float
+    ) -> tuple[float, NDArray[np.floating]]:
+        """Loss and its gradient over all rows, weight decay included; see `Objective`.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+        alpha : float
+            Strength of the weight decay.
+
+        Returns
+        -------
+        loss : float
+            The objective L, a mean over rows.
+        gradient : ndarray of shape (n_parameters,)
+            Its gradient, a new array.
+        """
+        loss, gradient = self.sums(parameters)
+        weights, dtype = parameters[: self._n_weights], parameters.dtype.type
+        gradient[: self._n_weights] += dtype(alpha) * weights
+        gradient /= dtype(self._total_weight)
+        penalty = 0.5 * alpha * float(np.square(weights, dtype=np.float64).sum())
+        return (loss + penalty) / self._total_weight, gradient
 
     def sums(self, parameters: NDArray[np.floating]) -> tuple[float, NDArray[np.floating]]:
         """Sum of the weighted losses of all rows, and its gradient.
@@ -226,15 +263,8 @@ class DeviceTable:
         return gpu.to_host(prediction)
 
     def _launch(self, kernel: Any, parameters: NDArray[np.floating], *results: Any) -> None:
-        state = State(
-            plans=gpu.to_device(self._placement.plan.reshape(1, *self._placement.plan.shape)),
-            starts=gpu.zeros(1, np.int64),
-            parameters=gpu.to_device(self._placement.place(parameters)),
-            first=gpu.zeros(1, self._dtype),
-            second=gpu.zeros(1, self._dtype),
-            copies=gpu.zeros(1, np.int64),
-            n_steps=gpu.zeros(1, np.int64),
-        )
+        placed = gpu.to_device(self._placement.place(parameters))
+        state = self._state._replace(parameters=placed)
         tile = self._tile
         gpu.launch(
             kernel, self._n_slots, tile.n_threads, tile.shared_bytes,

@@ -316,11 +316,7 @@ class Fleet:
         key = member.network, member.table
         if key not in self._passes:
             self._passes[key] = DeviceTable(member.network, self._tables, member.table)
-        data = self._tables.tables[member.table]
-        _, gradient = self._passes[key].sums(parameters)
-        n = member.network.n_weights
-        gradient[:n] += gradient.dtype.type(member.alpha) * parameters[:n]
-        return gradient / gradient.dtype.type(data.total_weight)
+        return self._passes[key].loss_and_gradient(parameters, member.alpha)[1]
 
     def parameters(self, i: int) -> NDArray[np.floating]:
         """Copy a member's parameters to a new vector."""

@@ -78,6 +78,11 @@ class Job(NamedTuple):
         return "cpu" if self.estimator.solver == "lm" else resolve(self.estimator.device)
 
     @property
+    def goes_side_by_side(self) -> bool:
+        """Whether its starts, and other such jobs, are trained in the same launches of a GPU."""
+        return self.is_stochastic and self.device == "cuda"
+
+    @property
     def alpha(self) -> float:
         """Strength of the weight decay, 0 where it is to be found."""
         return 0.0 if isinstance(self.estimator.alpha, str) else float(self.estimator.alpha)

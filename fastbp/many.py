@@ -101,15 +101,16 @@ def fit_many(
     grid = list(parameters)
     for each in grid:
         for X_fold, y_fold, weights in parts:
+            net: BackpropRegressor | None = None
             try:
-                nets.append(clone(base).set_params(**each))
-                nets[-1]._validate_params()
-                jobs.append(tables.share(nets[-1]._job(X_fold, y_fold, weights)))
+                net = clone(base).set_params(**each)
+                net._validate_params()
+                jobs.append(tables.share(net._job(X_fold, y_fold, weights)))
             except Exception as error:
                 if errors == "raise":
                     raise
-                nets += [None] * (len(nets) == len(jobs))
                 jobs.append(error)
+            nets.append(net)
     for i, (job, trained) in enumerate(zip(jobs, train_jobs(_apart(jobs), n_jobs), strict=True)):
         try:
             fitted = trained.conclude(job)
@@ -121,7 +122,7 @@ def fit_many(
     if folds is None:
         return nets
     n = len(rows)
-    return [nets[i * n : (i + 1) * n] for i in range(len(nets) // n)] if n else [[] for _ in grid]
+    return [nets[i * n : (i + 1) * n] for i in range(len(grid))]
 
 
 def _apart(jobs: Sequence[Job | Exception]) -> list[Job | Exception]:
@@ -199,7 +200,7 @@ def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trai
     for i, job in enumerate(jobs):
         if isinstance(job, Job):
             try:
-                (on_device if job.is_stochastic and job.device == "cuda" else others).append(i)
+                (on_device if job.goes_side_by_side else others).append(i)
             except RuntimeError as error:  # there is no GPU
                 trained[i] = Trained([], None, error)
     if on_device:

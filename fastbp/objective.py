@@ -149,7 +149,7 @@ class Objective(EpochsMixin):
     @cached_property
     def total_weight(self) -> float:
         """Sum of the sample weights."""
-        return self._total_weight(self._all_rows)
+        return self.data.total_weight
 
     @cached_property
     def _all_rows(self) -> NDArray[np.int64]:

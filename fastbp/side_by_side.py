@@ -59,16 +59,14 @@ def train_on_device(jobs: list[Job], clocks: list[Clock], n_threads: int) -> lis
 
 
 class _Tables:
-    """The jobs' data, each table once."""
+    """The jobs' data, each table once: those that hold the same are one (`SharedTables`)."""
 
     def __init__(self, jobs: list[Job]) -> None:
-        self._data: dict[bytes, Data] = {}
-        self._keys = []
-        for job in jobs:
-            data = job.table.data(job.dtype)
-            key = job.table.digest() + job.dtype.str.encode()
-            self._keys.append(key)
-            self._data.setdefault(key, data)
+        self._keys = [(id(job.table), job.dtype.str) for job in jobs]
+        self._data: dict[tuple, Data] = {}
+        for key, job in zip(self._keys, jobs, strict=True):
+            if key not in self._data:
+                self._data[key] = job.table.data(job.dtype)
         self._moved: dict[tuple, DeviceTables] = {}
 
     def of(self, jobs: list[int]) -> tuple[DeviceTables, list[int]]:

@@ -86,7 +86,7 @@ def train_starts(job: Job, clock: Clock, n_jobs: int) -> list[Fitted | None]:
     results : list of Fitted or None
         What came of each start; None of those that Ctrl-C has kept from being made.
     """
-    if job.is_stochastic and job.device == "cuda":
+    if job.goes_side_by_side:
         from fastbp.side_by_side import train_on_device
 
         return list(train_on_device([job], [clock], n_jobs)[0])
