@@ -79,7 +79,7 @@ class LeastSquares:
         gradient = np.zeros(n_padded, dtype)
         rows = np.arange(self.data.n_samples)
         flops_per_row = n * (n + 6) * self.network.layer_sizes[-1]
-        strips = _equal_strips(-(-n_padded // kernels.panel_width(dtype)), n_threads)
+        strips = _equal_strips(-(-n // kernels.panel_width(dtype)), n_threads)
         losses = np.zeros(len(strips))
 
         def add_strip(i: int) -> Iterator[None]:

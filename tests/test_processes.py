@@ -180,17 +180,36 @@ def test_a_cache_of_another_user_is_refused(python, warm_cache, tmp_path):
     assert f"{warm_cache[1]} 0 " in output
 
 
-def test_old_versions_are_pruned(python, warm_cache, tmp_path):
+def test_old_versions_are_pruned_and_nothing_else(python, warm_cache, tmp_path):
+    """The folder may be a user's own, where NUMBA_CACHE_DIR is the parent of one called fastbp."""
     cache = _copy_of(warm_cache, tmp_path)
     (current,) = (cache / "fastbp").iterdir()
-    for age in range(1, 12):
-        old = cache / "fastbp" / f"old{age:02}"
+
+    def make(name, age, marker=True):
+        old = cache / "fastbp" / name
         old.mkdir()
         (old / "kernel.nbc").touch()
+        if marker:
+            (old / "fastbp-cache").touch()
         os.utime(old, (time.time() - 1e5 * age,) * 2)
+        return name
+
+    ours = [make(f"{age:024x}", age) for age in range(1, 12)]
+    theirs = [make(name, 30) for name in (".git", "docs", "0" * 23, "x" * 24)]
+    theirs.append(make("f" * 24, 40, marker=False))
+    (cache / "fastbp" / "README.md").touch()
+    if os.name == "posix":
+        outside = cache / ("e" * 24)
+        outside.mkdir()
+        (outside / "fastbp-cache").touch()
+        os.utime(outside, (time.time() - 1e7,) * 2)
+        link = cache / "fastbp" / ("e" * 24)
+        link.symlink_to(outside)
+        theirs.append(link.name)
     python(PENALTY, NUMBA_CACHE_DIR=str(cache))
     left = sorted(path.name for path in (cache / "fastbp").iterdir())
-    assert left == sorted([current.name, *(f"old{age:02}" for age in range(1, 8))])
+    assert left == sorted([current.name, *ours[:7], *theirs, "README.md"])
+    assert all((cache / "fastbp" / name).exists() for name in theirs)
 
 
 def test_the_users_own_numba_code_keeps_its_own_cache(python, warm_cache, tmp_path):

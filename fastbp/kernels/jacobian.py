@@ -88,7 +88,8 @@ def add_normal_equations(
 
     network : Layout.  parameters : (n_parameters,).  data : Data.  rows : (n,) row numbers.
     room : JacobianRoom.  first, last : the panels whose rows of J'J are wanted.
-    gradient : (n_padded,), J'e is added to it; n_padded is n_parameters in whole vectors.
+    gradient : (n_padded,), J'e is added to it; n_padded is n_parameters in whole vectors, which may
+    be fewer numbers than the panels hold, or more.
     products : (n_padded * n_padded,), the squares of J'J on and above the diagonal are added to it.
     Both are changed in those panels' rows alone.
     Returns the sum of w_i * loss_i, a float64.
@@ -203,11 +204,12 @@ def _add_squares(room, n, first, last, products, gradient):
     """Add the block's part of J'J, square by square from the diagonal to the right, and of J'e."""
     width = TILE_VECTORS * lanes(room.row)
     errors = matrix(room.errors, 0, 1, n)
+    end = min(gradient.size, room.row.size - lanes(room.row))  # of the panels
     for p in range(first, last):
         left, begin = _panel(room, p, n), p * width
-        height = min(width, gradient.size - begin)
+        height = min(width, end - begin)
         add_product(errors, left, matrix(gradient, begin, 1, height), n_vectors(height, left))
-        for corner in range(begin, gradient.size, width):
+        for corner in range(begin, end, width):
             square = matrix(products, begin * gradient.size + corner, height, gradient.size)
-            columns = n_vectors(min(width, gradient.size - corner), left)
+            columns = n_vectors(min(width, end - corner), left)
             add_product(left.T, _panel(room, corner // width, n), square, columns)

@@ -15,6 +15,7 @@ It changes nothing for the user's own numba functions. NUMBA_CACHE_DIR moves it.
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sys
@@ -35,6 +36,11 @@ __all__ = ["cache_directory", "kernel_cache"]
 
 #: How many versions' directories are kept, the current one included.
 _VERSIONS_KEPT = 8
+
+#: A file that says that a directory is ours, and its name what it looks like: only such a one is
+#: ever deleted.
+_MARKER = "fastbp-cache"
+_NAME = re.compile(r"[0-9a-f]{24}")
 
 #: Settings of numba that change the code it makes.
 _SETTINGS = (
@@ -69,9 +75,7 @@ def cache_directory() -> Path | None:
         for folder in (root, directory):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _refuse_foreign(folder)
-        probe = directory / f"probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        (directory / _MARKER).touch()  # raises where nothing can be written
         os.utime(directory)  # "last used" is what pruning goes by
         _prune(root)
     except (OSError, RuntimeError) as error:
@@ -124,9 +128,20 @@ def _sources(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes
 
 
 def _prune(root: Path) -> None:
-    versions = sorted(root.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    """Delete the versions that were not used for longest; the folder may hold a user's own files."""
+    versions = [path for path in root.iterdir() if _is_ours(path)]
+    versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for old in versions[_VERSIONS_KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_ours(path: Path) -> bool:
+    return (
+        _NAME.fullmatch(path.name) is not None
+        and path.is_dir()
+        and not path.is_symlink()
+        and (path / _MARKER).is_file()
+    )
 
 
 class _Locator(caching._CacheLocator):

@@ -59,5 +59,9 @@ def part(function: Callable) -> Callable:
 
 
 def routine(function: Callable) -> Callable:
-    """Like `part`, for what is long, takes few arguments and is called from several places."""
-    return register_jitable(**OPTIONS)(function)
+    """Like `part`, for what is long, takes few arguments and is called from several places.
+
+    It is emitted once and called. That has to be said: a function inherits ``forceinline`` from the
+    one that calls it, and a kernel's code would hold every product five times over.
+    """
+    return register_jitable(forceinline=False, **OPTIONS)(function)
