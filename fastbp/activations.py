@@ -14,7 +14,8 @@ rules hold for every record and are tested from the registry:
   of z's dtype where nothing else would tell it.
 - the value is finite wherever the mathematical function is, at z = +-700 in particular.
 
-To add an activation, write its record and name it in ``ACTIVATIONS``; the tests pick it up.
+To add an activation, write its record here and, by hand, its formulas in
+``tests/helpers/oracle.py``: the second opinion that every kernel is tested against.
 """
 
 from collections.abc import Callable

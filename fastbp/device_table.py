@@ -185,6 +185,9 @@ class DeviceTable:
             parameters=None,  # they come with each launch
             first=gpu.zeros(1, self._dtype),
             second=gpu.zeros(1, self._dtype),
+            loss_parameters=gpu.to_device(
+                network.loss_parameter_of_outputs.astype(self._dtype)[None]
+            ),
             copies=gpu.zeros(1, np.int64),
             n_steps=gpu.zeros(1, np.int64),
         )

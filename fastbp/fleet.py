@@ -134,7 +134,10 @@ class Fleet:
                 second[own] = placement.place(member.moments.second)
             copies[starts[i] : starts[i] + len(placement.copies)] = placement.copies
         n_steps = np.array([member.moments.n_steps for member in self._members], np.int64)
-        arrays = (plans, starts[:-1], parameters, first, second, copies, n_steps)
+        loss_parameters = np.stack(
+            [member.network.loss_parameter_of_outputs for member in self._members]
+        ).astype(self._dtype)
+        arrays = (plans, starts[:-1], parameters, first, second, loss_parameters, copies, n_steps)
         return State(*(gpu.to_device(array) for array in arrays))
 
     def _set_up(self) -> None:

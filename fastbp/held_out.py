@@ -122,14 +122,14 @@ def early_stopping(
         True scores by R^2 and waits for improvement; Prechelt's rules score by minus the loss.
     """
     predict_rows = predictor(network, as_data(held_out.X, dtype=dtype), n_threads, device)
-    value = LOSSES[network.loss].value
+    value, parameters = LOSSES[network.loss].value, network.loss_parameter_of_outputs
     y = np.asarray(held_out.y, np.float64).reshape(len(held_out.y), -1)
 
     def r2(prediction: NDArray[np.floating]) -> float:
         return r2_score(held_out.y, prediction, sample_weight=held_out.weights)
 
     def minus_loss(prediction: NDArray[np.floating]) -> float:
-        losses = value(prediction.astype(np.float64), y).sum(axis=1)
+        losses = value(prediction.astype(np.float64), y, parameters).sum(axis=1)
         return -float(np.average(losses, weights=held_out.weights))
 
     waits = estimator.early_stopping is True

@@ -1,16 +1,17 @@
 """What a prediction costs: the losses, each a record of two plain functions.
 
-``value(prediction, y)`` is the loss of one output of one row, ``slope(prediction, y)`` its
-derivative with respect to the prediction. Their sums over outputs, and the weighted mean over
-rows, are formed by the kernels.
+``value(prediction, y, parameter)`` is the loss of one output of one row and
+``gradient(prediction, y, parameter)`` its derivative with respect to the prediction; ``parameter``
+is the loss's own number (Huber's delta, a quantile), 0 where it has none. The kernels sum over
+outputs and form the weighted mean over rows.
 
-Every loss names its ``link``'s inverse, the output activation that belongs to it. With that
-activation, and only with it, the derivative with respect to the raw prediction z, before the
-output activation, is ``prediction - y`` (both losses come from an exponential family with its
-canonical link; Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.6). With any
-other output activation the chain rule is spelled out: ``slope(prediction, y) * da/dz``.
+With a loss's ``canonical`` output activation, and only with it, the derivative with respect to the
+raw prediction z, before the output activation, is ``prediction - y`` (Bishop, Pattern Recognition
+and Machine Learning, 2006, section 4.3.6). Many losses have none: then, and with any other output
+activation, the kernels use the chain rule, ``gradient(prediction, y, parameter) * da/dz``.
 
-To add a loss, write its record and name it in ``LOSSES``; the tests pick it up.
+To add a loss, write its record here and, by hand, its formulas in ``tests/helpers/oracle.py``: the
+second opinion that every kernel is tested against. Tests and kernels take both from there.
 """
 
 from collections.abc import Callable
@@ -29,40 +30,46 @@ class Loss(NamedTuple):
     name : str
         The name a user chooses it by.
     value : callable
-        ``value(prediction, y) -> loss`` of one output of one row.
-    slope : callable
-        ``slope(prediction, y) -> d loss / d prediction``.
+        ``value(prediction, y, parameter) -> loss`` of one output of one row.
+    gradient : callable
+        ``gradient(prediction, y, parameter) -> d loss / d prediction``.
     output_activation : str
-        The inverse of the canonical link: an output activation for which
-        d loss / d raw prediction is ``prediction - y``.
+        The output activation that a network has unless another is chosen.
+    canonical : str or None
+        The output activation with which d loss / d raw prediction is ``prediction - y``; None
+        where there is none.
+    parameter : str or None
+        Name of the loss's own number, of which there is one for each output.
     positive : bool
         Whether predictions have to be above 0, and y at least 0.
     """
 
     name: str
     value: Callable
-    slope: Callable
+    gradient: Callable
     output_activation: str
+    canonical: str | None = None
+    parameter: str | None = None
     positive: bool = False
 
 
-def _half_squared_error(prediction, y):  # type: ignore[no-untyped-def]
+def _half_squared_error(prediction, y, parameter):  # type: ignore[no-untyped-def]
     error = prediction - y
     return 0.5 * error * error
 
 
-def _half_squared_error_slope(prediction, y):  # type: ignore[no-untyped-def]
+def _half_squared_error_gradient(prediction, y, parameter):  # type: ignore[no-untyped-def]
     return prediction - y
 
 
-def _half_poisson_deviance(prediction, y):  # type: ignore[no-untyped-def]
+def _half_poisson_deviance(prediction, y, parameter):  # type: ignore[no-untyped-def]
     # y log(y / mu) - y + mu, where 0 log 0 is 0. The mean mu = e^z underflows to 0 for z < -745;
     # a small number stands in for it, so that the loss is large and not infinite.
     mean = where(prediction < 1e-37, 1e-37, prediction)
     return y * log(where(y == 0, one(y), y / mean)) - y + prediction
 
 
-def _half_poisson_deviance_slope(prediction, y):  # type: ignore[no-untyped-def]
+def _half_poisson_deviance_gradient(prediction, y, parameter):  # type: ignore[no-untyped-def]
     mean = where(prediction < 1e-37, 1e-37, prediction)
     return where(y == 0, one(y), 1 - y / mean)
 
@@ -73,14 +80,16 @@ LOSSES = {
         Loss(
             "squared_error",
             _half_squared_error,
-            _half_squared_error_slope,
+            _half_squared_error_gradient,
             output_activation="identity",
+            canonical="identity",
         ),
         Loss(
             "poisson",
             _half_poisson_deviance,
-            _half_poisson_deviance_slope,
+            _half_poisson_deviance_gradient,
             output_activation="exp",
+            canonical="exp",
             positive=True,
         ),
     )

@@ -54,6 +54,8 @@ class Layout(NamedTuple):
         The loss, as its position in ``LOSSES``.
     canonical : bool
         Whether d loss / d raw prediction is ``prediction - y``.
+    loss_parameters : ndarray of shape (n_outputs,)
+        The loss's own number for each output; 0 where it has none.
     """
 
     sizes: NDArray[np.int64]
@@ -68,6 +70,7 @@ class Layout(NamedTuple):
     activations: NDArray[np.int64]
     loss: int
     canonical: bool
+    loss_parameters: NDArray[np.float64]
 
 
 def padded_length(n: int, dtype: np.typing.DTypeLike) -> int:
@@ -97,20 +100,29 @@ class Network:
         The loss.
     output_activation : str, default=None
         The output layer's activation; None takes the one that belongs to the loss.
+    loss_parameters : tuple of float, default=()
+        The loss's own number for each output, or one for all; empty where it has none.
 
     Raises
     ------
     ValueError
-        If the loss needs positive predictions and the output activation has others, or if there
-        are more parameters than a 32-bit integer counts.
+        If the loss needs positive predictions and the output activation has others, if it has not
+        the parameters it needs, or if there are more parameters than a 32-bit integer counts.
     """
 
     layer_sizes: tuple[int, ...]
     activation: str = "relu"
     loss: str = "squared_error"
     output_activation: str | None = None
+    loss_parameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        name, n_outputs = LOSSES[self.loss].parameter, self.layer_sizes[-1]
+        if len(self.loss_parameters) not in ({0} if name is None else {1, n_outputs}):
+            wanted = "no parameter" if name is None else f"{name!r}, 1 or {n_outputs} numbers"
+            raise ValueError(
+                f"loss_parameters={self.loss_parameters}, but loss={self.loss!r} takes {wanted}."
+            )
         if LOSSES[self.loss].positive and not ACTIVATIONS[self.last_activation].positive:
             fitting = [name for name, record in ACTIVATIONS.items() if record.positive]
             raise ValueError(
@@ -129,6 +141,16 @@ class Network:
     def last_activation(self) -> str:
         """Name of the output layer's activation."""
         return self.output_activation or LOSSES[self.loss].output_activation
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether d loss / d raw prediction is ``prediction - y``."""
+        return self.last_activation == LOSSES[self.loss].canonical
+
+    @property
+    def loss_parameter_of_outputs(self) -> NDArray[np.float64]:
+        """The loss's own number for each output, 0 where it has none: (n_outputs,)."""
+        return np.broadcast_to(self.loss_parameters or 0.0, self.layer_sizes[-1]).copy()
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -331,5 +353,6 @@ def _layout(network: Network, dtype: np.dtype) -> Layout:
         n_padded=n_padded_weights + int(padded[1:].sum()),
         activations=np.array([_ACTIVATION_CODES[name] for name in names], dtype=np.int64),
         loss=_LOSS_CODES[network.loss],
-        canonical=network.last_activation == LOSSES[network.loss].output_activation,
+        canonical=network.is_canonical,
+        loss_parameters=network.loss_parameter_of_outputs,
     )

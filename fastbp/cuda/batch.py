@@ -138,8 +138,9 @@ def batch_kernels(n_fours, in_shared):
             for tile in range(slot, n_tiles, n_slots):
                 start = tile * n_rows
                 total += add_tile(
-                    plan, state.parameters, data, rows, start, min(n_rows, rows.size - start),
-                    room, n_rows, gradients[slot * plan[0, N_MOVED] :], tile == slot,
+                    plan, state.loss_parameters[0], state.parameters, data, rows, start,
+                    min(n_rows, rows.size - start), room, n_rows,
+                    gradients[slot * plan[0, N_MOVED] :], tile == slot,
                 )  # fmt: skip
             total = block_sum(total, sums)
             if cuda.threadIdx.x == 0:
@@ -214,8 +215,9 @@ def batch_kernels(n_fours, in_shared):
                 for tile in range(slot, n_tiles, n_slots):
                     start = tile * n_rows
                     loss += add_tile(
-                        plan, parameters, data, rows, begin + start, min(n_rows, size - start),
-                        room, n_rows, gradient, tile == slot,
+                        plan, state.loss_parameters[network], parameters, data, rows,
+                        begin + start, min(n_rows, size - start), room, n_rows, gradient,
+                        tile == slot,
                     )  # fmt: skip
                 loss = block_sum(loss, sums)
                 if cuda.threadIdx.x == 0:

@@ -31,6 +31,8 @@ class State(NamedTuple):
         Where its parameters, and its moments, begin.
     parameters, first, second : (n,)
         The parameters and the rule's moments.
+    loss_parameters : (n_networks, n_outputs)
+        The loss's own number for each output; 0 where it has none.
     copies : (n,)
         Where in its network's parameters each number has a copy; -1 for none.
     n_steps : (n_networks,)
@@ -42,6 +44,7 @@ class State(NamedTuple):
     parameters: Any
     first: Any
     second: Any
+    loss_parameters: Any
     copies: Any
     n_steps: Any
 

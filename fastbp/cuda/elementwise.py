@@ -10,7 +10,7 @@ from fastbp.losses import LOSSES
 from fastbp.machine.gpu import cuda, load1, part, store1
 from fastbp.machine.lane import lane, number
 
-__all__ = ["activate_with_slope", "loss_and_slope"]
+__all__ = ["activate_with_slope", "loss_and_gradient"]
 
 
 def _activation_loop(record):
@@ -46,20 +46,20 @@ def _no_activation(code, z, s, n):
 
 
 def _loss_link(mine, record, others):
-    value, slope = part(record.value), part(record.slope)
+    value, gradient = part(record.value), part(record.gradient)
 
     @part
-    def choose(code, prediction, y):
+    def choose(code, parameter, prediction, y):
         if code == mine:
-            p, target = lane(prediction), lane(y)
-            return number(value(p, target)), number(slope(p, target))
-        return others(code, prediction, y)
+            p, target, own = lane(prediction), lane(y), lane(parameter)
+            return number(value(p, target, own)), number(gradient(p, target, own))
+        return others(code, parameter, prediction, y)
 
     return choose
 
 
 @part
-def _no_loss(code, prediction, y):
+def _no_loss(code, parameter, prediction, y):
     return prediction, prediction
 
 
@@ -76,6 +76,6 @@ activate_with_slope = _fold(
     _activation_link, map(_activation_loop, ACTIVATIONS.values()), _no_activation
 )
 
-#: ``loss_and_slope(code, prediction, y) -> (loss, d loss / d prediction)`` of one output of one
-#: row.
-loss_and_slope = _fold(_loss_link, LOSSES.values(), _no_loss)
+#: ``loss_and_gradient(code, parameter, prediction, y) -> (loss, d loss / d prediction)`` of one
+#: output of one row.
+loss_and_gradient = _fold(_loss_link, LOSSES.values(), _no_loss)

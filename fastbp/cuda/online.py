@@ -25,7 +25,7 @@ from functools import cache
 from typing import Any
 
 from fastbp.cuda.courses import ALPHA, BEST_LOSS, N_NO_IMPROVEMENT
-from fastbp.cuda.elementwise import activate_with_slope, loss_and_slope
+from fastbp.cuda.elementwise import activate_with_slope, loss_and_gradient
 from fastbp.cuda.moves import MOST_THREADS, block_sum, goes_on, mover, rule_of
 from fastbp.cuda.plan import (
     ACTIVATION,
@@ -166,19 +166,19 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         return squares
 
     @part
-    def errors(plan, y, weight, room):
+    def errors(plan, loss_parameters, y, weight, room):
         """Error signals of the output layer; returns a thread's share of the loss."""
         last = plan[0, N_LAYERS]
         outputs, deltas = tail(room, plan[last, OUTPUTS]), tail(room, plan[last, DELTAS])
         total = 0.0
         j = cuda.threadIdx.x
         while j < plan[last, N_OUT]:
-            loss, slope = loss_and_slope(plan[0, LOSS], outputs[j], y[j])
+            loss, gradient = loss_and_gradient(plan[0, LOSS], loss_parameters[j], outputs[j], y[j])
             total += weight * loss
             if plan[0, CANONICAL] != 0:
                 deltas[j] = weight * (outputs[j] - y[j])
             else:
-                deltas[j] = deltas[j] * (weight * slope)
+                deltas[j] = deltas[j] * (weight * gradient)
             j += cuda.blockDim.x
         return total
 
@@ -236,7 +236,9 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         return squares
 
     @part
-    def epoch_of(plan, vectors, data, rows, mean_weight, alpha, rule, n_steps, room, lengths):
+    def epoch_of(
+        plan, loss_parameters, vectors, data, rows, mean_weight, alpha, rule, n_steps, room, lengths
+    ):
         """Go once through rows; returns a thread's share of the sum of losses, and n_steps."""
         chunk_rows, n_sums = lengths
         parameters = vectors[0]
@@ -265,7 +267,7 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
                     continue
                 x, y = tail(inputs, i * n_in), tail(targets, i * n_out)
                 squares = forward(plan, vectors, x, room, sums, is_pending, x_last, step)
-                total += errors(plan, y, dtype(weight), room)
+                total += errors(plan, loss_parameters, y, dtype(weight), room)
                 cuda.syncthreads()
                 n_steps += 1
                 if kind == ADAM:
@@ -319,8 +321,9 @@ def online_kernel(kind: int, in_shared: bool) -> Any:
         while more:
             rows = course.orders[course.order_of[entry], epoch]
             total, n_steps = epoch_of(
-                plan, vectors, data, rows[:n_rows], course.total_weights[entry, epoch, 0],
-                alpha, rule, n_steps, rest, (chunk_rows, n_sums),
+                plan, state.loss_parameters[network], vectors, data, rows[:n_rows],
+                course.total_weights[entry, epoch, 0], alpha, rule, n_steps, rest,
+                (chunk_rows, n_sums),
             )  # fmt: skip
             loss = block_sum(total, sums) / n_rows
             if cuda.threadIdx.x == 0:

@@ -190,5 +190,5 @@ def _start(network: Network, row_length) -> tuple:
         end += _fours(n_out)
     plan[0, N_MOVED] = end = _fours(end)
     plan[0, N_LAYERS], plan[0, LOSS] = len(shapes), list(LOSSES).index(network.loss)
-    plan[0, CANONICAL] = network.last_activation == LOSSES[network.loss].output_activation
+    plan[0, CANONICAL] = network.is_canonical
     return plan, np.concatenate(places)

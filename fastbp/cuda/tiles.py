@@ -6,7 +6,7 @@ adds the tile's gradient to a slot that is its own, so there is no race and no a
 the sum has one order. Rows that a tile has too few count with a weight of 0.
 """
 
-from fastbp.cuda.elementwise import activate_with_slope, loss_and_slope
+from fastbp.cuda.elementwise import activate_with_slope, loss_and_gradient
 from fastbp.cuda.plan import (
     ACTIVATION,
     BIASES,
@@ -60,7 +60,7 @@ def gather(data, rows, start, count, room, unit_stride, row_stride, n_features, 
 
 
 @part
-def _errors(plan, data, rows, start, count, room, stride, n_rows):
+def _errors(plan, loss_parameters, data, rows, start, count, room, stride, n_rows):
     """Error signals of the output layer, over its slopes; returns a thread's share of the loss."""
     last = plan[0, N_LAYERS]
     n_out = plan[last, N_OUT]
@@ -74,12 +74,12 @@ def _errors(plan, data, rows, start, count, room, stride, n_rows):
             row = rows[start + i]
             prediction, y = outputs[place], data.y[row, j]
             weight = data.weights[row] if data.weights.size > 0 else room.dtype.type(1)
-            loss, slope = loss_and_slope(plan[0, LOSS], prediction, y)
+            loss, gradient = loss_and_gradient(plan[0, LOSS], loss_parameters[j], prediction, y)
             total += weight * loss
             if plan[0, CANONICAL] != 0:
                 delta = weight * (prediction - y)
             else:
-                delta = deltas[place] * (weight * slope)
+                delta = deltas[place] * (weight * gradient)
         deltas[place] = delta
         item += cuda.blockDim.x
     return total
@@ -140,7 +140,10 @@ def passes(n_fours):
             cuda.syncthreads()
 
     @part
-    def add_tile(plan, parameters, data, rows, start, count, room, n_rows, gradient, is_first):
+    def add_tile(
+        plan, loss_parameters, parameters, data, rows, start, count, room, n_rows, gradient,
+        is_first,
+    ):  # fmt: skip
         """Forward, error and backward pass of a tile; returns a thread's share of the loss.
 
         parameters, gradient : the network's own.  rows : row numbers, of which ``count`` from place
@@ -150,7 +153,7 @@ def passes(n_fours):
         gather(data, rows, start, count, room, stride, 1, plan[1, N_IN], n_rows)
         cuda.syncthreads()
         forward(plan, parameters, room, stride, n_rows)
-        total = _errors(plan, data, rows, start, count, room, stride, n_rows)
+        total = _errors(plan, loss_parameters, data, rows, start, count, room, stride, n_rows)
         cuda.syncthreads()
         backward(plan, parameters, room, stride, n_rows, gradient, is_first)
         return total

@@ -40,19 +40,20 @@ def _activation_loops(value, slope):
     return values, values_and_slopes
 
 
-def _loss_loop(value, slope):
-    value, slope = part(value), part(slope)
+def _loss_loop(value, gradient):
+    value, gradient = part(value), part(gradient)
 
     @routine
-    def error(canonical, prediction, y, weights, delta):
+    def error(canonical, parameters, prediction, y, weights, delta):
         total = splat(y, 0.0)
         for i in range(0, y.size, lanes(y)):
             p, target, weight = load(prediction, i), load(y, i), load(weights, i)
-            total = total + weight * value(p, target)
+            parameter = load(parameters, i)
+            total = total + weight * value(p, target, parameter)
             if canonical:
                 store(delta, i, weight * (p - target))
             else:
-                store(delta, i, load(delta, i) * (weight * slope(p, target)))
+                store(delta, i, load(delta, i) * (weight * gradient(p, target, parameter)))
         return float(sum_lanes(total))
 
     return error
@@ -83,7 +84,7 @@ def _no_activation(code, z, s):
 
 
 def _choose_loss(loops):
-    """Fold loops into one function of (code, canonical, prediction, y, weights, delta)."""
+    """Fold loops into one function: (code, canonical, parameters, prediction, y, weights, delta)."""
     chosen = _no_loss
     for code, loop in reversed(list(enumerate(loops))):
         chosen = _loss_link(code, loop, chosen)
@@ -92,16 +93,16 @@ def _choose_loss(loops):
 
 def _loss_link(mine, loop, others):
     @routine
-    def choose(code, canonical, prediction, y, weights, delta):
+    def choose(code, canonical, parameters, prediction, y, weights, delta):
         if code == mine:
-            return loop(canonical, prediction, y, weights, delta)
-        return others(code, canonical, prediction, y, weights, delta)
+            return loop(canonical, parameters, prediction, y, weights, delta)
+        return others(code, canonical, parameters, prediction, y, weights, delta)
 
     return choose
 
 
 @routine
-def _no_loss(code, canonical, prediction, y, weights, delta):
+def _no_loss(code, canonical, parameters, prediction, y, weights, delta):
     return 0.0
 
 
@@ -113,7 +114,9 @@ activate = _choose_activation([values for values, _ in _LOOPS])
 #: ``activate_with_slope(code, z, s)``: z <- f(z) and s <- f'(z), for vectors of one length.
 activate_with_slope = _choose_activation([both for _, both in _LOOPS])
 
-#: ``output_error(code, canonical, prediction, y, weights, delta) -> float``: for vectors of one
-#: length, return the sum of weights * loss and leave weights * d loss / d z in ``delta``, which
-#: held the slopes of the output activation. Weights of 0 make padding count for nothing.
-output_error = _choose_loss([_loss_loop(record.value, record.slope) for record in LOSSES.values()])
+#: ``output_error(code, canonical, parameters, prediction, y, weights, delta) -> float``: for vectors
+#: of one length, return the sum of weights * loss and leave weights * d loss / d z in ``delta``,
+#: which held the slopes of the output activation. Weights of 0 make padding count for nothing.
+output_error = _choose_loss(
+    [_loss_loop(record.value, record.gradient) for record in LOSSES.values()]
+)

@@ -252,6 +252,7 @@ def _error(network, data, row_number, weight, workspace):
     return output_error(
         network.loss,
         network.canonical,
+        workspace.unit_loss_parameters,
         _row_of(network, workspace.outputs, workspace, last),
         stretch(workspace.targets, 0, network.padded[last]),
         stretch(workspace.row_weights, 0, network.padded[last]),

@@ -129,6 +129,7 @@ def output_errors(network, data, rows, workspace):
         total += output_error(
             network.loss,
             network.canonical,
+            stretch(workspace.loss_parameters, place, n_lanes),
             stretch(workspace.outputs, start + place, n_lanes),
             stretch(workspace.targets, place, n_lanes),
             stretch(workspace.row_weights, 0, n_lanes),

@@ -51,6 +51,10 @@ class Workspace(NamedTuple):
         Online: error signals of a layer before they meet the slopes; as long as any layer.
     is_output : ndarray
         Online: 1 for each output, 0 in the padding.
+    loss_parameters : ndarray of shape (n_outputs * block_rows,)
+        The loss's own number for each output, as the output layer's block.
+    unit_loss_parameters : ndarray
+        Online: the same, units in the lanes.
     ones : ndarray of shape (block_rows,)
         Ones.
     block_rows : int
@@ -71,6 +75,8 @@ class Workspace(NamedTuple):
     products: NDArray[np.floating]
     below: NDArray[np.floating]
     is_output: NDArray[np.floating]
+    loss_parameters: NDArray[np.floating]
+    unit_loss_parameters: NDArray[np.floating]
     ones: NDArray[np.floating]
     block_rows: int
 
@@ -111,12 +117,16 @@ def make_workspace(
         "products": layout.n_padded,
         "below": max(padded),
         "is_output": padded[last],
+        "loss_parameters": rows * n_outputs,
+        "unit_loss_parameters": padded[last],
         "ones": rows,
     }
     arrays = cut(lengths, dtype)
     if parameters is not None:
         arrays["parameters"] = parameters
     arrays["is_output"][:n_outputs] = 1
+    arrays["loss_parameters"].reshape(n_outputs, rows)[...] = layout.loss_parameters[:, None]
+    arrays["unit_loss_parameters"][:n_outputs] = layout.loss_parameters
     arrays["ones"][:] = 1
     return Workspace(
         **arrays,
