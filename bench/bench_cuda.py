@@ -59,10 +59,11 @@ import numpy as np
 from cases import RATE, Case, make_data, prediction_flops, training_flops
 from cuda_race import Race
 from device_limits import ask_smi
-from fastbp import BackpropRegressor, update_rules
-from fastbp.data import as_data
-from fastbp.device import why_no_gpu
-from fastbp.legs import NO_PATIENCE, Leg
+from fastbp import BackpropRegressor
+from fastbp.backends.device import why_no_gpu
+from fastbp.model import update_rules
+from fastbp.model.data import as_data
+from fastbp.model.objective import NO_PATIENCE, Leg
 from rivals.fastbp_cuda import ORDERS, Fastbp, fleet_of, go_on, start_of, walks_of
 from timing import fit
 
@@ -266,7 +267,7 @@ def main():
             "it checks everything in numba's simulator."
         )
         return 2
-    from fastbp.machine.gpu import SIMULATED
+    from fastbp.machine.gpu_kernels import SIMULATED
 
     if SIMULATED and not options.try_out:
         print("numba's simulator measures nothing and takes years: add --try-out.")

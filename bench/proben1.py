@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import Network, Objective
-from fastbp.data import as_data
-from fastbp.prediction import predict
+from fastbp.backends.cpu.predict import predict
+from fastbp.model.data import as_data
 from fastbp.solvers import BATCH_SOLVERS, Options
 from fastbp.solvers.stopping import EarlyStopping
 from report import table

@@ -24,7 +24,7 @@ import limits
 import machine
 from cases import DTYPES, Case, make_data, training_flops
 from fastbp import Objective
-from fastbp.data import as_data
+from fastbp.model.data import as_data
 from rivals import RIVALS
 from timing import ESTIMATORS, best_of, fitted_alike, seconds, time_epochs
 

@@ -23,7 +23,7 @@ import machine
 import proben1
 from cases import assert_same
 from fastbp import BackpropRegressor, Network, Objective
-from fastbp.data import as_data
+from fastbp.model.data import as_data
 from fastbp.solvers import BATCH_SOLVERS, Options
 from fastbp.solvers.stopping import Clock
 from report import number, ratio, table

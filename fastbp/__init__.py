@@ -50,11 +50,11 @@ a mean over rows, weighted by the sample weights, of a sum over outputs, plus
 Importing fastbp loads no compiler; the first fit does.
 """
 
-from fastbp.many import fit_many
-from fastbp.network import Network
-from fastbp.objective import Objective, loss_and_gradient
-from fastbp.regressor import BackpropRegressor
-from fastbp.search import BackpropSearchCV
+from fastbp.backends.cpu.objective import Objective, loss_and_gradient
+from fastbp.estimators.regressor import BackpropRegressor
+from fastbp.model.network import Network
+from fastbp.model_selection.fit_many import fit_many
+from fastbp.model_selection.search import BackpropSearchCV
 
 __all__ = [
     "BackpropRegressor",

@@ -24,10 +24,12 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX alone")
 # The smallest kernel, so that a cold start is short.
 PENALTY = """
 import numpy as np
-from fastbp import Network, kernels
+from fastbp import Network
+from fastbp.backends.cpu import kernels
+from fastbp.backends.cpu.layout import layout_of
 network = Network((3, 4, 1))
 parameters = np.linspace(-1, 1, network.n_parameters)
-layout, gradient = network.layout(np.float64), np.ones_like(parameters)
+layout, gradient = layout_of(network, np.float64), np.ones_like(parameters)
 penalty = kernels.penalise(layout.n_weights, parameters, gradient, 0.5, 2.0)
 stats = kernels.penalise.stats
 print(repr(penalty), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
@@ -36,9 +38,12 @@ print(repr(penalty), sum(stats.cache_hits.values()), sum(stats.cache_misses.valu
 # A kernel whose arithmetic stands in another file than the kernel.
 STEP = """
 import numpy as np
-from fastbp import Network, kernels, update_rules
+from fastbp import Network
+from fastbp.backends.cpu import kernels
+from fastbp.backends.cpu.layout import layout_of
+from fastbp.model import update_rules
 network = Network((3, 4, 1))
-layout = network.layout(np.float64)
+layout = layout_of(network, np.float64)
 parameters = np.zeros(network.n_parameters)
 moments = (np.zeros_like(parameters), np.zeros_like(parameters), 0)
 workspace = kernels.make_workspace(layout, np.float64)
@@ -288,10 +293,13 @@ def test_parts_compiled_in_numbas_usual_way_give_the_same_bits(python, tmp_path)
 AT_THE_END = """
 import ctypes, mmap
 import numpy as np
-from fastbp import Network, Objective, kernels, update_rules
-from fastbp.data import as_data
-from fastbp.prediction import predict
-from fastbp.update_rules import Moments
+from fastbp import Network, Objective
+from fastbp.backends.cpu import kernels
+from fastbp.backends.cpu.layout import layout_of
+from fastbp.model import update_rules
+from fastbp.model.data import as_data
+from fastbp.backends.cpu.predict import predict
+from fastbp.model.update_rules import Moments
 
 rng, rooms = np.random.default_rng(0), []
 def at_end(a):
@@ -317,7 +325,7 @@ def check(dtype, layers, n):
             objective.epoch(parameters, at_end(np.arange(n)), batch_size, rule, moments)
     objective.loss_and_gradient(parameters)
     predict(network, parameters, data)
-    layout = network.layout(dtype)
+    layout = layout_of(network, dtype)
     workspace = kernels.make_workspace(layout, dtype)
     plan = kernels.plan_of(layout, workspace)
     kernels.predict_one(plan, X[-1], at_end(np.zeros(layers[-1], dtype)))

@@ -44,11 +44,10 @@ def test_every_command_in_the_readme_exists():
 def test_docstring_examples_run():
     import doctest
 
-    import fastbp.many
-    import fastbp.regressor
-    import fastbp.search
+    from fastbp.estimators import regressor
+    from fastbp.model_selection import fit_many, search
 
-    for module in (fastbp.regressor, fastbp.many, fastbp.search):
+    for module in (regressor, fit_many, search):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0

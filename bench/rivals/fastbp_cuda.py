@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from fastbp import Objective
-from fastbp.data import as_data
-from fastbp.legs import NO_PATIENCE, Leg
+from fastbp.backends.cpu.predict import predictor
 from fastbp.machine.threads import run_all
-from fastbp.prediction import predictor
-from fastbp.shuffles import Shuffles
-from fastbp.update_rules import Moments
+from fastbp.model.data import as_data
+from fastbp.model.objective import NO_PATIENCE, Leg
+from fastbp.model.shuffles import Shuffles
+from fastbp.model.update_rules import Moments
 from timing import seconds
 
 __all__ = [
@@ -71,7 +71,7 @@ class Fastbp:
     def _objective(self, case, X, y):
         if self._device == "cpu":
             return Objective(case.network, as_data(X, y), case.alpha, CORES)
-        from fastbp.device_objective import DeviceObjective
+        from fastbp.backends.gpu.objective import DeviceObjective
 
         return DeviceObjective(case.network, as_data(X, y), case.alpha)
 
@@ -113,8 +113,8 @@ ORDERS: dict[str, tuple[Callable, Callable]] = {
 
 def fleet_of(case, data, shuffles, rule):
     """Networks on the device, each from a seed of its own."""
-    from fastbp.device_table import DeviceTables
-    from fastbp.fleet import Fleet, Member
+    from fastbp.backends.gpu.data import DeviceTables
+    from fastbp.backends.gpu.fleet import Fleet, Member
 
     members = [
         Member(case.network, 0, case.alpha, 1, *start_of(case, seed), each)

@@ -3,10 +3,11 @@
 import numpy as np
 
 from cases import RATE, initial_parameters
-from fastbp import Objective, update_rules
-from fastbp.data import as_data
-from fastbp.prediction import predict
-from fastbp.update_rules import Moments
+from fastbp import Objective
+from fastbp.backends.cpu.predict import predict
+from fastbp.model import update_rules
+from fastbp.model.data import as_data
+from fastbp.model.update_rules import Moments
 
 NAME = "fastbp"
 

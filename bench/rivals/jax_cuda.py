@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from cases import initial_parameters
-from fastbp.machine.gpu import SIMULATED
+from fastbp.machine.gpu_kernels import SIMULATED
 
 __all__ = ["Scan", "ways"]
 

@@ -14,7 +14,7 @@ import gc
 import torch
 
 from cases import initial_parameters
-from fastbp.machine.gpu import SIMULATED
+from fastbp.machine.gpu_kernels import SIMULATED
 
 __all__ = ["Eager", "Graph", "ways"]
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.legs import NO_PATIENCE, Leg, Patience, Walk
-from fastbp.objective import Objective
-from fastbp.shuffles import Shuffles
+from fastbp.backends.cpu.objective import Objective
+from fastbp.model.objective import NO_PATIENCE, Leg, Patience, Walk
+from fastbp.model.shuffles import Shuffles
+from fastbp.model.update_rules import Moments, Rule
 from fastbp.solvers.history import History
 from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason, note_loss
-from fastbp.update_rules import Moments, Rule
 
 __all__ = ["Options", "Training", "invscaled_rate", "legs", "minimise"]
 

@@ -1,0 +1,215 @@
+"""The normal equations of least squares: J'J and J'e, summed over blocks of rows.
+
+With f_i the prediction of row i, w_i its weight and e_i = f_i - y_i its error, J has a row for each
+row of the data (for each of its outputs, where there are several),
+
+    J_i = sqrt(w_i) d f_i / d p          J'J = sum_i J_i' J_i         J'e = sum_i J_i' sqrt(w_i) e_i
+
+A row of J is backpropagation with 1 in the place of the output's error. J is never whole: a block's
+rows of it are written to the workspace and multiplied while they are still in the cache. They lie
+there in panels, so many columns wide as a tile of ``matmul.py`` has vectors, each panel in one
+piece: the product of two panels is a square of J'J, and both stream through the cache.
+
+J'J is symmetric; of its squares those on and above the diagonal are computed. A thread takes some
+rows of squares, and goes through all rows of the data for them: what each number is the sum of, and
+in what order, depends on nothing else.
+"""
+
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.backends.cpu.kernels.layers import n_vectors
+from fastbp.backends.cpu.kernels.packing import pack, transpose_layers, weights_of
+from fastbp.backends.cpu.kernels.passes import block_of, forward_block, output_errors, send_below
+from fastbp.backends.cpu.kernels.workspace import Workspace, cut
+from fastbp.backends.cpu.layout import Layout
+from fastbp.machine.chip import VECTOR_BYTES
+from fastbp.machine.jit import kernel, part
+from fastbp.machine.matmul import TILE_VECTORS, add_product
+from fastbp.machine.simd import lanes, load, splat, store
+from fastbp.machine.views import matrix, row, stretch
+
+__all__ = ["JacobianRoom", "add_normal_equations", "make_jacobian_room", "panel_width"]
+
+
+class JacobianRoom(NamedTuple):
+    """Room for a block's rows of J.
+
+    Attributes
+    ----------
+    slopes : ndarray
+        The slopes f'(z) of the block, which a backward pass overwrites in the workspace.
+    row : ndarray
+        One row of J, in whole panels and a vector more.
+    panels : ndarray
+        The block's rows of J: panel after panel, (block_rows, panel width) each.
+    roots : ndarray of shape (block_rows,)
+        The square roots of the sample weights.
+    errors : ndarray of shape (block_rows,)
+        sqrt(w) e of one output.
+    """
+
+    slopes: NDArray[np.floating]
+    row: NDArray[np.floating]
+    panels: NDArray[np.floating]
+    roots: NDArray[np.floating]
+    errors: NDArray[np.floating]
+
+
+def panel_width(dtype: np.typing.DTypeLike) -> int:
+    """Columns of J in a panel."""
+    return TILE_VECTORS * (VECTOR_BYTES // np.dtype(dtype).itemsize)
+
+
+def make_jacobian_room(
+    layout: Layout, workspace: Workspace, n_parameters: int, dtype: np.typing.DTypeLike
+) -> JacobianRoom:
+    """Make the room for blocks of a workspace."""
+    dtype, width, rows = np.dtype(dtype), panel_width(dtype), workspace.block_rows
+    n_padded = -(-n_parameters // width) * width
+    lengths = {
+        "slopes": workspace.deltas.size,
+        "row": n_padded + VECTOR_BYTES // dtype.itemsize,
+        "panels": n_padded * rows,
+        "roots": rows,
+        "errors": rows,
+    }
+    return JacobianRoom(**cut(lengths, dtype))
+
+
+@kernel
+def add_normal_equations(
+    network, parameters, data, rows, workspace, room, first, last, products, gradient
+):
+    """Add J'J and J'e of some rows to sums.
+
+    network : Layout.  parameters : (n_parameters,).  data : Data.  rows : (n,) row numbers.
+    room : JacobianRoom.  first, last : the panels whose rows of J'J are wanted.
+    gradient : (n_padded,), J'e is added to it; n_padded is n_parameters in whole vectors, which may
+    be fewer numbers than the panels hold, or more.
+    products : (n_padded * n_padded,), the squares of J'J on and above the diagonal are added to it.
+    Both are changed in those panels' rows alone.
+    Returns the sum of w_i * loss_i, a float64.
+    """
+    pack(network, parameters, workspace.parameters)
+    transpose_layers(network, workspace)
+    total = 0.0
+    for start in range(0, rows.size, workspace.block_rows):
+        block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
+        forward_block(network, data, block, workspace)
+        _copy(workspace.deltas, room.slopes)
+        total += output_errors(network, data, block, workspace)
+        for i in range(block.size):
+            room.roots[i] = sqrt(workspace.row_weights[i])
+        for output in range(data.y.shape[1]):
+            _copy(room.slopes, workspace.deltas)
+            _start_from(network, workspace, room, output, block.size)
+            _backward(network, workspace, block.size)
+            for i in range(block.size):
+                _write_row(network, workspace, room, output, i, parameters.size, block.size)
+            _add_squares(room, block.size, first, last, products, gradient)
+    return total
+
+
+@part
+def _copy(source, target):
+    for i in range(0, source.size, lanes(source)):
+        store(target, i, load(source, i))
+
+
+@part
+def _start_from(network, workspace, room, output, n):
+    """Error signals of the output layer: sqrt(w) f'(z) for one output, 0 for the others."""
+    start, n_block = workspace.starts[network.activations.size], workspace.block_rows
+    for j in range(network.sizes[network.activations.size]):
+        for i in range(n):
+            place = start + j * n_block + i
+            if j == output:
+                error = workspace.outputs[place] - workspace.targets[j * n_block + i]
+                room.errors[i] = room.roots[i] * error
+                workspace.deltas[place] *= room.roots[i]
+            else:
+                workspace.deltas[place] = 0
+
+
+@part
+def _backward(network, workspace, n):
+    """Error signals of all hidden layers, from those of the output layer."""
+    last = network.activations.size - 1
+    for layer in range(last, 0, -1):
+        x = block_of(network, workspace.outputs, workspace, layer, n)
+        w = weights_of(network, workspace.parameters, layer)
+        if layer == last:
+            start = workspace.starts[last + 1]
+            n_outputs, n_block = network.sizes[last + 1], workspace.block_rows
+            delta = matrix(workspace.deltas, start, n_outputs, n_block).T
+        else:
+            delta = block_of(network, workspace.deltas, workspace, layer + 1, n)
+        send_below(network, workspace, layer, delta, w, x)
+
+
+@part
+def _write_row(network, workspace, room, output, i, n_parameters, n):
+    """Write row i of the block's rows of J, in the order of the parameter vector.
+
+    d f / d W = outer(x, delta),  d f / d b = delta.  Vectors are written to where they end within a
+    matrix's row, and the next row is written over what was too long. What comes behind the last
+    parameter makes numbers of J'J that nobody reads.
+    """
+    jacobian, last = room.row, network.activations.size - 1
+    for layer in range(last):
+        x = row(block_of(network, workspace.outputs, workspace, layer, n), i)
+        delta = row(block_of(network, workspace.deltas, workspace, layer + 1, n), i)
+        fan_out = network.sizes[layer + 1]
+        for k in range(network.sizes[layer]):
+            place, x_k = network.weights[layer] + k * fan_out, splat(x, x[k])
+            for j in range(0, fan_out, lanes(x)):
+                store(jacobian, place + j, x_k * load(delta, j))
+    x = row(block_of(network, workspace.outputs, workspace, last, n), i)
+    n_outputs, place = network.sizes[last + 1], network.weights[last]
+    start = workspace.starts[last + 1] + output * workspace.block_rows
+    signal = workspace.deltas[start + i]
+    if n_outputs == 1:
+        for k in range(0, network.sizes[last], lanes(x)):
+            store(jacobian, place + k, load(x, k) * splat(x, signal))
+    else:
+        for k in range(network.sizes[last]):
+            for j in range(n_outputs):
+                jacobian[place + k * n_outputs + j] = x[k] * signal if j == output else 0
+    for layer in range(last):
+        delta = row(block_of(network, workspace.deltas, workspace, layer + 1, n), i)
+        for j in range(0, network.sizes[layer + 1], lanes(x)):
+            store(jacobian, network.biases[layer] + j, load(delta, j))
+    for j in range(n_outputs):
+        jacobian[network.biases[last] + j] = signal if j == output else 0
+    width = TILE_VECTORS * lanes(x)
+    for k in range(0, n_parameters, width):
+        place = k * workspace.block_rows + i * width
+        for j in range(0, width, lanes(x)):
+            store(room.panels, place + j, load(jacobian, k + j))
+
+
+@part
+def _panel(room, panel, n):
+    """View a panel's columns of the block's n rows of J."""
+    width = TILE_VECTORS * lanes(room.row)
+    return matrix(room.panels, panel * room.roots.size * width, n, width)
+
+
+@part
+def _add_squares(room, n, first, last, products, gradient):
+    """Add the block's part of J'J, square by square from the diagonal to the right, and of J'e."""
+    width = TILE_VECTORS * lanes(room.row)
+    errors = matrix(room.errors, 0, 1, n)
+    end = min(gradient.size, room.row.size - lanes(room.row))  # of the panels
+    for p in range(first, last):
+        left, begin = _panel(room, p, n), p * width
+        height = min(width, end - begin)
+        add_product(errors, left, matrix(gradient, begin, 1, height), n_vectors(height, left))
+        for corner in range(begin, end, width):
+            square = matrix(products, begin * gradient.size + corner, height, gradient.size)
+            columns = n_vectors(min(width, end - corner), left)
+            add_product(left.T, _panel(room, corner // width, n), square, columns)

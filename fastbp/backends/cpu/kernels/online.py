@@ -1,0 +1,419 @@
+r"""Online mode: a weight update after every sample.
+
+Nothing is summed over samples and no gradient is written down: every weight is loaded, moved and
+stored once a sample. The two kinds of layer (see `Layout`) do that in two places.
+
+*The first hidden layer* has by far the most weights, stored input by input. Its update for the last
+sample waits until the next sample's forward pass, which touches the same weights:
+
+    for each input k:      w    <- w - rate (x_last[k] delta + decay w)      a row of W
+                           z    <- z + x[k] w
+
+*All other layers*, stored unit by unit, are moved in the backward pass, which touches them too:
+
+    for each unit j:       below <- below + delta[j] w                       a row of W^T
+                           w     <- w - rate (delta[j] x + decay w)
+
+so an update costs a store and no second load. A panel of up to 8 vectors of the row is one long
+vector, whose z or below stays in registers while the loop runs down.
+
+**Weight decay costs nothing** in plain SGD: W is kept as s V with one number s for all layers. (1 -
+rate decay) W shrinks s alone, in float64 where no bit of the decay is lost, and the step along x
+delta is taken by V, divided by s. Also |W|^2, for the penalty in the loss, need not be summed anew:
+
+    |W'|^2 = c^2 |W|^2 - 2 rate c (x W) . delta + rate^2 |x|^2 |delta|^2,    c = 1 - rate decay
+
+where x W is the forward pass's net input without the bias. After every 256 rows, and when s leaves
+[1/1024, 1024], V takes s in; after every 256 |W|^2 is summed.
+
+It computes what `batch_epochs` does with batches of one row.
+"""
+
+import math
+
+from fastbp.backends.cpu.kernels.elementwise import activate_with_slope, output_error
+from fastbp.backends.cpu.kernels.epochs import epochs_of
+from fastbp.backends.cpu.kernels.layers import clear_padding, gather, n_vectors, square_sum
+from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, weights_of
+from fastbp.backends.cpu.kernels.update_rules import MOVES, step_size
+from fastbp.machine.dots import dots
+from fastbp.machine.jit import kernel, part, routine
+from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
+from fastbp.machine.views import matrix, row, stretch
+from fastbp.model.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
+
+__all__ = ["ROWS_OF_A_CHUNK", "forward_sample", "online_epochs", "sweep_in_chunks"]
+
+#: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same
+#: sums.
+ROWS_OF_A_CHUNK = 256
+_WIDEST_SCALE = 1024.0
+
+
+@part
+def _stay(rule, rate, g, w, u, v):
+    """No update: what the first sample's forward pass does."""
+    return w, u, v
+
+
+@part
+def _add(rule, rate, g, w, u, v):
+    """Plain SGD, whose gradients have -rate in them already."""
+    return w + g, u, v
+
+
+def _mover(move, stored):
+    """Load a long vector of weights and moments, move it, and store what the rule changes."""
+    weights_change, has_first, has_second = (n < stored for n in range(3))
+
+    def of_width(n):
+        @part
+        def run(rule, rate, decay, x, delta, workspace, place):
+            old = load(workspace.parameters, place, n)
+            g = x * delta + decay * old
+            w, u, v = move(
+                rule,
+                rate,
+                g,
+                old,
+                load(workspace.first, place, n),
+                load(workspace.second, place, n),
+            )
+            if weights_change:
+                store(workspace.parameters, place, w)
+            if has_first:
+                store(workspace.first, place, u)
+            if has_second:
+                store(workspace.second, place, v)
+            return old, w
+
+        return run
+
+    return of_width
+
+
+def _panels(mover, n):
+    """Make the loops down a panel of n vectors of a layer."""
+    moved = mover(n)
+
+    @part
+    def forward(network, workspace, rule, rate, decay, x_last, x, delta, z, column):
+        """First hidden layer: update for the last sample, net inputs of the next."""
+        start, stride = network.padded_weights[0] + column, network.padded[1]
+        steps = load(delta, column, n)
+        even, odd = splat(z, 0.0, n), splat(z, 0.0, n)  # two sums wait half as long for each other
+        n_pairs = network.sizes[0] // 2
+        for k in range(0, 2 * n_pairs, 2):
+            place = start + k * stride
+            _, w = moved(rule, rate, decay, x_last[k], steps, workspace, place)
+            even = even + x[k] * w
+            _, w = moved(rule, rate, decay, x_last[k + 1], steps, workspace, place + stride)
+            odd = odd + x[k + 1] * w
+        if 2 * n_pairs < network.sizes[0]:
+            k = 2 * n_pairs
+            _, w = moved(rule, rate, decay, x_last[k], steps, workspace, start + k * stride)
+            even = even + x[k] * w
+        store(z, column, even + odd)
+
+    @part
+    def backward(network, workspace, rule, rate, decay, layer, factor, delta, x, below, column):
+        """Other layers: error signals of the layer below, then update."""
+        start, stride = network.padded_weights[layer] + column, network.padded[layer]
+        inputs, total = load(x, column, n), splat(x, 0.0, n)
+        for j in range(network.sizes[layer + 1]):
+            step = factor * delta[j]
+            old, _ = moved(rule, rate, decay, step, inputs, workspace, start + j * stride)
+            total = total + delta[j] * old
+        store(below, column, total)
+
+    return forward, backward
+
+
+def _layer_loops(mover):
+    """Cut a layer's rows into panels of 8, 4, 2 and 1 vectors."""
+    (forward_8, _), (forward_4, backward_4), (forward_2, backward_2), (forward_1, backward_1) = (
+        _panels(mover, n) for n in (8, 4, 2, 1)
+    )
+
+    @part
+    def forward(network, workspace, rule, rate, decay, x_last, x, delta, z):
+        left, column = n_vectors(network.sizes[1], z), 0
+        arguments = (network, workspace, rule, rate, decay, x_last, x, delta, z)
+        while left > 0:
+            if left >= 8:
+                forward_8(*arguments, column)
+                n = 8
+            elif left >= 4:
+                forward_4(*arguments, column)
+                n = 4
+            elif left >= 2:
+                forward_2(*arguments, column)
+                n = 2
+            else:
+                forward_1(*arguments, column)
+                n = 1
+            left, column = left - n, column + n * lanes(z)
+
+    @part
+    def backward(network, workspace, rule, rate, decay, layer, factor, delta, x, below):
+        left, column = n_vectors(network.sizes[layer], x), 0
+        arguments = (network, workspace, rule, rate, decay, layer, factor, delta, x, below)
+        while left > 0:
+            if left >= 4:
+                backward_4(*arguments, column)
+                n = 4
+            elif left >= 2:
+                backward_2(*arguments, column)
+                n = 2
+            else:
+                backward_1(*arguments, column)
+                n = 1
+            left, column = left - n, column + n * lanes(x)
+
+    return forward, backward
+
+
+_forward_only, _ = _layer_loops(_mover(_stay, 0))
+
+
+@part
+def _forward_units(network, workspace, layer, x, z):
+    """Products x W of a layer stored unit by unit, units in the lanes."""
+    w = weights_of(network, workspace.parameters, layer)
+    length = n_vectors(network.sizes[layer], x)
+    if w.shape[0] == 1:
+        # A whole vector is stored, because one will be loaded: a chip forwards no part to a whole.
+        store(z, 0, _dot(row(w, 0), x) * load(workspace.is_output, 0))
+        return
+    for j in range(0, w.shape[0], lanes(x)):
+        store(z, j, dots(w, j, w.shape[0] - 1, x, 0, length))
+
+
+@part
+def _row_of(network, room, workspace, layer):
+    """One sample's outputs or deltas of a layer."""
+    return stretch(room, workspace.starts[layer], network.padded[layer])
+
+
+@part
+def _activate(network, workspace, layer, scale):
+    """From the products x V of a layer to its outputs and slopes."""
+    products = biases_of(network, workspace.products, layer)
+    b = biases_of(network, workspace.parameters, layer)
+    z = _row_of(network, workspace.outputs, workspace, layer + 1)
+    for i in range(0, z.size, lanes(z)):
+        net = scale * load(products, i)
+        store(products, i, net)
+        store(z, i, net + load(b, i))
+    slopes = _row_of(network, workspace.deltas, workspace, layer + 1)
+    activate_with_slope(network.activations[layer], z, slopes)
+    clear_padding(matrix(z, 0, 1, z.size), network.sizes[layer + 1])
+
+
+@part
+def _forward_rest(network, workspace, x, scale):
+    """Forward pass, but for the products of a first hidden layer, which are there already."""
+    for layer in range(network.activations.size):
+        if is_by_unit(network, layer):
+            a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
+            products = biases_of(network, workspace.products, layer)
+            _forward_units(network, workspace, layer, a, products)
+        _activate(network, workspace, layer, scale)
+
+
+@part
+def _input(network, workspace, i):
+    """View one of the two places of a sample's inputs: the last sample's are still needed."""
+    return stretch(workspace.outputs, i * network.padded[0], network.padded[0])
+
+
+@part
+def forward_sample(network, workspace, x, rule):
+    """Forward pass of one sample; returns the output layer's outputs, units in the lanes."""
+    room = _input(network, workspace, 0)
+    for k in range(0, x.size, lanes(x)):
+        store(room, k, load_first(x, k, min(x.size - k, lanes(x))))
+    if not is_by_unit(network, 0):
+        products = biases_of(network, workspace.products, 0)
+        steps = _row_of(network, workspace.deltas, workspace, 1)
+        _forward_only(network, workspace, rule, 0.0, 0.0, room, room, steps, products)
+    _forward_rest(network, workspace, room, 1.0)
+    return _row_of(network, workspace.outputs, workspace, network.activations.size)
+
+
+@part
+def _error(network, data, row_number, weight, workspace):
+    """Error signals of the output layer, units in the lanes; returns the weighted loss."""
+    last = network.activations.size
+    y = row(data.y, row_number)
+    for j in range(0, y.size, lanes(y)):
+        store(workspace.targets, j, load_first(y, j, min(y.size - j, lanes(y))))
+        store(workspace.row_weights, j, weight * load(workspace.is_output, j))
+    return output_error(
+        network.loss,
+        network.canonical,
+        workspace.unit_loss_parameters,
+        _row_of(network, workspace.outputs, workspace, last),
+        stretch(workspace.targets, 0, network.padded[last]),
+        stretch(workspace.row_weights, 0, network.padded[last]),
+        _row_of(network, workspace.deltas, workspace, last),
+    )
+
+
+@part
+def _times(factor, vector):
+    for i in range(0, vector.size, lanes(vector)):
+        store(vector, i, factor * load(vector, i))
+
+
+@part
+def _dot(a, b):
+    total = splat(a, 0.0)
+    for i in range(0, a.size, lanes(a)):
+        total = total + load(a, i) * load(b, i)
+    return sum_lanes(total)
+
+
+@part
+def _squares_after(network, workspace, x, squares, shrink, rate):
+    """|W|^2 after a step, from |W|^2 before it (see above)."""
+    products, lengths = 0.0, 0.0
+    for layer in range(network.activations.size):
+        delta = _row_of(network, workspace.deltas, workspace, layer + 1)
+        products += float(_dot(biases_of(network, workspace.products, layer), delta))
+        lengths += float(_dot(x, x)) * float(_dot(delta, delta))
+        x = _row_of(network, workspace.outputs, workspace, layer + 1)
+    return max(
+        0.0, shrink * shrink * squares - 2 * rate * shrink * products + rate * rate * lengths
+    )
+
+
+def _sweep(kind, move, n_stored):
+    """Make the sweep of one rule over a chunk of rows."""
+    is_plain = kind == PLAIN
+    mover = _mover(move, n_stored)
+    forward, backward = _layer_loops(mover)
+    move_vector = mover(1)
+
+    @part
+    def backward_pass(network, workspace, rule, rate, decay, scale, factor, x):
+        """Error signals of all layers, and the update of all but the first hidden layer."""
+        n_layers = network.activations.size
+        bias_factor = -rate if is_plain else 1.0  # biases are not scaled
+        for layer in range(n_layers - 1, -1, -1):
+            delta = _row_of(network, workspace.deltas, workspace, layer + 1)
+            start = network.padded_biases[layer]
+            for i in range(0, delta.size, lanes(delta)):
+                move_vector(rule, rate, 0.0, bias_factor, load(delta, i), workspace, start + i)
+            if not is_by_unit(network, layer):
+                break
+            a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
+            below = stretch(workspace.below, 0, a.size)
+            backward(network, workspace, rule, rate, decay, layer, factor, delta, a, below)
+            if layer > 0:
+                slopes = _row_of(network, workspace.deltas, workspace, layer)
+                for i in range(0, slopes.size, lanes(slopes)):
+                    store(slopes, i, load(slopes, i) * (scale * load(below, i)))
+
+    @routine
+    def sweep(network, data, rows, alpha, rule, n_steps, workspace):
+        rate = rule.learning_rate
+        decay = alpha / data.mean_weight
+        shrink, inner_decay, factor = 1.0, decay, 1.0
+        if is_plain:
+            shrink = 1.0 - rate * decay
+            is_lazy = 1.0 / _WIDEST_SCALE < abs(shrink) < _WIDEST_SCALE
+            inner_decay = 0.0 if is_lazy else -rate * decay
+        weights = stretch(workspace.parameters, 0, network.n_padded_weights)
+        squares = square_sum(weights) if alpha > 0.0 else 0.0
+        scale, loss_sum, is_pending = 1.0, 0.0, False
+        x = x_last = _input(network, workspace, 0)
+        steps = _row_of(network, workspace.deltas, workspace, 1)
+        first_products = biases_of(network, workspace.products, 0)
+        for i in range(rows.size):
+            weight = 1.0 / data.mean_weight
+            if data.weights.size > 0:
+                weight *= data.weights[rows[i]]
+                if weight == 0.0:
+                    continue
+            x = _input(network, workspace, n_steps % 2)
+            gather(data, stretch(rows, i, 1), matrix(x, 0, 1, x.size))
+            if not is_by_unit(network, 0):
+                arguments = (network, workspace, rule, rate, inner_decay, x_last, x, steps)
+                if is_pending:
+                    forward(*arguments, first_products)
+                else:
+                    _forward_only(*arguments, first_products)
+            _forward_rest(network, workspace, x, scale)
+            if alpha > 0.0 and not is_plain:
+                squares = square_sum(weights)
+            loss_sum += _error(network, data, rows[i], weight, workspace)
+            loss_sum += 0.5 * decay * squares
+            if not math.isfinite(loss_sum):
+                break  # the weights are still those before
+            n_steps += 1
+            if not is_plain:
+                rate = step_size(rule, n_steps)
+            old_scale = scale
+            if is_plain:
+                if is_lazy:
+                    if not 1.0 / _WIDEST_SCALE < abs(scale * shrink) < _WIDEST_SCALE:
+                        _times(scale, weights)
+                        old_scale = scale = 1.0
+                    scale *= shrink
+                factor = -rate / scale
+            backward_pass(network, workspace, rule, rate, inner_decay, old_scale, factor, x)
+            if is_plain and alpha > 0.0:
+                squares = _squares_after(network, workspace, x, squares, shrink, rate)
+            _times(factor, steps)
+            is_pending, x_last = True, x
+        if is_pending and not is_by_unit(network, 0):
+            forward(network, workspace, rule, rate, inner_decay, x_last, x, steps, first_products)
+        if scale != 1.0:
+            _times(scale, weights)
+        return loss_sum, n_steps
+
+    return sweep
+
+
+_plain_sweep = _sweep(PLAIN, _add, 1)
+_momentum_sweep = _sweep(MOMENTUM, MOVES[MOMENTUM], 2)
+_nesterov_sweep = _sweep(NESTEROV, MOVES[NESTEROV], 2)
+_adam_sweep = _sweep(ADAM, MOVES[ADAM], 3)
+
+
+@part
+def sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
+    """Go once through some rows, updating the padded parameters after each."""
+    for j in range(workspace.row_weights.size):
+        workspace.row_weights[j] = 0
+    loss_sum = 0.0
+    for start in range(0, rows.size, ROWS_OF_A_CHUNK):
+        chunk = stretch(rows, start, min(ROWS_OF_A_CHUNK, rows.size - start))
+        arguments = (network, data, chunk, alpha, rule, n_steps, workspace)
+        if rule.kind == PLAIN:
+            loss, n_steps = _plain_sweep(*arguments)
+        elif rule.kind == MOMENTUM:
+            loss, n_steps = _momentum_sweep(*arguments)
+        elif rule.kind == NESTEROV:
+            loss, n_steps = _nesterov_sweep(*arguments)
+        else:
+            loss, n_steps = _adam_sweep(*arguments)
+        loss_sum += loss
+    return loss_sum, rows.size, n_steps
+
+
+_epochs = epochs_of(sweep_in_chunks)
+
+
+@kernel
+def online_epochs(
+    network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+):
+    """Go through some rows for some epochs, updating the parameters after each row.
+
+    Arguments and results are those of `batch_epochs`; the batch size is not looked at.
+    """
+    return _epochs(
+        network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+    )

@@ -1,0 +1,203 @@
+"""The passes of backpropagation through all layers, for a block of rows.
+
+Each layer is three products of small matrices (see ``machine/matmul.py``). With x the block's
+inputs to a layer, (n, fan_in), and W as `Layout` stores it,
+
+    forward     z = b + x W             (n, fan_in) (fan_in, fan_out)
+    backward    delta_below = (delta W^T) * slope_below
+    gradient    dW += x^T delta, or delta^T x where W is stored unit by unit
+
+The lanes of all vectors are units of a layer, except in the output layer, where regression often
+has one unit: there the lanes are rows, and z is a dot product for each.
+"""
+
+from fastbp.backends.cpu.kernels.elementwise import activate, activate_with_slope, output_error
+from fastbp.backends.cpu.kernels.layers import (
+    clear_padding,
+    gather,
+    gather_targets,
+    n_vectors,
+    vector_sum,
+)
+from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, transposed_of, weights_of
+from fastbp.machine.dots import dots
+from fastbp.machine.jit import part
+from fastbp.machine.matmul import (
+    add_product,
+    gate_product,
+    product,
+    product_above_0,
+    scale_by_product,
+)
+from fastbp.machine.simd import lanes, store
+from fastbp.machine.views import matrix, row, stretch
+from fastbp.model.activations import ACTIVATIONS
+
+__all__ = [
+    "add_block",
+    "block_of",
+    "forward_block",
+    "output_errors",
+    "predict_block",
+    "send_below",
+]
+
+
+_RELU = list(ACTIVATIONS).index("relu")
+
+
+@part
+def block_of(network, room, workspace, layer, n):
+    """Rows of the input's or a hidden layer's block in ``outputs`` or ``deltas``."""
+    return matrix(room, workspace.starts[layer], n, network.padded[layer])
+
+
+@part
+def _output_block(network, room, workspace):
+    """View the output layer's block: (n_outputs, block_rows)."""
+    last = network.activations.size
+    return matrix(room, workspace.starts[last], network.sizes[last], workspace.block_rows)
+
+
+def _forward(activation):
+    """Make a forward pass that activates each layer's block by a function of (code, z, slope)."""
+
+    @part
+    def forward(network, data, rows, workspace):
+        """Forward pass of a block of rows; leaves outputs (and slopes) in the workspace.
+
+        data : Data.  rows : (n,) row numbers, n <= block_rows.
+        """
+        n, last = rows.size, network.activations.size - 1
+        x = block_of(network, workspace.outputs, workspace, 0, n)
+        gather(data, rows, x)
+        for layer in range(last):
+            if layer == 0:
+                w = weights_of(network, workspace.parameters, layer)
+            else:
+                w = transposed_of(network, workspace, layer)
+            b = biases_of(network, workspace.parameters, layer)
+            fan_out = network.sizes[layer + 1]
+            z = block_of(network, workspace.outputs, workspace, layer + 1, n)
+            if network.activations[layer] == _RELU:
+                product_above_0(x, w, b, z, n_vectors(fan_out, z))
+            else:
+                product(x, w, b, z, n_vectors(fan_out, z))
+                start = workspace.starts[layer + 1]
+                activation(
+                    network.activations[layer],
+                    stretch(workspace.outputs, start, z.size),
+                    stretch(workspace.deltas, start, z.size),
+                )
+                clear_padding(z, fan_out)
+            x = z
+        _forward_output(network, x, workspace)
+        n_lanes = n_vectors(n, x) * lanes(x)
+        for j in range(network.sizes[last + 1]):
+            start = workspace.starts[last + 1] + j * workspace.block_rows
+            activation(
+                network.activations[last],
+                stretch(workspace.outputs, start, n_lanes),
+                stretch(workspace.deltas, start, n_lanes),
+            )
+
+    return forward
+
+
+forward_block = _forward(activate_with_slope)
+predict_block = _forward(activate)
+
+
+@part
+def _forward_output(network, x, workspace):
+    """Net inputs of the output layer, a dot product for each row, rows in the lanes."""
+    n, last = x.shape[0], network.activations.size - 1
+    w = weights_of(network, workspace.parameters, last)
+    flat = stretch(workspace.parameters, network.padded_weights[last], w.size)
+    b = biases_of(network, workspace.parameters, last)
+    length = n_vectors(network.sizes[last], x)
+    for j in range(w.shape[0]):
+        start = workspace.starts[last + 1] + j * workspace.block_rows
+        for i in range(0, n, lanes(x)):
+            z = b[j] + dots(x, i, n - 1, flat, j * w.shape[1], length)
+            store(workspace.outputs, start + i, z)
+
+
+@part
+def output_errors(network, data, rows, workspace):
+    """Error signals of the output layer for a block; returns the sum of weighted losses."""
+    gather_targets(data, rows, workspace)
+    start = workspace.starts[network.activations.size]
+    n_lanes = n_vectors(rows.size, data.y) * lanes(data.y)
+    total = 0.0
+    for j in range(data.y.shape[1]):
+        place = j * workspace.block_rows
+        total += output_error(
+            network.loss,
+            network.canonical,
+            stretch(workspace.loss_parameters, place, n_lanes),
+            stretch(workspace.outputs, start + place, n_lanes),
+            stretch(workspace.targets, place, n_lanes),
+            stretch(workspace.row_weights, 0, n_lanes),
+            stretch(workspace.deltas, start + place, n_lanes),
+        )
+    return total
+
+
+@part
+def add_block(network, data, rows, workspace):
+    """Forward, error and backward pass of a block; adds to the workspace's gradient.
+
+    Returns the sum of the rows' weighted losses.
+    """
+    n, last = rows.size, network.activations.size - 1
+    forward_block(network, data, rows, workspace)
+    total = output_errors(network, data, rows, workspace)
+    _output_layer_backward(network, workspace, n)
+    for layer in range(last - 1, -1, -1):
+        _hidden_layer_backward(network, workspace, layer, n)
+    return total
+
+
+@part
+def send_below(network, workspace, layer, delta, w, outputs):
+    """Error signals of the layer below: delta W^T, times its slopes."""
+    below = block_of(network, workspace.deltas, workspace, layer, outputs.shape[0])
+    columns = n_vectors(network.sizes[layer], outputs)
+    if network.activations[layer - 1] == _RELU:
+        gate_product(delta, w, outputs, below, columns)
+    else:
+        scale_by_product(delta, w, below, columns)
+
+
+@part
+def _output_layer_backward(network, workspace, n):
+    layer = network.activations.size - 1
+    x = block_of(network, workspace.outputs, workspace, layer, n)
+    delta = _output_block(network, workspace.deltas, workspace)
+    b_gradient = biases_of(network, workspace.gradient, layer)
+    n_lanes = n_vectors(n, x) * lanes(x)
+    for j in range(delta.shape[0]):
+        b_gradient[j] += vector_sum(stretch(row(delta, j), 0, n_lanes))
+    columns = n_vectors(network.sizes[layer], x)
+    add_product(delta, x, weights_of(network, workspace.gradient, layer), columns)
+    if layer > 0:
+        w = weights_of(network, workspace.parameters, layer)
+        send_below(network, workspace, layer, delta.T, w, x)
+
+
+@part
+def _hidden_layer_backward(network, workspace, layer, n):
+    x = block_of(network, workspace.outputs, workspace, layer, n)
+    delta = block_of(network, workspace.deltas, workspace, layer + 1, n)
+    w_gradient = weights_of(network, workspace.gradient, layer)
+    b_gradient = biases_of(network, workspace.gradient, layer)
+    units = n_vectors(network.sizes[layer + 1], x)
+    ones = matrix(workspace.ones, 0, 1, n)
+    add_product(ones, delta, matrix(b_gradient, 0, 1, b_gradient.size), units)
+    if is_by_unit(network, layer):
+        w = weights_of(network, workspace.parameters, layer)
+        add_product(delta.T, x, w_gradient, n_vectors(network.sizes[layer], x))
+        send_below(network, workspace, layer, delta, w, x)
+    else:
+        add_product(x.T, delta, w_gradient, units)

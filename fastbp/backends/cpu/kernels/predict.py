@@ -1,0 +1,27 @@
+"""The forward pass alone."""
+
+from fastbp.backends.cpu.kernels.packing import pack, transpose_layers
+from fastbp.backends.cpu.kernels.passes import predict_block
+from fastbp.machine.jit import kernel
+from fastbp.machine.views import stretch
+
+__all__ = ["predict"]
+
+
+@kernel
+def predict(network, parameters, data, rows, workspace, prediction):
+    """Predict some rows.
+
+    network : Layout.  parameters : (n_parameters,).  data : Data, of which y is not read.
+    rows : (n,) row numbers.  prediction : (n, n_outputs), overwritten.
+    """
+    pack(network, parameters, workspace.parameters)
+    transpose_layers(network, workspace)
+    last = network.activations.size
+    for start in range(0, rows.size, workspace.block_rows):
+        n = min(workspace.block_rows, rows.size - start)
+        predict_block(network, data, stretch(rows, start, n), workspace)
+        for j in range(network.sizes[last]):
+            place = workspace.starts[last] + j * workspace.block_rows
+            for i in range(n):
+                prediction[start + i, j] = workspace.outputs[place + i]

@@ -1,0 +1,117 @@
+"""The normal equations of least squares for a network and data: how threads share the work.
+
+What is summed stands in ``kernels/jacobian.py``. Every thread takes some rows of J'J, as many as
+make an equal part of the triangle, and goes through all rows of the data for them. To work out J
+again in every thread costs little beside the products, and no number depends on how the triangle is
+cut.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.backends.cpu.layout import layout_of, padded_length
+from fastbp.machine.threads import rows_per_call, run_all
+from fastbp.model.data import Data
+from fastbp.model.network import Network
+
+__all__ = ["LeastSquares"]
+
+
+@dataclass
+class LeastSquares:
+    """Sums of squared errors of a network on data, and of their first derivatives' products.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its loss is the squared error.
+    data : Data
+        Inputs, targets and sample weights.
+
+    Raises
+    ------
+    ValueError
+        If the loss is another one.
+    """
+
+    network: Network
+    data: Data
+    _rooms: list[Any] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if self.network.loss != "squared_error":
+            raise ValueError(
+                f"Normal equations are those of loss='squared_error', not of {self.network.loss!r}."
+            )
+
+    def sums(
+        self, parameters: NDArray[np.floating], n_threads: int
+    ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
+        """Sum over all rows; with the errors e and the Jacobian J of the predictions.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+        n_threads : int
+            Threads that share the matrix.
+
+        Returns
+        -------
+        loss : float
+            Half the sum of w e^2.
+        gradient : ndarray of shape (n_parameters,)
+            J' w e.
+        products : ndarray of shape (n_parameters, n_parameters)
+            J' w J, on and above the diagonal.
+        """
+        from fastbp.backends.cpu import kernels
+
+        dtype, n = parameters.dtype, parameters.size
+        layout = layout_of(self.network, dtype)
+        n_padded = padded_length(n, dtype)
+        products = np.zeros((n_padded, n_padded), dtype)
+        gradient = np.zeros(n_padded, dtype)
+        rows = np.arange(self.data.n_samples)
+        flops_per_row = n * (n + 6) * self.network.layer_sizes[-1]
+        strips = _equal_strips(-(-n // kernels.panel_width(dtype)), n_threads)
+        losses = np.zeros(len(strips))
+
+        def add_strip(i: int) -> Iterator[None]:
+            try:
+                workspace, room = self._rooms.pop()
+            except IndexError:  # all are in use by other threads
+                workspace, room = self._new_room(dtype)
+            per_call = rows_per_call(flops_per_row, workspace.block_rows)
+            for start in range(0, len(rows), per_call):
+                part = rows[start : start + per_call]
+                losses[i] += kernels.add_normal_equations(
+                    layout, parameters, self.data, part, workspace, room,
+                    *strips[i], products.ravel(), gradient,
+                )  # fmt: skip
+                yield
+            self._rooms.append((workspace, room))
+
+        run_all(add_strip, range(len(strips)), min(n_threads, len(strips)))
+        return float(losses[0]), gradient[:n], products[:n, :n]
+
+    def _new_room(self, dtype: np.dtype) -> tuple[Any, Any]:
+        from fastbp.backends.cpu import kernels
+
+        layout = layout_of(self.network, dtype)
+        workspace = kernels.make_workspace(layout, dtype)
+        n_parameters = self.network.n_parameters
+        return workspace, kernels.make_jacobian_room(layout, workspace, n_parameters, dtype)
+
+
+def _equal_strips(n: int, n_threads: int) -> list[tuple[int, int]]:
+    """Cut the rows of a triangle, the longest first, into strips of about equal area."""
+    n_strips = min(n_threads, n)
+    cuts = [n - round(n * math.sqrt(1 - i / n_strips)) for i in range(n_strips)] + [n]
+    return [(first, last) for first, last in pairwise(cuts) if first < last]

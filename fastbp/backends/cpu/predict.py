@@ -1,0 +1,84 @@
+"""The forward pass over a table, in threads; `single.py` has it for one sample."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.backends.cpu.layout import layout_of
+from fastbp.machine.threads import rows_per_call, run_all
+from fastbp.model.data import Data
+from fastbp.model.network import Network
+
+__all__ = ["predict", "predictor"]
+
+
+def predict(
+    network: Network, parameters: NDArray[np.floating], data: Data, n_threads: int = 1
+) -> NDArray[np.floating]:
+    """Predictions of a network, row by row the same bits however the rows are grouped.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    parameters : ndarray of shape (n_parameters,)
+        The parameter vector, of the data's dtype.
+    data : Data
+        The inputs.
+    n_threads : int, default=1
+        Threads among which the rows are divided.
+
+    Returns
+    -------
+    prediction : ndarray of shape (n_samples, n_outputs)
+        The network's outputs.
+    """
+    from fastbp.backends.cpu import kernels
+
+    prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
+    rows = np.arange(data.n_samples)
+    per_call = rows_per_call(2 * network.n_parameters)
+    per_slab = math.ceil(len(rows) / n_threads)
+
+    def predict_slab(begin: int) -> Iterator[None]:
+        workspace = kernels.make_workspace(layout_of(network, data.dtype), data.dtype)
+        end = min(begin + per_slab, len(rows))
+        for start in range(begin, end, per_call):
+            part = slice(start, min(start + per_call, end))
+            kernels.predict(
+                layout_of(network, data.dtype),
+                parameters,
+                data,
+                rows[part],
+                workspace,
+                prediction[part],
+            )
+            yield
+
+    run_all(predict_slab, range(0, len(rows), per_slab), n_threads)
+    return prediction
+
+
+def predictor(network: Network, data: Data, n_threads: int, device: str) -> Callable:
+    """Make a function ``predict(parameters) -> prediction`` of the same rows.
+
+    Parameters
+    ----------
+    network, data, n_threads
+        As of `predict`.
+    device : {"cpu", "cuda"}
+        Where it computes; on a GPU the data stay there.
+
+    Returns
+    -------
+    predict : callable
+        From parameters to predictions, (n_samples, n_outputs).
+    """
+    if device == "cpu":
+        return lambda parameters: predict(network, parameters, data, n_threads)
+    from fastbp.backends.gpu.data import DeviceTables
+    from fastbp.backends.gpu.full_pass import DeviceTable
+
+    return DeviceTable(network, DeviceTables([data])).predict

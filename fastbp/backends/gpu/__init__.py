@@ -1,0 +1,1 @@
+"""The GPU: imported only when it was asked for (``backends/device.py``)."""

@@ -1,0 +1,194 @@
+"""How networks lie in the GPU's memory: a table of integers for each, and where each weight goes.
+
+A plan is a table of integers (n_layers + 1, N_FIELDS). Row 0 is about the network, row l about
+layer l = 1, 2, ...; kernels read it as ``plan[layer, WEIGHTS]``. There are two kinds.
+
+*For tiles of rows* (``tiles.py``) every weight matrix is (fan_in, padded fan_out), row-major, and
+for all layers but the first there is a transposed copy behind: so both ways, up and down, are the
+same product, whose loads are four numbers wide. Rows are padded with zeros to a multiple of four.
+
+*For one sample at a time* (``online.py``) there is one copy, and rows are an odd number of numbers
+long: then threads that read along a row and threads that read down a column both find their numbers
+in as many banks of the shared memory as there are threads.
+
+A `Placement` says where each entry of the network's parameter vector goes.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.losses import LOSSES
+from fastbp.model.network import Network
+
+__all__ = [
+    "ACTIVATION",
+    "BIASES",
+    "CANONICAL",
+    "DELTAS",
+    "INPUTS",
+    "LOSS",
+    "N_DECAYED",
+    "N_FIELDS",
+    "N_IN",
+    "N_LAYERS",
+    "N_MOVED",
+    "N_OUT",
+    "N_SHARERS",
+    "OUTPUTS",
+    "STRIDE",
+    "TRANSPOSED",
+    "TRANSPOSED_STRIDE",
+    "WEIGHTS",
+    "Placement",
+    "sample_placement",
+    "tile_placement",
+]
+
+N_FIELDS = 12
+# Of the network, in row 0: the parameters that move come first, and of those the ones that decay.
+N_LAYERS, LOSS, CANONICAL, N_DECAYED, N_MOVED = range(5)
+# Of a layer: its sizes; where its parameters begin, how far rows are apart; where its inputs, its
+# outputs, and its slopes and deltas begin among a tile's units or a sample's numbers.
+N_IN, N_OUT, WEIGHTS, STRIDE, BIASES, TRANSPOSED, TRANSPOSED_STRIDE = range(7)
+INPUTS, OUTPUTS, DELTAS, ACTIVATION = range(7, 11)
+# How many threads share the sum of one unit, for one sample at a time.
+N_SHARERS = 11
+#: Threads that share it at most.
+_MOST_SHARERS = 8
+
+
+class Placement(NamedTuple):
+    """A network's plan, and where its parameters go.
+
+    Attributes
+    ----------
+    plan : ndarray of shape (n_layers + 1, N_FIELDS)
+        The table that kernels read.
+    places : ndarray of shape (n_parameters,)
+        Where each entry of the parameter vector goes.
+    copies : ndarray of shape (n_moved,)
+        Where each number has a copy, -1 where it has none.
+    size : int
+        Numbers a network takes, copies included.
+    n_units : int
+        Numbers that one row takes on its way up and down the layers.
+    """
+
+    plan: NDArray[np.int64]
+    places: NDArray[np.int64]
+    copies: NDArray[np.int64]
+    size: int
+    n_units: int
+
+    @property
+    def n_moved(self) -> int:
+        """How many numbers the update rules move, padding included."""
+        return int(self.plan[0, N_MOVED])
+
+    def place(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Lay out a parameter vector, or one like it, with its copies."""
+        placed = np.zeros(self.size, parameters.dtype)
+        placed[self.places] = parameters
+        has_copy = self.copies >= 0
+        placed[self.copies[has_copy]] = placed[: len(self.copies)][has_copy]
+        return placed
+
+    def gather(self, placed: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Give the parameter vector, or one like it, of what was laid out."""
+        return placed[self.places]
+
+
+def _fours(n: int) -> int:
+    return -(-n // 4) * 4
+
+
+def _odd(n: int) -> int:
+    return n | 1
+
+
+@lru_cache(maxsize=64)
+def tile_placement(network: Network) -> Placement:
+    """Place a network for tiles of rows.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+
+    Returns
+    -------
+    placement : Placement
+        Its plan and places.
+    """
+    plan, places = _start(network, _fours)
+    n_moved = int(plan[0, N_MOVED])
+    copies, end, unit = np.full(n_moved, -1, np.int64), n_moved, _fours(network.layer_sizes[0])
+    for layer, (n_in, n_out) in enumerate(network.shapes, start=1):
+        fields = plan[layer]
+        fields[INPUTS] = 0 if layer == 1 else plan[layer - 1, OUTPUTS]
+        fields[OUTPUTS], fields[DELTAS] = unit, unit + _fours(n_out)
+        unit += 2 * _fours(n_out)
+        if layer > 1:
+            fields[TRANSPOSED], fields[TRANSPOSED_STRIDE] = end, _fours(n_in)
+            k, j = np.indices((n_in, n_out))
+            copies[fields[WEIGHTS] + k * fields[STRIDE] + j] = end + j * _fours(n_in) + k
+            end += n_out * _fours(n_in)
+    return Placement(plan, places, copies, end, unit)
+
+
+@lru_cache(maxsize=64)
+def sample_placement(network: Network, n_threads: int) -> Placement:
+    """Place a network for one sample at a time.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    n_threads : int
+        Threads of its block.
+
+    Returns
+    -------
+    placement : Placement
+        Its plan and places.
+    """
+    plan, places = _start(network, _odd)
+    number = 0
+    for layer, (n_in, n_out) in enumerate(network.shapes, start=1):
+        plan[layer, INPUTS] = 0 if layer == 1 else plan[layer - 1, OUTPUTS]
+        plan[layer, OUTPUTS], plan[layer, DELTAS] = number, number + n_out
+        number += 2 * n_out
+        plan[layer, N_SHARERS] = max(1, min(_MOST_SHARERS, n_threads // n_out, n_in))
+    n_moved = int(plan[0, N_MOVED])
+    return Placement(plan, places, np.full(n_moved, -1, np.int64), n_moved, number)
+
+
+def _start(network: Network, row_length) -> tuple:
+    """Fill in sizes, parameters and activations; rows of weights are so long."""
+    shapes = network.shapes
+    plan = np.zeros((len(shapes) + 1, N_FIELDS), np.int64)
+    places, end, numbers = [], 0, list(ACTIVATIONS)
+    for layer, (n_in, n_out) in enumerate(shapes, start=1):
+        fields = plan[layer]
+        fields[N_IN], fields[N_OUT] = n_in, n_out
+        fields[WEIGHTS], fields[STRIDE] = end, row_length(n_out)
+        is_last = layer == len(shapes)
+        name = network.last_activation if is_last else network.activation
+        fields[ACTIVATION] = numbers.index(name)
+        k, j = np.indices((n_in, n_out))
+        places.append((end + k * fields[STRIDE] + j).ravel())
+        end += n_in * row_length(n_out)
+    plan[0, N_DECAYED] = end
+    for layer, (_, n_out) in enumerate(shapes, start=1):
+        end = _fours(end)
+        plan[layer, BIASES] = end
+        places.append(end + np.arange(n_out))
+        end += _fours(n_out)
+    plan[0, N_MOVED] = end = _fours(end)
+    plan[0, N_LAYERS], plan[0, LOSS] = len(shapes), list(LOSSES).index(network.loss)
+    plan[0, CANONICAL] = network.is_canonical
+    return plan, np.concatenate(places)

@@ -1,0 +1,85 @@
+"""``python -m fastbp info`` and ``warmup``: what is installed here, and compiling it ahead."""
+
+import platform
+import warnings
+from importlib.metadata import version
+from typing import Any
+
+from fastbp import __version__
+from fastbp.estimators.regressor import BackpropRegressor
+
+__all__ = ["info", "warmup"]
+
+
+def info() -> None:
+    """Print versions, what the processor offers, and where compiled code is kept."""
+    import joblib
+
+    from fastbp.machine.chip import chip
+
+    cpu = chip()
+    facts = {"fastbp": __version__, "Python": platform.python_version()}
+    for package in ("numpy", "scipy", "scikit-learn", "numba", "llvmlite"):
+        facts[package] = version(package)
+    facts["CPU"] = f"{cpu.name} ({platform.machine()})"
+    facts["vectors"] = f"{cpu.vector_bits} bits"
+    facts["FMA"] = "yes" if cpu.fused else "no"
+    facts["cores"] = f"{joblib.cpu_count()} for this process"
+    facts["GPU"] = _describe_gpu()
+    facts["cache"] = _describe_cache()
+    for name, fact in facts.items():
+        print(f"{name:13} {fact}")
+
+
+def _describe_gpu() -> str:
+    from fastbp.backends.device import why_no_gpu
+
+    reason = why_no_gpu()
+    if reason is not None:
+        return f"none: {reason}"
+    from fastbp.machine import gpu
+
+    return gpu.device_name()
+
+
+def warmup() -> None:
+    """Compile every kernel for float64 and float32, and keep the code."""
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+
+    from fastbp.cli.terminal import timed
+
+    X = np.random.default_rng(0).standard_normal((2000, 100))
+    # Between them these call every kernel; the last one's batch is too much for one compiled call.
+    steps: dict[str, dict[str, Any]] = {
+        "adam, mini-batches": {"solver": "adam", "batch_size": 100},
+        "sgd, online": {"solver": "sgd", "batch_size": "online"},
+        "lbfgs": {"solver": "lbfgs"},
+        "sgd, one large batch": {"solver": "sgd", "batch_size": "full"},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for dtype in ("float64", "float32"):
+            inputs = X.astype(dtype)
+            for name, parameters in steps.items():
+                net = BackpropRegressor(hidden_layer_sizes=(1000,), max_iter=1, **parameters)
+                with timed(f"{dtype}  {name:20}"):
+                    net.fit(inputs, inputs[:, 0])
+            with timed(f"{dtype}  {'lm':20}"):
+                small = BackpropRegressor(hidden_layer_sizes=(5,), max_iter=1, solver="lm")
+                small.fit(inputs, inputs[:, 0])
+            with timed(f"{dtype}  {'prediction':20}"):
+                net.predict(inputs)
+            with timed(f"{dtype}  {'one sample':20}"):
+                net.learn_one(inputs[0], 0.0).predict_one(inputs[0])
+    print(f"Compiled code: {_describe_cache()}")
+
+
+def _describe_cache() -> str:
+    from fastbp.machine.cache import cache_directory
+
+    directory = cache_directory()
+    if directory is None:
+        return "none; every process compiles anew"
+    sizes = [entry.stat().st_size for entry in directory.glob("*.nb?")]
+    return f"{directory} ({len(sizes)} files, {sum(sizes):,} bytes)"

@@ -1,0 +1,309 @@
+"""What a user may give: every check of data, with errors that name the array, the cause, the cure.
+
+scikit-learn's `validate_data` does the conversions and keeps feature names; these functions add
+what it leaves open: which column, masked arrays, dates, negative weights.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
+
+from fastbp.model.data import as_data
+from fastbp.model.losses import LOSSES
+
+__all__ = [
+    "check_inputs",
+    "check_sample_weight",
+    "check_targets",
+    "check_training_data",
+    "check_validation_data",
+]
+
+_FLOATS = (np.float64, np.float32)
+
+
+def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> Any:
+    """Check inputs to predict for.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose number and names of features are compared.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        The inputs.
+    reset : bool, default=False
+        Whether to take down the number and names of features instead.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix
+        The inputs in float64 or float32, finite.
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite table of numbers with the features of the fit.
+    """
+    _refuse_masked(X, "X")
+    _refuse_dates(X, "X")
+    try:
+        checked = validate_data(
+            estimator,
+            X,
+            accept_sparse="csr",
+            dtype=_FLOATS,
+            reset=reset,
+            ensure_all_finite=False,
+        )
+    except ValueError as error:
+        raise _with_column(error, X) from error
+    _refuse_not_finite(checked, estimator)
+    return checked
+
+
+def check_training_data(
+    estimator: BaseEstimator, X: Any, y: Any, *, reset: bool
+) -> tuple[Any, NDArray]:
+    """Check inputs and targets to train on.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose number and names of features are taken down or compared.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        The inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        The targets.
+    reset : bool
+        Whether features are taken down (fit) or compared (going on).
+
+    Returns
+    -------
+    X : ndarray or CSR matrix
+        The inputs in float64 or float32, finite.
+    y : ndarray
+        The targets, finite.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite tables of numbers with as many rows each.
+    """
+    for name, array in (("X", X), ("y", y)):
+        _refuse_masked(array, name)
+        _refuse_dates(array, name)
+    try:
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=True,
+            dtype=_FLOATS,
+            reset=reset,
+            ensure_all_finite=False,
+        )
+    except ValueError as error:
+        if str(error).startswith("Input y contains"):
+            raise ValueError(
+                f"{error} Remove those rows (numpy.isfinite(y) finds the others) or impute them."
+            ) from error
+        raise _with_column(error, X) from error
+    if y.dtype.kind not in "fiub":
+        raise ValueError(
+            f"y has dtype {y.dtype}, but the targets of a regression are numbers. Convert them "
+            "(y.astype(float)), or encode classes as numbers first."
+        )
+    _refuse_not_finite(X, estimator)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return X, y
+
+
+def check_validation_data(
+    estimator: BaseEstimator, X_val: Any, y_val: Any, sample_weight_val: Any, y: NDArray, dtype: Any
+) -> tuple[Any, NDArray, NDArray | None]:
+    """Check inputs, targets and weights to validate on.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose number and names of features are compared.
+    X_val, y_val, sample_weight_val
+        As to train on.
+    y : ndarray
+        The checked targets to train on.
+    dtype : dtype
+        float64 or float32, what is computed in.
+
+    Returns
+    -------
+    X_val, y_val, sample_weight_val
+        The same, checked as those to train on.
+
+    Raises
+    ------
+    ValueError
+        As for those to train on; the message says that it is about these.
+    """
+    try:
+        X_val, y_val = check_training_data(estimator, X_val, y_val, reset=False)
+        weights = check_sample_weight(sample_weight_val, X_val.shape[0], X_val.dtype)
+        if len(y_val) < 2:
+            raise ValueError("There is 1 row, and 2 are the fewest to validate on.")
+        if y_val.shape[1:] != y.shape[1:]:
+            raise ValueError(
+                f"y_val has shape {y_val.shape}, but y has shape {y.shape}: give it as many "
+                "outputs."
+            )
+        check_targets(y_val, estimator.loss)
+        as_data(X_val, y_val, weights, dtype)
+    except ValueError as error:
+        raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error
+    return X_val, y_val, weights
+
+
+def check_targets(y: NDArray, loss: str) -> NDArray:
+    """Check that the loss is defined for the targets.
+
+    Parameters
+    ----------
+    y : ndarray
+        The targets.
+    loss : str
+        Name of the loss.
+
+    Returns
+    -------
+    y : ndarray
+        The same targets.
+
+    Raises
+    ------
+    ValueError
+        If the loss needs targets of 0 or more and one is negative.
+    """
+    if LOSSES[loss].positive and (y < 0).any():
+        row = int(np.argwhere(y < 0)[0][0])
+        raise ValueError(
+            f"y is negative in row {row}, but loss={loss!r} is for counts and rates of 0 or more. "
+            "Remove such rows, or take loss='squared_error'."
+        )
+    return y
+
+
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_samples: int, dtype: np.dtype
+) -> NDArray | None:
+    """Check sample weights.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), float or None
+        The weights; one number is every row's weight.
+    n_samples : int
+        Number of rows.
+    dtype : dtype
+        float64 or float32.
+
+    Returns
+    -------
+    sample_weight : ndarray of shape (n_samples,) or None
+        The weights, or None for None.
+
+    Raises
+    ------
+    ValueError
+        If there are not n_samples of them, one is negative, NaN or infinite, or all are 0.
+    """
+    if sample_weight is None:
+        return None
+    if np.isscalar(sample_weight):
+        sample_weight = np.full(n_samples, sample_weight)
+    weights = check_array(
+        sample_weight, ensure_2d=False, dtype=dtype, order="C", input_name="sample_weight"
+    )
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}, but X has {n_samples} rows: give one "
+            f"weight a row, shape ({n_samples},)."
+        )
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise ValueError(
+            f"sample_weight[{row}] is {weights[row]}, but negative weights would maximise the "
+            "loss of their rows. Give weights of 0 or more."
+        )
+    if not weights.any():
+        raise ValueError(
+            "sample_weight is zero for every row, so there is nothing to fit. Give at least one "
+            "positive weight."
+        )
+    return weights
+
+
+def _refuse_masked(array: Any, name: str) -> None:
+    if np.ma.is_masked(array):
+        raise ValueError(
+            f"{name} is a masked array with masked entries, which would be read as if they were "
+            f"not masked. Fill or impute them first ({name}.filled(...), SimpleImputer)."
+        )
+
+
+def _refuse_dates(array: Any, name: str) -> None:
+    dtypes = getattr(array, "dtypes", None)
+    kinds = [getattr(dtype, "kind", "") for dtype in dtypes] if np.iterable(dtypes) else []
+    kinds.append(getattr(getattr(array, "dtype", None), "kind", ""))
+    if "M" in kinds or "m" in kinds:
+        raise ValueError(
+            f"{name} holds dates or time spans, which are no numbers without a unit. Convert them "
+            "first, to days since a date for instance."
+        )
+
+
+def _refuse_not_finite(X: Any, estimator: BaseEstimator) -> None:
+    if sparse.issparse(X):
+        wrong = np.flatnonzero(~np.isfinite(X.data))
+        if not len(wrong):
+            return
+        place = wrong[0]
+        row = int(np.searchsorted(X.indptr, place, side="right")) - 1
+        column, value = int(X.indices[place]), X.data[place]
+    else:
+        # One sum finds most tables finite; only where it overflows is every entry looked at.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(np.sum(X)) or np.isfinite(X).all():
+                return
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(X))[0])
+        value = X[row, column]
+    what, cure = ("NaN", "Impute") if np.isnan(value) else ("infinity", "Replace or scale")
+    names = getattr(estimator, "feature_names_in_", None)
+    named = f"column {column}" if names is None else f"column {names[column]!r}"
+    raise ValueError(
+        f"Input X contains {what} in {named}, row {row}. {cure} such values first, in a pipeline "
+        "for instance (SimpleImputer), or drop those rows."
+    )
+
+
+def _with_column(error: ValueError, X: Any) -> ValueError:
+    """Name the column of a text where a number should be; other errors stay what they are."""
+    if "could not convert" not in str(error) or not hasattr(X, "__len__"):
+        return error
+    table = np.asarray(X, dtype=object)
+    if table.ndim != 2:
+        return error
+    names = getattr(X, "columns", range(table.shape[1]))
+    for name, column in zip(names, table.T, strict=True):
+        try:
+            column.astype(np.float64)
+        except (TypeError, ValueError):
+            return ValueError(
+                f"X holds text in column {name!r}: {error}. Encode such a column as numbers first "
+                "(OneHotEncoder, OrdinalEncoder), or drop it."
+            )
+    return error

@@ -1,0 +1,120 @@
+"""What a user asks about a network's place on the error surface.
+
+Is the gradient right? Is this a minimum?
+"""
+
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from fastbp.backends.cpu.objective import Objective
+from fastbp.diagnostics.gradient_check import gradient_error
+from fastbp.diagnostics.stationary_point import StationaryPoint, stationary_point
+from fastbp.estimators.checks import check_sample_weight, check_targets, check_training_data
+from fastbp.model.data import as_data
+
+__all__ = ["InspectionMixin"]
+
+
+class InspectionMixin:
+    """`check_gradient` and `stationary_point` of an estimator."""
+
+    def check_gradient(
+        self: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Compare backpropagation with central differences, for learning and for trust.
+
+        The gradient is taken where the network stands: at the fitted weights, or at the initial
+        weights that ``random_state`` gives. Every parameter is moved up and down by h, and
+        (L(p + h) - L(p - h)) / 2h compared with the compiled gradient, in float64.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The inputs. Two passes over them are made for each parameter: some hundred rows do.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of 0 or more.
+
+        Returns
+        -------
+        error : float
+            The largest difference, relative to the largest entry of the gradient. About 1e-9 for
+            smooth activations; more where a sample lies within h of the kink of a relu.
+        """
+        objective, parameters = self._objective_here(X, y, sample_weight)
+        return gradient_error(objective, parameters)
+
+    def stationary_point(
+        self: Any,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        tol: float | None = None,
+    ) -> StationaryPoint:
+        """Tell what point of the error surface the fitted weights are: a minimum, a saddle, ...
+
+        Works out the gradient and the extreme eigenvalues of the Hessian, by Lanczos iterations
+        over differences of gradients, in float64. Where an activation has a kink (relu,
+        leaky_relu, elu), a sample that lies next to it makes a curvature of its own, as large as
+        the step is small: there only the gradient tells something.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The inputs of the training.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets of the training.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights of the training.
+        tol : float, default=None
+            The largest entry of the gradient that a stationary point may have. None is the
+            estimator's ``gtol``, or else ``tol``.
+
+        Returns
+        -------
+        point : StationaryPoint
+            ``kind`` in a word, ``gradient_norm``, ``smallest_eigenvalue`` and
+            ``largest_eigenvalue``; printed, it is a sentence.
+
+        Raises
+        ------
+        ValueError
+            If the data are wrong.
+        NotFittedError
+            If there are no fitted weights.
+        """
+        check_is_fitted(self)
+        objective, parameters = self._objective_here(X, y, sample_weight)
+        if tol is None:
+            tol = self.tol if self.gtol is None else self.gtol
+        if not tol >= 0:
+            raise ValueError(f"tol={tol} is no limit of a gradient. Give a number of 0 or more.")
+        return stationary_point(objective, parameters, float(tol))
+
+    def _objective_here(
+        self: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Objective, NDArray[np.float64]]:
+        """Objective of some data in float64, and the fitted or else the initial parameters."""
+        self._validate_params()
+        fitted = hasattr(self, "coefs_")
+        X, y = check_training_data(self if fitted else clone(self), X, y, reset=not fitted)
+        weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
+        data = as_data(X, check_targets(y, self.loss), weights, np.float64)
+        if fitted:
+            network = self._network
+            parameters = self._parameters().astype(data.dtype)
+        else:
+            network = self._new_network(data.X.shape[1], data.y.shape[1])
+            random_state = check_random_state(self.random_state)
+            parameters = network.initial_parameters(random_state, data.dtype)
+        alpha = getattr(self, "alpha_", 0.0) if isinstance(self.alpha, str) else self.alpha
+        n_threads = effective_n_jobs(self.n_jobs)
+        return Objective(network, data, float(alpha), n_threads), parameters

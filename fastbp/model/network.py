@@ -1,0 +1,221 @@
+"""What a network is: its layers, and where each weight lives in one flat parameter vector.
+
+All parameters of a network are ONE vector: first the weight matrices, layer after layer, each
+(fan_in, fan_out) and row-major, then the bias vectors. A gradient, a velocity, Adam's moments have
+the same shape, so an update is one pass over vectors; the weight matrices, which alone are
+penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.losses import LOSSES
+
+__all__ = ["Network"]
+
+_MOST_PARAMETERS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Network:
+    """A multilayer perceptron without its weights.
+
+    Parameters
+    ----------
+    layer_sizes : tuple of int
+        Units of the input, of each hidden layer (there may be none), and of the output.
+    activation : str, default="relu"
+        The hidden layers' activation.
+    loss : str, default="squared_error"
+        The loss.
+    output_activation : str, default=None
+        The output layer's activation; None takes the one that belongs to the loss.
+    loss_parameters : tuple of float, default=()
+        The loss's own number for each output, or one for all; empty where it has none.
+
+    Raises
+    ------
+    ValueError
+        If the loss needs positive predictions and the output activation has others, if it has not
+        the parameters it needs, or if there are more parameters than a 32-bit integer counts.
+    """
+
+    layer_sizes: tuple[int, ...]
+    activation: str = "relu"
+    loss: str = "squared_error"
+    output_activation: str | None = None
+    loss_parameters: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        name, n_outputs = LOSSES[self.loss].parameter, self.layer_sizes[-1]
+        if len(self.loss_parameters) not in ({0} if name is None else {1, n_outputs}):
+            wanted = "no parameter" if name is None else f"{name!r}, 1 or {n_outputs} numbers"
+            raise ValueError(
+                f"loss_parameters={self.loss_parameters}, but loss={self.loss!r} takes {wanted}."
+            )
+        if LOSSES[self.loss].positive and not ACTIVATIONS[self.last_activation].positive:
+            fitting = [name for name, record in ACTIVATIONS.items() if record.positive]
+            raise ValueError(
+                f"loss={self.loss!r} needs predictions above 0, but output_activation="
+                f"{self.output_activation!r} has others. Take None (which means "
+                f"{LOSSES[self.loss].output_activation!r}) or one of {fitting}."
+            )
+        if self.n_parameters > _MOST_PARAMETERS:
+            raise ValueError(
+                f"hidden_layer_sizes={self.layer_sizes[1:-1]} with {self.layer_sizes[0]} features "
+                f"and {self.layer_sizes[-1]} outputs makes {self.n_parameters} parameters, more "
+                f"than the {_MOST_PARAMETERS} that can be trained. Take smaller layers."
+            )
+
+    @property
+    def last_activation(self) -> str:
+        """Name of the output layer's activation."""
+        return self.output_activation or LOSSES[self.loss].output_activation
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether d loss / d raw prediction is ``prediction - y``."""
+        return self.last_activation == LOSSES[self.loss].canonical
+
+    @property
+    def loss_parameter_of_outputs(self) -> NDArray[np.float64]:
+        """The loss's own number for each output, 0 where it has none: (n_outputs,)."""
+        return np.broadcast_to(self.loss_parameters or 0.0, self.layer_sizes[-1]).copy()
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(fan_in, fan_out) of each layer."""
+        return list(pairwise(self.layer_sizes))
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights, biases not counted."""
+        return sum(fan_in * fan_out for fan_in, fan_out in self.shapes)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return self.n_weights + sum(self.layer_sizes[1:])
+
+    @property
+    def activations(self) -> list[str]:
+        """Name of each layer's activation."""
+        return [self.activation] * (len(self.layer_sizes) - 2) + [self.last_activation]
+
+    @cached_property
+    def starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where in the parameter vector each layer's weights and biases begin."""
+        n_weights = [fan_in * fan_out for fan_in, fan_out in self.shapes]
+        return (
+            np.cumsum([0, *n_weights[:-1]], dtype=np.int64),
+            np.cumsum([self.n_weights, *self.layer_sizes[1:-1]], dtype=np.int64),
+        )
+
+    def unpack(
+        self, parameters: NDArray[np.floating]
+    ) -> tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]]:
+        """Weight matrices and bias vectors as views of a parameter vector.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector.
+
+        Returns
+        -------
+        coefs : list of ndarray of shape (fan_in, fan_out)
+            The weight matrices.
+        intercepts : list of ndarray of shape (fan_out,)
+            The bias vectors.
+        """
+        weights, biases = self.starts
+        coefs = [
+            parameters[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
+            for start, (fan_in, fan_out) in zip(weights, self.shapes, strict=True)
+        ]
+        intercepts = [
+            parameters[start : start + fan_out]
+            for start, (_, fan_out) in zip(biases, self.shapes, strict=True)
+        ]
+        return coefs, intercepts
+
+    def pack(
+        self,
+        coefs: list[NDArray[np.floating]],
+        intercepts: list[NDArray[np.floating]],
+        dtype: np.dtype,
+    ) -> NDArray[np.floating]:
+        """Gather weight matrices and bias vectors in a new parameter vector.
+
+        Parameters
+        ----------
+        coefs : list of ndarray of shape (fan_in, fan_out)
+            The weight matrices.
+        intercepts : list of ndarray of shape (fan_out,)
+            The bias vectors.
+        dtype : dtype
+            float64 or float32.
+
+        Returns
+        -------
+        parameters : ndarray of shape (n_parameters,)
+            A vector of its own, contiguous and writable.
+
+        Raises
+        ------
+        ValueError
+            If an array has another shape than the network's, or holds NaN or infinity.
+        """
+        parameters = np.empty(self.n_parameters, dtype=dtype)
+        places = self.unpack(parameters)
+        for name, arrays, views in zip(
+            ("coefs_", "intercepts_"), (coefs, intercepts), places, strict=True
+        ):
+            if len(arrays) != len(views):
+                raise ValueError(f"{name} holds {len(arrays)} arrays, the network {len(views)}.")
+            for i, (array, view) in enumerate(zip(arrays, views, strict=True)):
+                if np.shape(array) != view.shape:
+                    raise ValueError(
+                        f"{name}[{i}] has shape {np.shape(array)}; the network "
+                        f"{self.layer_sizes} needs {view.shape}. Assign an array of that shape, "
+                        "or fit again."
+                    )
+                view[...] = array
+                if not np.isfinite(view).all():
+                    raise ValueError(
+                        f"{name}[{i}] holds NaN or infinity. Assign finite numbers, or fit again."
+                    )
+        return parameters
+
+    def initial_parameters(
+        self, random_state: np.random.RandomState, dtype: np.dtype
+    ) -> NDArray[np.floating]:
+        """Random parameters after Glorot & Bengio (2010), drawn as scikit-learn draws them.
+
+        Uniform on [-b, b], b = sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic
+        function; layer by layer, weights before biases.
+
+        Parameters
+        ----------
+        random_state : RandomState
+            Where the numbers come from; it advances.
+        dtype : dtype
+            float64 or float32. The draws are made in float64.
+
+        Returns
+        -------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector.
+        """
+        parameters = np.empty(self.n_parameters, dtype=dtype)
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        for coef, intercept in zip(*self.unpack(parameters), strict=True):
+            bound = np.sqrt(factor / sum(coef.shape))
+            coef[...] = random_state.uniform(-bound, bound, coef.shape)
+            intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
+        return parameters

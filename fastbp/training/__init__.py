@@ -1,0 +1,1 @@
+"""One fit: from a `FitTask`, all checked and drawn, to a `FitResult`."""
