@@ -1,4 +1,4 @@
-"""Where sums over rows are made: a folder each for the CPU and the GPU, which do not know each other.
+"""Where sums over rows are made: the CPU's folder and the GPU's, which do not know each other.
 
 ``device.py`` is the one place that chooses between them.
 """

@@ -1,12 +1,31 @@
-"""Which device computes: what ``device`` may be, and why a GPU is not there.
+"""Where it is computed: the one place that chooses a backend, and says why a GPU is not there.
 
 Nothing of the GPU is imported before somebody asks for it.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.util import find_spec
 
-__all__ = ["DEVICES", "has_gpu", "resolve", "why_no_gpu"]
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.backends.cpu.objective import Objective
+from fastbp.backends.cpu.predict import predict
+from fastbp.model import objective
+from fastbp.model.data import Data
+from fastbp.model.network import Network
+
+__all__ = [
+    "DEVICES",
+    "describe_gpu",
+    "has_gpu",
+    "make_objective",
+    "make_predictor",
+    "resolve",
+    "trains_side_by_side",
+    "why_no_gpu",
+]
 
 DEVICES = ("cpu", "cuda", "auto")
 
@@ -60,3 +79,76 @@ def resolve(device: str) -> str:
             f"device='cuda' needs a GPU, but {why_no_gpu()}. device='auto' takes the CPU then."
         )
     return device
+
+
+def make_objective(
+    device: str, network: Network, data: Data, alpha: float, n_threads: int
+) -> objective.Objective:
+    """Bind a network to data, on a device.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        Where it is computed.
+    network : Network
+        The network.
+    data : Data
+        Inputs, targets and sample weights.
+    alpha : float
+        Strength of the weight decay.
+    n_threads : int
+        Threads of the CPU.
+
+    Returns
+    -------
+    objective : Objective
+        What solvers minimise (``model/objective.py``).
+    """
+    if device == "cpu":
+        return Objective(network, data, alpha, n_threads)
+    from fastbp.backends.gpu.objective import DeviceObjective
+
+    return DeviceObjective(network, data, alpha, n_threads)
+
+
+def make_predictor(
+    device: str, network: Network, data: Data, n_threads: int
+) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
+    """Make a function from parameters to the predictions of some rows, (n_samples, n_outputs).
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        Where it computes; on a GPU the data stay there.
+    network : Network
+        The network.
+    data : Data
+        The inputs.
+    n_threads : int
+        Threads of the CPU.
+
+    Returns
+    -------
+    predict : callable
+        From parameters to predictions.
+    """
+    if device == "cpu":
+        return partial(predict, network, data=data, n_threads=n_threads)
+    from fastbp.backends.gpu.predict import predictor
+
+    return predictor(network, data)
+
+
+def trains_side_by_side(device: str) -> bool:
+    """Whether many networks that are trained in batches go into the same launches of a device."""
+    return device == "cuda"
+
+
+def describe_gpu() -> str:
+    """Name the GPU, or say why there is none."""
+    reason = why_no_gpu()
+    if reason is not None:
+        return f"none: {reason}"
+    from fastbp.machine import gpu
+
+    return gpu.device_name()

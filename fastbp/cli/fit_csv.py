@@ -5,17 +5,15 @@ line, column, text.
 """
 
 import csv
-import io
 import math
 import os
 import shlex
-import sys
 import time
 import warnings
 from argparse import Namespace
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -31,6 +29,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastbp.cli.terminal import progress
 from fastbp.estimators.regressor import BackpropRegressor
+from fastbp.solvers.monitor import watching
 
 __all__ = ["InputError", "fit_csv"]
 
@@ -88,7 +87,7 @@ def fit_csv(options: Namespace) -> None:
 
     model = _new_model(options, len(y))
     start = time.perf_counter()
-    with _errors_of_training(), _epochs_shown(model, options.max_iter):
+    with _errors_of_training(), _epochs_shown(options.max_iter):
         model.fit(X, y)
     seconds = time.perf_counter() - start
     net = model.regressor_[-1]
@@ -275,27 +274,10 @@ def _errors_of_training() -> Iterator[None]:
 
 
 @contextmanager
-def _epochs_shown(model: TransformedTargetRegressor, max_iter: int) -> Iterator[None]:
-    """Turn the lines of ``verbose`` into a progress line, where there is a terminal for it."""
-    if not sys.stderr.isatty():
+def _epochs_shown(max_iter: int) -> Iterator[None]:
+    """Show a progress line while a model is fitted, where there is a terminal for it."""
+    with progress("training", max_iter) as advance, watching(lambda history: advance(1)):
         yield
-        return
-    net = model.regressor[-1].set_params(verbose=True)
-    with progress("training", max_iter) as advance, redirect_stdout(_IterationCounter(advance)):
-        yield
-    net.verbose = model.regressor_[-1].verbose = False
-
-
-class _IterationCounter(io.StringIO):
-    def __init__(self, advance: Callable[[int], object]) -> None:
-        super().__init__()
-        self.advance = advance
-
-    def write(self, text: str) -> int:
-        """Count a line of ``verbose``, and keep nothing of it."""
-        if text.startswith("Iteration"):
-            self.advance(1)
-        return len(text)
 
 
 def _check_can_save(path: Path, data: Path) -> None:

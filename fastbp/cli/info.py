@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastbp import __version__
+from fastbp.backends.device import describe_gpu
 from fastbp.estimators.regressor import BackpropRegressor
 
 __all__ = ["info", "warmup"]
@@ -25,21 +26,10 @@ def info() -> None:
     facts["vectors"] = f"{cpu.vector_bits} bits"
     facts["FMA"] = "yes" if cpu.fused else "no"
     facts["cores"] = f"{joblib.cpu_count()} for this process"
-    facts["GPU"] = _describe_gpu()
+    facts["GPU"] = describe_gpu()
     facts["cache"] = _describe_cache()
     for name, fact in facts.items():
         print(f"{name:13} {fact}")
-
-
-def _describe_gpu() -> str:
-    from fastbp.backends.device import why_no_gpu
-
-    reason = why_no_gpu()
-    if reason is not None:
-        return f"none: {reason}"
-    from fastbp.machine import gpu
-
-    return gpu.device_name()
 
 
 def warmup() -> None:

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 from fastbp import __version__
 from fastbp.backends.device import DEVICES
-from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.model.activations import HIDDEN_ACTIVATIONS
+from fastbp.solvers.registry import SOLVERS
 
 __all__ = ["main", "run"]
 
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_fit(commands: Any) -> None:
-    solvers = sorted(BackpropRegressor._parameter_constraints["solver"][0].options)
+    solvers = sorted(SOLVERS)
     fit = commands.add_parser(
         "fit",
         help="train a network on a CSV file, test it, save it",

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.backends.cpu.objective import Objective
+from fastbp.model.objective import LossAndGradient
 
 __all__ = ["gradient_error"]
 
 
-def gradient_error(objective: Objective, parameters: NDArray[np.float64]) -> float:
+def gradient_error(objective: LossAndGradient, parameters: NDArray[np.float64]) -> float:
     """Largest difference between the compiled gradient and central differences.
 
     Every parameter is moved up and down by h = eps^(1/3) max(1, |p|), and
@@ -16,7 +16,7 @@ def gradient_error(objective: Objective, parameters: NDArray[np.float64]) -> flo
 
     Parameters
     ----------
-    objective : Objective
+    objective : LossAndGradient
         The objective, in float64.
     parameters : ndarray of shape (n_parameters,)
         Where the gradient is taken; not changed.

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from fastbp.backends.cpu.objective import Objective
+from fastbp.model.objective import NetworkLoss
 
 __all__ = ["StationaryPoint", "stationary_point"]
 
@@ -75,13 +75,13 @@ class StationaryPoint(NamedTuple):
 
 
 def stationary_point(
-    objective: Objective, parameters: NDArray[np.float64], tol: float
+    objective: NetworkLoss, parameters: NDArray[np.float64], tol: float
 ) -> StationaryPoint:
     """Tell what a point of the error surface is.
 
     Parameters
     ----------
-    objective : Objective
+    objective : NetworkLoss
         The objective, in float64.
     parameters : ndarray of shape (n_parameters,)
         The point; not changed.
@@ -114,7 +114,7 @@ def stationary_point(
 
 
 def _extreme_curvatures(
-    objective: Objective, parameters: NDArray[np.float64]
+    objective: NetworkLoss, parameters: NDArray[np.float64]
 ) -> tuple[float, float]:
     # A move of the first layer's weights counts as much as the inputs are large.
     inputs = objective.data.values if objective.data.values.size else objective.data.X

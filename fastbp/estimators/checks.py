@@ -1,4 +1,4 @@
-"""What a user may give: every check of data, with errors that name the array, the cause, the cure.
+"""What a user may give: every check, with errors that name the array or parameter, cause and cure.
 
 scikit-learn's `validate_data` does the conversions and keeps feature names; these functions add
 what it leaves open: which column, masked arrays, dates, negative weights.
@@ -8,22 +8,96 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
+from fastbp.estimators.refusals import (
+    name_column,
+    refuse_dates,
+    refuse_masked,
+    refuse_not_finite,
+)
 from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
+from fastbp.solvers.registry import SOLVERS, names_where
 
 __all__ = [
     "check_inputs",
     "check_sample_weight",
+    "check_solver",
     "check_targets",
     "check_training_data",
     "check_validation_data",
+    "has_partial_fit",
+    "refuse_early_stopping",
 ]
 
 _FLOATS = (np.float64, np.float32)
+
+
+def check_solver(estimator: Any, loss: str) -> None:
+    """Refuse parameters that do not go together.
+
+    Parameters
+    ----------
+    estimator : BackpropEstimator
+        Whose parameters they are.
+    loss : str
+        Name of its loss.
+
+    Raises
+    ------
+    ValueError
+        If the solver cannot do what another parameter asks for.
+    """
+    solver, wants_bayes = SOLVERS[estimator.solver], isinstance(estimator.alpha, str)
+    if wants_bayes and solver.bayesian is None:
+        fitting = names_where(lambda each: each.bayesian is not None)
+        raise ValueError(
+            f"alpha='bayes' is found by {_listed(fitting)} alone, and solver={solver.name!r}. Take "
+            f"{_listed(fitting)}, or give alpha a number."
+        )
+    if estimator.device == "cuda" and "cuda" not in solver.devices:
+        fitting = names_where(lambda each: "cuda" in each.devices)
+        raise ValueError(
+            f"solver={solver.name!r} computes on the CPU alone, and device='cuda'. Take "
+            f"device='cpu' or 'auto', or one of the solvers {fitting}."
+        )
+    if wants_bayes and estimator.early_stopping:
+        raise ValueError(
+            "alpha='bayes' finds the weight decay from all rows and needs none to validate on. Set "
+            "early_stopping=False, or give alpha a number."
+        )
+    if not solver.takes_loss(loss):
+        fitting = names_where(lambda each: each.takes_loss(loss) and not each.is_stochastic)
+        raise ValueError(
+            f"solver={solver.name!r} is for squared errors, and loss={loss!r}. Take one of the "
+            f"solvers {fitting}, or loss='squared_error'."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join(f"solver={name!r}" for name in names)
+
+
+def has_partial_fit(estimator: Any) -> bool:
+    """Whether an estimator's solver can go on from where it is; AttributeError says why not."""
+    if not SOLVERS[estimator.solver].is_stochastic:
+        fitting = " and ".join(map(repr, names_where(lambda each: each.is_stochastic)))
+        raise AttributeError(
+            f"partial_fit and learn_one exist for solver={fitting}, not for {estimator.solver!r}, "
+            "which needs all rows at every step. Use fit, with warm_start=True to go on."
+        )
+    return True
+
+
+def refuse_early_stopping(estimator: Any, method: str) -> None:
+    """Refuse early stopping in a method that has no rows to set aside."""
+    if estimator.early_stopping:
+        raise ValueError(
+            f"{method} does not support early_stopping={estimator.early_stopping!r}: it sees no "
+            "data to set aside. Set early_stopping=False, or use fit."
+        )
 
 
 def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> Any:
@@ -48,8 +122,8 @@ def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> An
     ValueError
         If X is not a finite table of numbers with the features of the fit.
     """
-    _refuse_masked(X, "X")
-    _refuse_dates(X, "X")
+    refuse_masked(X, "X")
+    refuse_dates(X, "X")
     try:
         checked = validate_data(
             estimator,
@@ -60,8 +134,8 @@ def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> An
             ensure_all_finite=False,
         )
     except ValueError as error:
-        raise _with_column(error, X) from error
-    _refuse_not_finite(checked, estimator)
+        raise name_column(error, X) from error
+    refuse_not_finite(checked, estimator)
     return checked
 
 
@@ -94,8 +168,8 @@ def check_training_data(
         If they are not finite tables of numbers with as many rows each.
     """
     for name, array in (("X", X), ("y", y)):
-        _refuse_masked(array, name)
-        _refuse_dates(array, name)
+        refuse_masked(array, name)
+        refuse_dates(array, name)
     try:
         X, y = validate_data(
             estimator,
@@ -113,13 +187,13 @@ def check_training_data(
             raise ValueError(
                 f"{error} Remove those rows (numpy.isfinite(y) finds the others) or impute them."
             ) from error
-        raise _with_column(error, X) from error
+        raise name_column(error, X) from error
     if y.dtype.kind not in "fiub":
         raise ValueError(
             f"y has dtype {y.dtype}, but the targets of a regression are numbers. Convert them "
             "(y.astype(float)), or encode classes as numbers first."
         )
-    _refuse_not_finite(X, estimator)
+    refuse_not_finite(X, estimator)
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return X, y
@@ -245,65 +319,3 @@ def check_sample_weight(
             "positive weight."
         )
     return weights
-
-
-def _refuse_masked(array: Any, name: str) -> None:
-    if np.ma.is_masked(array):
-        raise ValueError(
-            f"{name} is a masked array with masked entries, which would be read as if they were "
-            f"not masked. Fill or impute them first ({name}.filled(...), SimpleImputer)."
-        )
-
-
-def _refuse_dates(array: Any, name: str) -> None:
-    dtypes = getattr(array, "dtypes", None)
-    kinds = [getattr(dtype, "kind", "") for dtype in dtypes] if np.iterable(dtypes) else []
-    kinds.append(getattr(getattr(array, "dtype", None), "kind", ""))
-    if "M" in kinds or "m" in kinds:
-        raise ValueError(
-            f"{name} holds dates or time spans, which are no numbers without a unit. Convert them "
-            "first, to days since a date for instance."
-        )
-
-
-def _refuse_not_finite(X: Any, estimator: BaseEstimator) -> None:
-    if sparse.issparse(X):
-        wrong = np.flatnonzero(~np.isfinite(X.data))
-        if not len(wrong):
-            return
-        place = wrong[0]
-        row = int(np.searchsorted(X.indptr, place, side="right")) - 1
-        column, value = int(X.indices[place]), X.data[place]
-    else:
-        # One sum finds most tables finite; only where it overflows is every entry looked at.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.sum(X)) or np.isfinite(X).all():
-                return
-        row, column = (int(i) for i in np.argwhere(~np.isfinite(X))[0])
-        value = X[row, column]
-    what, cure = ("NaN", "Impute") if np.isnan(value) else ("infinity", "Replace or scale")
-    names = getattr(estimator, "feature_names_in_", None)
-    named = f"column {column}" if names is None else f"column {names[column]!r}"
-    raise ValueError(
-        f"Input X contains {what} in {named}, row {row}. {cure} such values first, in a pipeline "
-        "for instance (SimpleImputer), or drop those rows."
-    )
-
-
-def _with_column(error: ValueError, X: Any) -> ValueError:
-    """Name the column of a text where a number should be; other errors stay what they are."""
-    if "could not convert" not in str(error) or not hasattr(X, "__len__"):
-        return error
-    table = np.asarray(X, dtype=object)
-    if table.ndim != 2:
-        return error
-    names = getattr(X, "columns", range(table.shape[1]))
-    for name, column in zip(names, table.T, strict=True):
-        try:
-            column.astype(np.float64)
-        except (TypeError, ValueError):
-            return ValueError(
-                f"X holds text in column {name!r}: {error}. Encode such a column as numbers first "
-                "(OneHotEncoder, OrdinalEncoder), or drop it."
-            )
-    return error

@@ -12,21 +12,19 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.backends.cpu.objective import Objective
+from fastbp.backends.device import make_objective
 from fastbp.diagnostics.gradient_check import gradient_error
 from fastbp.diagnostics.stationary_point import StationaryPoint, stationary_point
-from fastbp.estimators.checks import check_sample_weight, check_targets, check_training_data
-from fastbp.model.data import as_data
+from fastbp.estimators.one_sample import OneSampleEstimator
+from fastbp.model.objective import NetworkLoss
 
-__all__ = ["InspectionMixin"]
+__all__ = ["InspectedEstimator"]
 
 
-class InspectionMixin:
-    """`check_gradient` and `stationary_point` of an estimator."""
+class InspectedEstimator(OneSampleEstimator):
+    """An estimator with `check_gradient` and `stationary_point`."""
 
-    def check_gradient(
-        self: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> float:
+    def check_gradient(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Compare backpropagation with central differences, for learning and for trust.
 
         The gradient is taken where the network stands: at the fitted weights, or at the initial
@@ -52,7 +50,7 @@ class InspectionMixin:
         return gradient_error(objective, parameters)
 
     def stationary_point(
-        self: Any,
+        self,
         X: Any,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
@@ -100,14 +98,14 @@ class InspectionMixin:
         return stationary_point(objective, parameters, float(tol))
 
     def _objective_here(
-        self: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[Objective, NDArray[np.float64]]:
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[NetworkLoss, NDArray[np.float64]]:
         """Objective of some data in float64, and the fitted or else the initial parameters."""
         self._validate_params()
         fitted = hasattr(self, "coefs_")
-        X, y = check_training_data(self if fitted else clone(self), X, y, reset=not fitted)
-        weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-        data = as_data(X, check_targets(y, self.loss), weights, np.float64)
+        checker = self if fitted else clone(self)
+        table = checker._check_rows(X, y, sample_weight, reset=not fitted)
+        data = table.data(np.dtype(np.float64))
         if fitted:
             network = self._network
             parameters = self._parameters().astype(data.dtype)
@@ -117,4 +115,4 @@ class InspectionMixin:
             parameters = network.initial_parameters(random_state, data.dtype)
         alpha = getattr(self, "alpha_", 0.0) if isinstance(self.alpha, str) else self.alpha
         n_threads = effective_n_jobs(self.n_jobs)
-        return Objective(network, data, float(alpha), n_threads), parameters
+        return make_objective("cpu", network, data, float(alpha), n_threads), parameters

@@ -1,26 +1,20 @@
-"""The face: `BackpropRegressor`, a scikit-learn estimator.
-
-It validates, calls a solver, and keeps the fitted attributes. `fit` runs down the house: checked
-arrays become `Data`, the parameters a `Network`, both an `Objective`; a solver minimises it.
-"""
+"""`BackpropRegressor`: its parameters, what its targets may be, and its predictions."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from numbers import Integral, Real
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from joblib import effective_n_jobs
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.metaestimators import available_if
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.backends.cpu.predict import predict
-from fastbp.backends.device import DEVICES
+from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import (
     check_inputs,
     check_sample_weight,
@@ -28,23 +22,15 @@ from fastbp.estimators.checks import (
     check_training_data,
     check_validation_data,
 )
-from fastbp.estimators.inspection import InspectionMixin
-from fastbp.estimators.one_sample import OneSampleMixin, has_partial_fit
-from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
-from fastbp.model.network import Network
-from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS
-from fastbp.solvers.conjugate_gradient import UPDATES
-from fastbp.solvers.stopping import RULES
-from fastbp.training.fit import train
-from fastbp.training.task import Fitted, Job, Start, check_solver
-from fastbp.training.validation_set import Table, split
+from fastbp.training.validation_set import Table
 
 __all__ = ["BackpropRegressor"]
 
 
-class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEstimator):
+class BackpropRegressor(RegressorMixin, InspectedEstimator):
     """Multilayer perceptron for regression, trained by compiled backpropagation.
 
     A drop-in for scikit-learn's ``MLPRegressor``: the same parameters in the same order with
@@ -235,43 +221,7 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
 
     _parameter_constraints: ClassVar[dict] = {
         "loss": [StrOptions(set(LOSSES))],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(HIDDEN_ACTIVATIONS))],
-        "solver": [StrOptions({*STOCHASTIC_SOLVERS, *BATCH_SOLVERS})],
-        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"bayes"})],
-        "batch_size": [
-            StrOptions({"auto", "online", "full"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean", StrOptions(set(RULES))],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [None, Integral],
-        "output_activation": [None, StrOptions(set(ACTIVATIONS))],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "gtol": [None, Interval(Real, 0, None, closed="left")],
-        "loss_goal": [None, Interval(Real, None, None, closed="neither")],
-        "max_time": [None, Interval(Real, 0, None, closed="left")],
-        "cg_update": [StrOptions(set(UPDATES))],
-        "device": [StrOptions(set(DEVICES))],
+        **BackpropEstimator._parameter_constraints,
     }
 
     def __init__(
@@ -343,85 +293,6 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
         self.cg_update = cg_update
         self.device = device
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: Any = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
-    ) -> "BackpropRegressor":
-        """Train on all of the data.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            The inputs. float32 inputs are trained on in float32, all others in float64.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of 0 or more.
-        X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
-            Inputs to validate on, with ``early_stopping``; no rows are set aside then. In a
-            `Pipeline`, ``transform_input=["X_val"]`` transforms them as X.
-        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
-            The targets to validate on.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Weights of 0 or more.
-
-        Returns
-        -------
-        self : BackpropRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter is wrong, the solver needs too much memory, or the training
-            diverges. The estimator is then what it was before.
-        """
-        with self._all_or_nothing():
-            validation = (X_val, y_val, sample_weight_val)
-            return self._fit(X, y, sample_weight, validation, one_epoch=False)
-
-    @available_if(has_partial_fit)
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> "BackpropRegressor":
-        """Train for one epoch on some data, going on from the weights and moments that are there.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            The inputs.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of 0 or more.
-
-        Returns
-        -------
-        self : BackpropRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter is wrong, or the training diverges. The estimator is then
-            what it was before.
-        """
-        if self.early_stopping:
-            raise ValueError(
-                f"partial_fit does not support early_stopping={self.early_stopping!r}: it sees no "
-                "data to set aside. Set early_stopping=False, or use fit."
-            )
-        with self._all_or_nothing():
-            return self._fit(X, y, sample_weight, (None, None, None), one_epoch=True)
-
     def predict(self, X: Any) -> NDArray[np.floating]:
         """Predict targets.
 
@@ -457,132 +328,22 @@ class BackpropRegressor(InspectionMixin, OneSampleMixin, RegressorMixin, BaseEst
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
+        tags.target_tags.positive_only = LOSSES[self.loss].positive
         return tags
 
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Leave the estimator as it was if an exception passes; solvers work on copies."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+    @property
+    def _loss(self) -> str:
+        return self.loss
 
-    def _fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        validation: tuple[Any, ArrayLike | None, ArrayLike | None],
-        one_epoch: bool,
-    ) -> "BackpropRegressor":
-        job = self._job(X, y, sample_weight, validation, one_epoch)
-        self._set_fitted(job.network, train(job))
-        return self
+    @property
+    def _score_for_early_stopping(self) -> Callable[..., float]:
+        return r2_score
 
-    def _job(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        validation: tuple[Any, ArrayLike | None, ArrayLike | None] = (None, None, None),
-        one_epoch: bool = False,
-    ) -> Job:
-        """Check everything, and draw what has to be drawn: all of a fit but the training."""
-        check_solver(self)
-        goes_on = hasattr(self, "coefs_") and (self.warm_start or one_epoch)
-        X, y = check_training_data(self, X, y, reset=not goes_on)
+    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
+        X, y = check_training_data(self, X, y, reset=reset)
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-        table = Table(X, check_targets(y, self.loss), weights)
-        held_out = self._given_to_validate(table, *validation)
-        # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
-        random_state = check_random_state(self.random_state)
-        network = self._new_network(X.shape[1], 1 if y.ndim == 1 else y.shape[1])
-        if goes_on:
-            self._check_same_layers(network)
-            self._bring_up_to_date()
-            parameters, last = self._parameters(), self._training
-        else:
-            parameters, last = network.initial_parameters(random_state, X.dtype), None
-        if held_out is None and self.early_stopping and self._sets_aside():
-            table, held_out = split(table, self.validation_fraction, random_state)
-        start, n_init = Start(parameters, random_state), 1 if goes_on or one_epoch else self.n_init
-        return Job(self, network, table, held_out, start, last, n_init, one_epoch)
+        return Table(X, check_targets(y, self.loss), weights)
 
-    def _given_to_validate(
-        self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Table | None:
-        if X_val is None and y_val is None and sample_weight_val is None:
-            return None
-        if X_val is None or y_val is None:
-            raise ValueError(
-                "X_val and y_val go together, with sample_weight_val if you like: give both or "
-                "neither."
-            )
-        if not self.early_stopping:
-            raise ValueError(
-                "X_val and y_val are given, but early_stopping=False takes no notice of them. Set "
-                "early_stopping=True, or a rule such as 'GL5'."
-            )
-        given = (X_val, y_val, sample_weight_val)
-        return Table(*check_validation_data(self, *given, table.y, table.X.dtype))
-
-    def _sets_aside(self) -> bool:
-        """Whether early stopping takes rows of the training data: for lbfgs as MLPRegressor."""
-        return self.solver != "lbfgs" or isinstance(self.early_stopping, str)
-
-    def _new_network(self, n_features: int, n_outputs: int) -> Network:
-        sizes = self.hidden_layer_sizes
-        hidden = list(sizes) if np.iterable(sizes) else [sizes]
-        if not all(isinstance(size, int | np.integer) and size > 0 for size in hidden):
-            raise ValueError(
-                f"hidden_layer_sizes must be > 0, whole numbers, one a layer; got {hidden}."
-            )
-        layer_sizes = (n_features, *(int(size) for size in hidden), n_outputs)
-        return Network(layer_sizes, self.activation, self.loss, self.output_activation)
-
-    def _check_same_layers(self, network: Network) -> None:
-        fitted = self._network.layer_sizes
-        if network.layer_sizes != fitted:
-            raise ValueError(
-                f"warm_start and partial_fit go on with the fitted network of layers {fitted}, but "
-                f"hidden_layer_sizes and the data now ask for {network.layer_sizes}. Leave them as "
-                "they were, or fit anew with warm_start=False."
-            )
-
-    def _parameters(self) -> NDArray[np.floating]:
-        """`coefs_` and `intercepts_`, as they are now, in one vector."""
-        is_single = getattr(self.coefs_[0], "dtype", None) == np.float32
-        dtype = np.dtype(np.float32 if is_single else np.float64)
-        return self._network.pack(self.coefs_, self.intercepts_, dtype)
-
-    def _set_fitted(self, network: Network, fitted: Fitted) -> None:
-        history = fitted.history
-        self._network, self._training = network, fitted.training
-        self._learns_by = None
-        self._adopt(fitted.parameters)
-        self.n_layers_ = len(network.layer_sizes)
-        self.n_outputs_ = network.layer_sizes[-1]
-        self.out_activation_ = network.last_activation
-        self.stop_reason_ = fitted.stop_reason
-        self.n_iter_ = history.n_iter
-        self.n_fun_ = history.n_fun
-        self.t_ = history.n_samples_seen
-        self.loss_ = history.loss
-        self.gradient_norm_ = history.gradient_norm
-        self.loss_curve_ = history.loss_curve
-        self.time_curve_ = history.time_curve
-        self.gradient_norm_curve_ = history.gradient_norm_curve
-        self.init_losses_ = fitted.init_losses
-        self.best_loss_ = history.best_loss
-        self.validation_scores_ = history.validation_scores
-        self.best_validation_score_ = history.best_validation_score
-        for name in ("alpha_", "effective_parameters_"):  # of an earlier fit
-            self.__dict__.pop(name, None)
-        if fitted.bayes is not None:
-            self.alpha_, self.effective_parameters_ = fitted.bayes
+    def _check_validation_rows(self, X: Any, y: Any, sample_weight: Any, like: Table) -> Table:
+        return Table(*check_validation_data(self, X, y, sample_weight, like.y, like.X.dtype))

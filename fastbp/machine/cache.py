@@ -128,7 +128,7 @@ def _sources(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes
 
 
 def _prune(root: Path) -> None:
-    """Delete the versions that were not used for longest; the folder may hold a user's own files."""
+    """Delete the versions unused for longest; the folder may hold a user's own files."""
     versions = [path for path in root.iterdir() if _is_ours(path)]
     versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for old in versions[_VERSIONS_KEPT:]:

@@ -39,12 +39,18 @@ class Activation(NamedTuple):
         ``slope(z, a) -> da/dz``.
     positive : bool
         Whether the output is above 0 for every z: what a Poisson mean has to be.
+    initial_factor : float
+        The initial weights are drawn from [-b, b], b = sqrt(factor / (fan_in + fan_out)).
+    is_rectifier : bool
+        Whether the output is z above 0 and else 0: products of matrices make it in passing.
     """
 
     name: str
     value: Callable
     slope: Callable
     positive: bool = False
+    initial_factor: float = 6.0
+    is_rectifier: bool = False
 
 
 def _identity(z):  # type: ignore[no-untyped-def]
@@ -145,9 +151,9 @@ def _registry(*records: Activation) -> dict[str, Activation]:
 #: What a hidden layer may use, and the output layer too.
 HIDDEN_ACTIVATIONS = _registry(
     Activation("identity", _identity, _identity_slope),
-    Activation("logistic", _logistic, _logistic_slope, positive=True),
+    Activation("logistic", _logistic, _logistic_slope, positive=True, initial_factor=2.0),
     Activation("tanh", _tanh, _tanh_slope),
-    Activation("relu", _relu, _relu_slope),
+    Activation("relu", _relu, _relu_slope, is_rectifier=True),
     Activation("softsign", _softsign, _softsign_slope),
     Activation("softplus", _softplus, _softplus_slope, positive=True),
     Activation("leaky_relu", _leaky_relu, _leaky_relu_slope),

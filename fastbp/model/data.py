@@ -6,13 +6,14 @@ writable arrays of one dtype (a copy is made only where that is not so already),
 keeps its three CSR arrays. Kernels read these arrays and never write to them.
 """
 
+import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-__all__ = ["Data", "as_data"]
+__all__ = ["Data", "as_data", "batch_divisor", "batch_divisors"]
 
 
 class Data(NamedTuple):
@@ -52,10 +53,66 @@ class Data(NamedTuple):
         weights = self.weights
         return float(weights.sum(dtype=np.float64)) if len(weights) else float(self.n_samples)
 
+    def total_weight_of(self, rows: NDArray[np.int64]) -> float:
+        """Sum of the sample weights of some rows."""
+        weights = self.weights
+        return float(weights[rows].sum(dtype=np.float64)) if len(weights) else float(len(rows))
+
+    def digest(self) -> bytes:
+        """Equal for data that hold the same, and almost certainly for no others."""
+        digest = hashlib.blake2b(digest_size=16)
+        for array in self[:-1]:
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(array.data)
+        return digest.digest()
+
     @property
     def dtype(self) -> np.dtype:
         """float64 or float32, of every floating-point array."""
         return self.X.dtype
+
+
+# A batch's sums are divided by its sum of sample weights. For a batch of one row that would cancel
+# the weight; there the mean weight of all rows stands instead, so that the weight scales the step.
+# A batch whose weights are all 0 makes no step, and a single such row still counts in the loss.
+
+
+def batch_divisor(n_rows: int, total_weight: float, mean_weight: float) -> float:
+    """Give what a batch's sums are divided by; 0 for one that makes no step. Kernels compile it."""
+    if total_weight == 0.0 or n_rows > 1:
+        return total_weight
+    return mean_weight
+
+
+def batch_divisors(
+    data: Data, rows: NDArray[np.int64], batch_size: int
+) -> tuple[NDArray[np.float64], int]:
+    """Give what the sums of each batch are divided by, and how many rows count.
+
+    Parameters
+    ----------
+    data : Data
+        Whose sample weights they are.
+    rows : ndarray of shape (n_rows,)
+        Row numbers, in the order to be visited.
+    batch_size : int
+        Rows of a batch; the last may be smaller.
+
+    Returns
+    -------
+    divisors : ndarray of shape (n_batches,)
+        `batch_divisor` of each batch.
+    n_counted : int
+        Rows in the mean loss.
+    """
+    starts = np.arange(0, len(rows), batch_size)
+    sizes = np.diff([*starts, len(rows)])
+    if not len(data.weights):
+        return sizes.astype(np.float64), len(rows)
+    totals = np.add.reduceat(data.weights[rows].astype(np.float64), starts)
+    n_counted = int(sizes[(totals > 0) | (sizes == 1)].sum())
+    totals[(totals > 0) & (sizes == 1)] = data.mean_weight
+    return totals, n_counted
 
 
 def _own(array: ArrayLike, dtype: np.typing.DTypeLike) -> NDArray:

@@ -42,6 +42,8 @@ class Loss(NamedTuple):
         Name of the loss's own number, of which there is one for each output.
     positive : bool
         Whether predictions have to be above 0, and y at least 0.
+    is_half_square : bool
+        Whether it is (prediction - y)^2 / 2, which has normal equations.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Loss(NamedTuple):
     canonical: str | None = None
     parameter: str | None = None
     positive: bool = False
+    is_half_square: bool = False
 
 
 def _half_squared_error(prediction, y, parameter):  # type: ignore[no-untyped-def]
@@ -83,6 +86,7 @@ LOSSES = {
             _half_squared_error_gradient,
             output_activation="identity",
             canonical="identity",
+            is_half_square=True,
         ),
         Loss(
             "poisson",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.data import Data
 from fastbp.model.losses import LOSSES
 
 __all__ = ["Network"]
@@ -86,6 +87,22 @@ class Network:
     def loss_parameter_of_outputs(self) -> NDArray[np.float64]:
         """The loss's own number for each output, 0 where it has none: (n_outputs,)."""
         return np.broadcast_to(self.loss_parameters or 0.0, self.layer_sizes[-1]).copy()
+
+    def check_data(self, data: Data) -> None:
+        """Refuse data of other numbers of inputs and outputs.
+
+        Raises
+        ------
+        ValueError
+            If the data have not as many columns as the network has inputs and outputs.
+        """
+        n_inputs, *_, n_outputs = self.layer_sizes
+        given = data.X.shape[1], data.y.shape[1]
+        if given != (n_inputs, n_outputs):
+            raise ValueError(
+                f"The data have {given[0]} inputs and {given[1]} outputs, but the network of "
+                f"layers {self.layer_sizes} is for {n_inputs} and {n_outputs}."
+            )
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -197,8 +214,8 @@ class Network:
     ) -> NDArray[np.floating]:
         """Random parameters after Glorot & Bengio (2010), drawn as scikit-learn draws them.
 
-        Uniform on [-b, b], b = sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic
-        function; layer by layer, weights before biases.
+        Uniform on [-b, b], b = sqrt(factor / (fan_in + fan_out)), where the factor is the hidden
+        activation's; layer by layer, weights before biases.
 
         Parameters
         ----------
@@ -213,7 +230,7 @@ class Network:
             The parameter vector.
         """
         parameters = np.empty(self.n_parameters, dtype=dtype)
-        factor = 2.0 if self.activation == "logistic" else 6.0
+        factor = ACTIVATIONS[self.activation].initial_factor
         for coef, intercept in zip(*self.unpack(parameters), strict=True):
             bound = np.sqrt(factor / sum(coef.shape))
             coef[...] = random_state.uniform(-bound, bound, coef.shape)

@@ -1,4 +1,9 @@
-"""How far a training goes before its solver looks at it again: walks and their legs."""
+"""What solvers and backends know of each other: the protocols between them.
+
+A solver minimises an `Objective` and asks no more of it than stands here; a backend makes one from
+a network and data. The batch solvers need `LossAndGradient`, Levenberg-Marquardt `LeastSquares`
+too, the stochastic ones `Epochs`, which gives them a `Run` to go on.
+"""
 
 import math
 from typing import NamedTuple, Protocol
@@ -6,9 +11,53 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.model.data import Data
+from fastbp.model.network import Network
+from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, Rule
 
-__all__ = ["NO_PATIENCE", "Leg", "Patience", "Walk"]
+__all__ = [
+    "NO_PATIENCE",
+    "EpochPlan",
+    "Epochs",
+    "LeastSquares",
+    "LossAndGradient",
+    "NetworkLoss",
+    "Objective",
+    "Patience",
+    "Run",
+]
+
+_Vector = NDArray[np.floating]
+
+
+class LossAndGradient(Protocol):
+    """A function of parameters that has a gradient."""
+
+    def loss_and_gradient(self, parameters: _Vector) -> tuple[float, _Vector]:
+        """Loss over all rows, and its gradient, a new array of shape (n_parameters,)."""
+        ...
+
+
+class NetworkLoss(LossAndGradient, Protocol):
+    """The loss of a network on data, with a weight decay that may be changed."""
+
+    network: Network
+    data: Data
+    alpha: float
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights."""
+        ...
+
+
+class LeastSquares(NetworkLoss, Protocol):
+    """A sum of squares."""
+
+    def normal_equations(self, parameters: _Vector) -> tuple[float, _Vector, _Vector]:
+        """Loss, gradient, and upper triangle of the Gauss-Newton matrix."""
+        ...
 
 
 class Patience(NamedTuple):
@@ -22,20 +71,20 @@ class Patience(NamedTuple):
         How many epochs in a row have not been better than the best by ``tol``.
     tol : float
         What counts as an improvement.
-    most : float
+    max_bad_epochs : float
         More of them than this are too many.
     """
 
     best_loss: float
     n_no_improvement: int
     tol: float
-    most: float
+    max_bad_epochs: float
 
 
 NO_PATIENCE = Patience(math.inf, 0, 0.0, math.inf)
 
 
-class Leg(NamedTuple):
+class EpochPlan(NamedTuple):
     """What a training does next: some epochs that follow each other with nothing in between.
 
     Attributes
@@ -44,26 +93,26 @@ class Leg(NamedTuple):
         The update rule.
     patience : Patience
         When there has been no improvement for too long; then it ends.
-    most : int
+    max_epochs : int
         Epochs at most.
     """
 
     rule: Rule
     patience: Patience
-    most: int
+    max_epochs: int
 
 
-class Walk(Protocol):
-    """A training's way through its rows, on the CPU or the GPU: what a solver sees of it."""
+class Run(Protocol):
+    """A training's way through its rows, on whichever backend: what a solver sees of it."""
 
     @property
-    def parameters(self) -> NDArray[np.floating]:
-        """Where it is, (n_parameters,)."""
+    def parameters(self) -> _Vector:
+        """The parameters now, (n_parameters,)."""
         ...
 
     @property
     def moments(self) -> Moments:
-        """What the update rule remembers there."""
+        """What the update rule remembers now."""
         ...
 
     @property
@@ -71,10 +120,29 @@ class Walk(Protocol):
         """Whether all numbers that training changes are finite."""
         ...
 
-    def epochs(self, leg: Leg) -> NDArray[np.float64]:
-        """Go a leg, or a part of it of one epoch at least; returns each epoch's loss."""
+    def epochs(self, plan: EpochPlan) -> NDArray[np.float64]:
+        """Make the epochs of a plan, or some of them, one at least; returns each one's loss."""
         ...
 
-    def gradient(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Gradient over all rows."""
+    def gradient(self, parameters: _Vector) -> _Vector:
+        """Gradient over all rows at some parameters."""
         ...
+
+
+class Epochs(Protocol):
+    """What can be minimised batch by batch."""
+
+    def run(
+        self,
+        parameters: _Vector,
+        batch_size: int,
+        rule: Rule,
+        moments: Moments,
+        shuffles: Shuffles,
+    ) -> Run:
+        """Begin a `Run` from some parameters, by a rule of which only the constants may change."""
+        ...
+
+
+class Objective(NetworkLoss, Epochs, Protocol):
+    """What every backend makes of a network and data."""

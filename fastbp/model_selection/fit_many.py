@@ -16,14 +16,16 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
+from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.machine.threads import run_all
+from fastbp.model.data import Data
 from fastbp.solvers.stopping import Clock
-from fastbp.training.fit import conclude, train_starts
-from fastbp.training.task import Fitted, Job
-from fastbp.training.validation_set import Table
+from fastbp.training.fit import conclude, fit_starts
+from fastbp.training.options import make_clock, warn_of_a_large_batch
+from fastbp.training.task import FitResult, FitTask
 
-__all__ = ["SharedTables", "Trained", "fit_many", "train_jobs"]
+__all__ = ["SharedData", "TaskOutcome", "fit_many", "fit_tasks"]
 
 
 def fit_many(
@@ -32,7 +34,7 @@ def fit_many(
     parameters: Iterable[Mapping[str, Any]],
     folds: Iterable[ArrayLike] | None = None,
     *,
-    estimator: BackpropRegressor | None = None,
+    estimator: BackpropEstimator | None = None,
     sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     errors: Literal["raise", "return"] = "raise",
@@ -91,30 +93,31 @@ def fit_many(
     """
     if errors not in ("raise", "return"):
         raise ValueError(f"errors={errors!r} is neither 'raise' nor 'return'.")
-    base = BackpropRegressor() if estimator is None else estimator
+    base: BackpropEstimator = BackpropRegressor() if estimator is None else estimator
     check_consistent_length(X, y, None if np.isscalar(sample_weight) else sample_weight)
     rows: Sequence[Any] = [None] if folds is None else [np.asarray(fold) for fold in folds]
     parts = [[_rows_of(array, fold) for array in (X, y, sample_weight)] for fold in rows]
-    tables = SharedTables()
+    shared = SharedData()
     nets: list[Any] = []
-    jobs: list[Job | Exception] = []
+    tasks: list[FitTask | Exception] = []
     grid = list(parameters)
     for each in grid:
         for X_fold, y_fold, weights in parts:
-            net: BackpropRegressor | None = None
+            net: BackpropEstimator | None = None
             try:
                 net = clone(base).set_params(**each)
                 net._validate_params()
-                jobs.append(tables.share(net._job(X_fold, y_fold, weights)))
+                tasks.append(shared.share(net._fit_task(X_fold, y_fold, weights)))
             except Exception as error:
                 if errors == "raise":
                     raise
-                jobs.append(error)
+                tasks.append(error)
             nets.append(net)
-    for i, (job, trained) in enumerate(zip(jobs, train_jobs(_apart(jobs), n_jobs), strict=True)):
+    outcomes = fit_tasks(_with_own_generators(tasks), n_jobs)
+    for i, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True)):
         try:
-            fitted = trained.conclude(job)
-            nets[i]._set_fitted(job.network, fitted)  # type: ignore[union-attr]
+            result = outcome.conclude(task)
+            nets[i]._set_fitted(task.network, result)  # type: ignore[union-attr]
         except Exception as error:
             if errors == "raise":
                 raise
@@ -125,35 +128,35 @@ def fit_many(
     return [nets[i * n : (i + 1) * n] for i in range(len(grid))]
 
 
-def _apart(jobs: Sequence[Job | Exception]) -> list[Job | Exception]:
-    """Let no two jobs draw their shuffles from one generator at the same time."""
-    generators = Counter(id(job.start.random_state) for job in jobs if isinstance(job, Job))
-    apart: list[Job | Exception] = []
-    for job in jobs:
-        if isinstance(job, Job) and generators[id(job.start.random_state)] > 1:
-            own = np.random.RandomState(job.start.random_state.randint(2**31))
-            job = job._replace(start=job.start._replace(random_state=own))
-        apart.append(job)
-    return apart
+def _with_own_generators(tasks: Sequence[FitTask | Exception]) -> list[FitTask | Exception]:
+    """Let no two tasks draw their shuffles from one generator at the same time."""
+    counts = Counter(id(task.start.random_state) for task in tasks if isinstance(task, FitTask))
+    own: list[FitTask | Exception] = []
+    for task in tasks:
+        if isinstance(task, FitTask) and counts[id(task.start.random_state)] > 1:
+            generator = np.random.RandomState(task.start.random_state.randint(2**31))
+            task = task._replace(start=task.start._replace(random_state=generator))
+        own.append(task)
+    return own
 
 
-class SharedTables:
-    """One copy of the data of jobs that have the same."""
+class SharedData:
+    """One copy of the data of tasks that have the same."""
 
     def __init__(self) -> None:
-        self._tables: dict[bytes, Table] = {}
+        self._data: dict[bytes, Data] = {}
 
-    def share(self, job: Job) -> Job:
-        """Give the job with the first such table for its own."""
-        return job._replace(table=self._tables.setdefault(job.table.digest(), job.table))
+    def share(self, task: FitTask) -> FitTask:
+        """Give the task with the first such data for its own."""
+        return task._replace(data=self._data.setdefault(task.data.digest(), task.data))
 
 
-class Trained(NamedTuple):
-    """What came of a job: its starts' results, or the error that ended it.
+class TaskOutcome(NamedTuple):
+    """What came of a task: its starts' results, or the error that ended it.
 
     Attributes
     ----------
-    results : list of Fitted or None
+    results : list of FitResult or None
         What came of each start.
     clock : Clock or None
         The time it had.
@@ -161,31 +164,31 @@ class Trained(NamedTuple):
         What went wrong.
     """
 
-    results: list[Fitted | None]
+    results: list[FitResult | None]
     clock: Clock | None
     error: Exception | None = None
 
-    def conclude(self, job: Any) -> Fitted:
+    def conclude(self, task: Any) -> FitResult:
         """Give the best start's result, with the warnings of a fit, or raise the error."""
         if self.error is not None:
             raise self.error
-        job.warn_of_a_large_batch()
-        return conclude(job, self.results, self.clock)  # type: ignore[arg-type]
+        warn_of_a_large_batch(task)
+        return conclude(task, self.results, self.clock)  # type: ignore[arg-type]
 
 
-def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trained]:
+def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[TaskOutcome]:
     """Train networks, on the GPU side by side and on the CPU in threads.
 
     Parameters
     ----------
-    jobs : sequence of Job or Exception
+    tasks : sequence of FitTask or Exception
         What is to be fitted, or why it cannot be.
     n_jobs : int or None
         Threads for the CPU.
 
     Returns
     -------
-    trained : list of Trained
+    outcomes : list of TaskOutcome
         What came of each, in order.
 
     Raises
@@ -194,51 +197,49 @@ def train_jobs(jobs: Sequence[Job | Exception], n_jobs: int | None) -> list[Trai
         After Ctrl-C.
     """
     n_threads, interrupted = effective_n_jobs(n_jobs), Event()
-    trained = [Trained([], None, job if isinstance(job, Exception) else None) for job in jobs]
+    outcomes = [
+        TaskOutcome([], None, task if isinstance(task, Exception) else None) for task in tasks
+    ]
     on_device: list[int] = []
     others: list[int] = []
-    for i, job in enumerate(jobs):
-        if isinstance(job, Job):
+    for i, task in enumerate(tasks):
+        if isinstance(task, FitTask):
             try:
-                (on_device if job.goes_side_by_side else others).append(i)
+                (on_device if task.goes_side_by_side else others).append(i)
             except RuntimeError as error:  # there is no GPU
-                trained[i] = Trained([], None, error)
+                outcomes[i] = TaskOutcome([], None, error)
     if on_device:
-        _train_on_device(jobs, on_device, trained, n_threads, interrupted)
+        of_device = _fit_on_device([tasks[i] for i in on_device], n_threads, interrupted)
+        for i, outcome in zip(on_device, of_device, strict=True):
+            outcomes[i] = outcome
 
-    def train_one(i: int) -> Iterator[None]:
-        job: Any = jobs[i]
-        clock = job.clock(interrupted)
+    def fit_one(i: int) -> Iterator[None]:
+        task: Any = tasks[i]
+        clock = make_clock(task, interrupted)
         try:
-            trained[i] = Trained(train_starts(job, clock, 1), clock)
+            outcomes[i] = TaskOutcome(fit_starts(task, clock, 1), clock)
         except Exception as error:
-            trained[i] = Trained([], clock, error)
+            outcomes[i] = TaskOutcome([], clock, error)
         yield
 
-    run_all(train_one, others, max(1, min(n_threads, len(others))), interrupted)
+    run_all(fit_one, others, max(1, min(n_threads, len(others))), interrupted)
     if interrupted.is_set():
         raise KeyboardInterrupt
-    return trained
+    return outcomes
 
 
-def _train_on_device(
-    jobs: Sequence[Any],
-    which: list[int],
-    trained: list[Trained],
-    n_threads: int,
-    interrupted: Event,
-) -> None:
-    from fastbp.training.side_by_side import train_on_device
+def _fit_on_device(tasks: list[Any], n_threads: int, interrupted: Event) -> list[TaskOutcome]:
+    from fastbp.training.side_by_side import fit_on_device
 
-    clocks = [jobs[i].clock(interrupted) for i in which]
+    clocks = [make_clock(task, interrupted) for task in tasks]
     try:
-        results = train_on_device([jobs[i] for i in which], clocks, n_threads)
+        results = fit_on_device(tasks, clocks, n_threads)
     except Exception as error:  # the device's, so it is everybody's
-        for i in which:
-            trained[i] = Trained([], None, error)
-        return
-    for i, of_starts, clock in zip(which, results, clocks, strict=True):
-        trained[i] = Trained(list(of_starts), clock)
+        return [TaskOutcome([], None, error) for _ in tasks]
+    return [
+        TaskOutcome(list(of_starts), clock)
+        for of_starts, clock in zip(results, clocks, strict=True)
+    ]
 
 
 def _rows_of(array: Any, fold: NDArray | None) -> Any:

@@ -1,10 +1,10 @@
 """`BackpropSearchCV`: a grid search that trains all of its networks side by side.
 
 scikit-learn's `GridSearchCV` knows best how to split, score, rank and refit, through pipelines and
-with metadata. What it does one fit after another is the training. So a search is gone through
-twice. In the rehearsal every fit runs up to its training, which is taken down and not made; scores
-are thrown away. Then all of them are made at once. In the performance each fit, when it comes to
-its training, finds it made. Transformers are fitted twice for that, networks once.
+with metadata. What it does one fit after another is the training. So the search runs twice. The
+first run records: each fit stops before its training, whose task is kept, and scores are thrown
+away. Then all tasks are trained at once. The second run replays: each fit, when it comes to its
+training, is given the result. Transformers are fitted twice for that, networks once.
 """
 
 import copy
@@ -21,10 +21,10 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.utils.validation import indexable
 
-from fastbp.model_selection.fit_many import SharedTables, Trained, train_jobs
+from fastbp.model_selection.fit_many import SharedData, TaskOutcome, fit_tasks
 from fastbp.solvers import History
-from fastbp.training.fit import train, trainer
-from fastbp.training.task import Fitted, Job
+from fastbp.training.fit import fit, override
+from fastbp.training.task import FitResult, FitTask
 
 __all__ = ["BackpropSearchCV"]
 
@@ -51,7 +51,7 @@ class BackpropSearchCV(GridSearchCV):
         Threads that networks are trained in on the CPU; each has one. The rest of a search, and the
         last fit of the best, is done in the calling thread.
     pre_dispatch
-        Not looked at: there is one process.
+        Ignored: there is one process.
 
     Attributes
     ----------
@@ -99,19 +99,19 @@ class BackpropSearchCV(GridSearchCV):
         self._validate_params()
         X, y = indexable(X, y)
         cv: Any = self.cv  # type: ignore[has-type]
-        # In both goes the splits are the same, and so is what is drawn without a seed.
+        # In both runs the splits are the same, and so is what is drawn without a seed.
         self.cv = _SameSplits(check_cv(cv, y, classifier=is_classifier(self.estimator)))
         global_state = np.random.get_state()  # noqa: NPY002 - of nets with random_state=None
         try:
             with parallel_config(backend="sequential"):
-                jobs, digests = self._rehearse(X, y, params)
+                recorder = self._record(X, y, params)
             since = time.perf_counter()
-            trained = train_jobs(jobs, self.n_jobs)
+            outcomes = fit_tasks(recorder.tasks, self.n_jobs)
             self.training_time_ = time.perf_counter() - since
             np.random.set_state(global_state)  # noqa: NPY002
             with (
                 parallel_config(backend="sequential"),
-                _trained_by(_HandOut(digests, jobs, trained)),
+                _fits_made_by(_Replayer(recorder, outcomes)),
             ):
                 super().fit(X, y, **params)
         finally:
@@ -120,28 +120,28 @@ class BackpropSearchCV(GridSearchCV):
         self.cv_results_["mean_fit_time"] = self.cv_results_["mean_fit_time"] + share
         return self
 
-    def _rehearse(self, X: Any, y: Any, params: dict[str, Any]) -> tuple[list[Job], list[bytes]]:
-        """Go through the search without training, and take down what would be trained."""
-        rehearsal = GridSearchCV(
+    def _record(self, X: Any, y: Any, params: dict[str, Any]) -> "_Recorder":
+        """Run the search without training, and keep what would be trained."""
+        search = GridSearchCV(
             self.estimator, self.param_grid, scoring=self.scoring, refit=False, cv=self.cv
         )
-        take_down = _TakeDown()
-        with warnings.catch_warnings(), _trained_by(take_down):
-            warnings.simplefilter("ignore")  # what they say will be said again
+        recorder = _Recorder()
+        with warnings.catch_warnings(), _fits_made_by(recorder):
+            warnings.simplefilter("ignore")  # the second run warns of the same
             try:
-                rehearsal.fit(X, y, **params)
-            except Exception:  # and what is wrong here will be wrong again
-                return [], []
-        return take_down.jobs, take_down.digests
+                search.fit(X, y, **params)
+            except Exception:  # the second run raises the same
+                return _Recorder()
+        return recorder
 
 
 @contextmanager
-def _trained_by(somebody: Callable[[Job], Fitted] | None) -> Iterator[None]:
-    token = trainer.set(somebody)
+def _fits_made_by(somebody: Callable[[FitTask], FitResult] | None) -> Iterator[None]:
+    token = override.set(somebody)
     try:
         yield
     finally:
-        trainer.reset(token)
+        override.reset(token)
 
 
 class _SameSplits:
@@ -163,36 +163,36 @@ class _SameSplits:
         return getattr(self._splitter, name)
 
 
-class _TakeDown:
-    """A trainer for the rehearsal: it takes a job down and returns the untrained network."""
+class _Recorder:
+    """Keeps each task that comes to be fitted, and returns the untrained network for it."""
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
+        self.tasks: list[FitTask] = []
         self.digests: list[bytes] = []  # before the training moves the generators on
-        self._tables = SharedTables()  # all points of a grid have the same rows in a fold
+        self._shared = SharedData()  # all points of a grid have the same rows in a fold
 
-    def __call__(self, job: Job) -> Fitted:
-        generator = copy.deepcopy(job.start.random_state)  # it may be used before the training
-        job = job._replace(start=job.start._replace(random_state=generator))
-        self.jobs.append(self._tables.share(job))
-        self.digests.append(job.digest())
+    def __call__(self, task: FitTask) -> FitResult:
+        generator = copy.deepcopy(task.start.random_state)  # it may be used before the training
+        task = task._replace(start=task.start._replace(random_state=generator))
+        self.tasks.append(self._shared.share(task))
+        self.digests.append(task.digest())
         history = History(loss=np.nan, best_loss=np.inf)
-        return Fitted(job.start.parameters.copy(), history, "one_epoch", None)
+        return FitResult(task.solver, task.start.parameters.copy(), history, "one_epoch")
 
 
-class _HandOut:
-    """A trainer for the performance: it hands out what was trained, to whom asks for just that."""
+class _Replayer:
+    """Gives each task that comes to be fitted the result of the recorded one that equals it."""
 
-    def __init__(self, digests: list[bytes], jobs: list[Job], trained: list[Trained]) -> None:
-        self._made: dict[bytes, list[tuple[Job, Trained]]] = {}
-        for digest, job, made in zip(digests, jobs, trained, strict=True):
-            self._made.setdefault(digest, []).append((job, made))
+    def __init__(self, recorder: _Recorder, outcomes: list[TaskOutcome]) -> None:
+        self._made: dict[bytes, list[tuple[FitTask, TaskOutcome]]] = {}
+        for digest, task, outcome in zip(recorder.digests, recorder.tasks, outcomes, strict=True):
+            self._made.setdefault(digest, []).append((task, outcome))
 
-    def __call__(self, job: Job) -> Fitted:
-        made = self._made.get(job.digest())
+    def __call__(self, task: FitTask) -> FitResult:
+        made = self._made.get(task.digest())
         if made:
-            taken_down, trained = made.pop(0)
-            return trained.conclude(taken_down)
+            recorded, outcome = made.pop(0)
+            return outcome.conclude(recorded)
         # The last fit, of the best; or one that goes on from what an earlier one has learnt.
-        with _trained_by(None):
-            return train(job)
+        with _fits_made_by(None):
+            return fit(task)

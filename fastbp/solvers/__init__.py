@@ -2,35 +2,14 @@
 
 A solver is a function ``minimise(objective, parameters, options)`` that returns the new
 parameters, a `History` and the reason why it stopped (see ``stopping.py``). It does not change the
-parameters. ``stochastic.py`` goes through the rows in batches and needs an `Objective`; all others
-are batch methods over anything that has ``loss_and_gradient(parameters)`` (lm:
-``normal_equations(parameters)`` too), and ``descent.py`` is what they share. To add one, write its
-file and name it in `BATCH_SOLVERS`; the tests pick it up.
+parameters. ``stochastic.py`` goes through the rows in batches; all others are batch methods over
+anything that has ``loss_and_gradient(parameters)`` (lm: ``normal_equations(parameters)`` too), and
+``descent.py`` is what they share. ``monitor.py`` is what happens at the end of an iteration.
+``registry.py`` lists them: to add one, write its file and its entry there.
 """
 
-from fastbp.solvers import (
-    bfgs,
-    conjugate_gradient,
-    gradient_descent,
-    lbfgs,
-    levenberg_marquardt,
-    rprop,
-    scaled_conjugate_gradient,
-)
-from fastbp.solvers.descent import Options
+from fastbp.solvers.descent import Minimised, Options
 from fastbp.solvers.history import History
+from fastbp.solvers.registry import SOLVERS, Solver
 
-__all__ = ["BATCH_SOLVERS", "STOCHASTIC_SOLVERS", "History", "Options"]
-
-STOCHASTIC_SOLVERS = ("sgd", "adam")
-
-#: The batch methods by name.
-BATCH_SOLVERS = {
-    "lbfgs": lbfgs.minimise,
-    "bfgs": bfgs.minimise,
-    "cg": conjugate_gradient.minimise,
-    "scg": scaled_conjugate_gradient.minimise,
-    "lm": levenberg_marquardt.minimise,
-    "rprop": rprop.minimise,
-    "gd": gradient_descent.minimise,
-}
+__all__ = ["SOLVERS", "History", "Minimised", "Options", "Solver"]

@@ -20,52 +20,31 @@ approximation to Bayesian learning", ICNN 1997.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from fastbp.solvers.descent import Descent, Options, Point, check_matrix_fits, descend
-from fastbp.solvers.history import History
+from fastbp.model.objective import LeastSquares
+from fastbp.solvers.descent import Descent, Minimised, Options, Point, descend
 from fastbp.solvers.levenberg_marquardt import Damping, normal_equations
-from fastbp.solvers.stopping import StopReason
 
-__all__ = ["BayesianMinimised", "minimise"]
+__all__ = ["minimise"]
 
 _LEAST, _MOST, _TINY = 1e-10, 1e10, 1e-300
 #: alpha has settled where an iteration changes it by less than this part.
 _SETTLED = 1e-3
 
 
-class BayesianMinimised(NamedTuple):
-    """What the solver returns: that of every solver, and what it has found out.
-
-    Attributes
-    ----------
-    alpha : float
-        The weight decay; 0 if the training ended before the first step.
-    effective_parameters : float
-        How many parameters the data determine: gamma, and the biases of units that do something;
-        all if the training ended before the first step.
-    """
-
-    parameters: NDArray[np.floating]
-    history: History
-    stop_reason: StopReason
-    alpha: float
-    effective_parameters: float
-
-
 def minimise(
-    objective: Any, parameters: NDArray[np.floating], options: Options
-) -> BayesianMinimised:
+    objective: LeastSquares, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
     """Minimise by Levenberg-Marquardt, and find alpha.
 
     Parameters
     ----------
-    objective : Objective
-        What is minimised, a sum of squares; its ``alpha`` is set.
+    objective : LeastSquares
+        What is minimised; its ``alpha`` is set.
     parameters : ndarray of shape (n_parameters,)
         The start; not changed.
     options : Options
@@ -73,16 +52,15 @@ def minimise(
 
     Returns
     -------
-    result : BayesianMinimised
-        The last accepted parameters, the course, the reason, and what was found.
+    result : Minimised
+        The last accepted parameters, the course and the reason. ``alpha`` is 0 and
+        ``effective_parameters`` is all, if the training ended before the first step.
 
     Raises
     ------
     ValueError
-        If the matrix would take more than 1 GiB, or the sample weights say that there is not even
-        one row.
+        If the sample weights say that there is not even one row.
     """
-    check_matrix_fits("lm", parameters.size)
     if objective.data.weights.size and objective.total_weight <= 1:
         raise ValueError(
             f"alpha='bayes' takes a sample weight for the number of times that a row is there, and "
@@ -93,19 +71,21 @@ def minimise(
     def steps(descent: Descent) -> None:
         damping = Damping()
         while True:
-            hessian = normal_equations(descent)
+            hessian = normal_equations(objective, descent)
             evidence.set_alpha(descent, hessian)
             descent.accept(damping.lower_point(descent, hessian))
 
     result = descend(steps, objective, parameters, options)
-    return BayesianMinimised(*result, objective.alpha, evidence.effective_parameters)
+    return result._replace(
+        alpha=objective.alpha, effective_parameters=evidence.effective_parameters
+    )
 
 
 @dataclass
 class _Evidence:
     """How much of the weights the data determine."""
 
-    objective: Any
+    objective: LeastSquares
     effective_parameters: float
 
     def set_alpha(self, descent: Descent, hessian: NDArray[np.float64]) -> None:

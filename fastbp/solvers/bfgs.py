@@ -17,27 +17,21 @@ Broyden; Fletcher; Goldfarb; Shanno (1970). Nocedal & Wright, "Numerical optimiz
 (2006), section 6.1, eq. 6.17, and eq. 6.20 for the first scale.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dsymv, dsyr2
 
-from fastbp.solvers.descent import Descent, Minimised, Options, check_matrix_fits, descend
+from fastbp.model.objective import LossAndGradient
+from fastbp.solvers.descent import Descent, Minimised, Options, descend
 from fastbp.solvers.line_search import line_search
 
 __all__ = ["minimise"]
 
 
-def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
-    """Minimise by BFGS; see `descend`.
-
-    Raises
-    ------
-    ValueError
-        If the matrix would take more than 1 GiB.
-    """
-    check_matrix_fits("bfgs", parameters.size)
+def minimise(
+    objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
+    """Minimise by BFGS; see `descend`."""
     return descend(_bfgs, objective, parameters, options)
 
 

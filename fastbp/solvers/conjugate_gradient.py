@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend
 from fastbp.solvers.line_search import line_search
 
@@ -56,7 +57,9 @@ UPDATES = {
 }
 
 
-def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
+def minimise(
+    objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
     """Minimise by conjugate gradients; see `descend`."""
     return descend(_conjugate_gradients, objective, parameters, options)
 

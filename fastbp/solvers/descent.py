@@ -10,16 +10,17 @@ evaluated, so that every point is one that can be returned.
 """
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.history import History
-from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason
+from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.stopping import Limits, Stop, StopReason
 
 __all__ = [
     "LEAST_PROGRESS",
@@ -27,14 +28,12 @@ __all__ = [
     "Minimised",
     "Options",
     "Point",
-    "check_matrix_fits",
     "descend",
 ]
 
 #: An iteration that changes the loss by no larger part of it has made no progress. It is the
 #: tolerance that SciPy's L-BFGS-B has for one iteration.
 LEAST_PROGRESS = 1e7 * np.finfo(np.float64).eps
-_MOST_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -43,40 +42,25 @@ class Options:
 
     Attributes
     ----------
-    max_iter : int
-        Iterations at most.
+    limits : Limits
+        How far it may go.
+    monitor : Monitor
+        What happens at the end of an iteration. With early stopping, the parameters with the best
+        validation score are returned, and its criterion may stop.
     max_fun : int
         Evaluations of the loss at most.
-    gtol : float
-        Stop when no entry of the gradient is larger.
-    n_iter_no_change : float
-        Stop after more iterations than this in a row that changed the loss by next to nothing: by
-        2.2e-9 of it or less.
     ftol : float
         L-BFGS also stops when one iteration lowers the loss by no larger part of it (of 1, where
         the loss is smaller). MLPRegressor has 2.2e-9.
-    loss_goal : float
-        Stop when the loss is not higher.
-    clock : Clock
-        When to stop in any case.
-    early_stopping : EarlyStopping, default=None
-        Then the parameters with the best validation score are returned, and its rule may stop.
     cg_update : {"polak-ribiere", "fletcher-reeves", "hestenes-stiefel"}
         The formula of solver "cg".
-    verbose : bool, default=False
-        Whether to print a line an iteration.
     """
 
-    max_iter: int = 200
+    limits: Limits = field(default_factory=Limits)
+    monitor: Monitor = field(default_factory=Monitor)
     max_fun: int = 15000
-    gtol: float = 1e-4
-    n_iter_no_change: float = 10
     ftol: float = 0.0
-    loss_goal: float = -math.inf
-    clock: Clock = field(default_factory=Clock)
-    early_stopping: EarlyStopping | None = None
     cg_update: str = "polak-ribiere"
-    verbose: bool = False
 
 
 def _float64(array: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -109,11 +93,25 @@ class Point(NamedTuple):
 
 
 class Minimised(NamedTuple):
-    """What a solver returns: parameters, the course, and why it stopped."""
+    """What a solver returns.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        The new parameters.
+    history : History
+        The course.
+    stop_reason : str
+        Why it stopped.
+    alpha, effective_parameters : float or None
+        The weight decay, and how many parameters the data determine, where they were found.
+    """
 
     parameters: NDArray[np.floating]
     history: History
     stop_reason: StopReason
+    alpha: float | None = None
+    effective_parameters: float | None = None
 
 
 class Descent:
@@ -121,7 +119,7 @@ class Descent:
 
     Parameters
     ----------
-    objective : object with ``loss_and_gradient``
+    objective : LossAndGradient
         What is minimised.
     parameters : ndarray of shape (n_parameters,)
         The start; not changed.
@@ -134,8 +132,10 @@ class Descent:
         Where the latest iteration ended, or the start.
     best : Point
         The point with the lowest loss, or the best validation score.
+    monitor : Monitor
+        What happens at the end of an iteration.
     history : History
-        The course.
+        Its history.
     dtype : dtype
         Of the parameters that are evaluated.
     is_settled : bool
@@ -146,23 +146,25 @@ class Descent:
     best: Point
     is_settled = True
 
-    def __init__(self, objective: Any, parameters: NDArray[np.floating], options: Options) -> None:
-        self.objective, self.options = objective, options
-        self.history = History()
+    def __init__(
+        self, objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
+    ) -> None:
+        self.objective, self.options, self.limits = objective, options, options.limits
+        self.monitor, self.history = options.monitor, options.monitor.history
         self.dtype = parameters.dtype
         self._n_stalled = 0
-        self._since = time.perf_counter()
+        self.monitor.begin()
 
     def begin(self, parameters: NDArray[np.floating]) -> None:
         """Evaluate the start; end at once where it is all that one could wish."""
         self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
         if not self.point.is_finite:
             raise Stop("diverged")
-        if self.options.early_stopping is None:
+        if self.monitor.early_stopping is None:
             self.history.best_loss = self.point.loss
         reason = self._reached(self.point, self.point.gradient_norm)
         if reason is not None:
-            self.note(self.point)
+            self.end_iteration(self.point)
             raise Stop(reason)
 
     def evaluate(self, parameters: NDArray[np.float64], limited: bool = True) -> Point:
@@ -184,7 +186,7 @@ class Descent:
         """Raise Stop if no more evaluation or no more time is left."""
         if self.history.n_fun >= self.options.max_fun:
             raise Stop("max_fun")
-        self.options.clock.check()
+        self.limits.clock.check()
 
     def accept(self, point: Point) -> None:
         """End an iteration at a point.
@@ -194,62 +196,51 @@ class Descent:
         Stop
             If a rule ends the training there.
         """
-        self.note(point)
+        self.end_iteration(point)
         reason = self._reached(point, self.history.gradient_norm_curve[-1])
         if reason is not None:
             raise Stop(reason)
         self.check_validation()
         self.check_progress()
-        if self.history.n_iter >= self.options.max_iter:
+        if self.history.n_iter >= self.limits.max_iter:
             raise Stop("max_iter")
 
-    def note(self, point: Point) -> None:
-        """Take down the end of an iteration."""
-        history, early_stopping = self.history, self.options.early_stopping
+    def end_iteration(self, point: Point) -> None:
+        """End an iteration at a point, whatever the rules say."""
         # A change, not a fall: rprop's loss may rise, and is on its way none the less.
         change = abs(self.point.loss - point.loss)
         stalled = change <= LEAST_PROGRESS * abs(self.point.loss)
         self._n_stalled = self._n_stalled + 1 if stalled else 0
         self.point = point
-        history.n_iter += 1
-        history.loss_curve.append(point.loss)
-        history.gradient_norm_curve.append(point.gradient_norm)
-        history.time_curve.append(time.perf_counter() - self._since)
-        if self.options.verbose:
-            norm = history.gradient_norm_curve[-1]
-            print(f"Iteration {history.n_iter}, loss = {point.loss:.8f}, gradient = {norm:.2e}")
-        if early_stopping is None:
-            if history.best_loss is None or point.loss < history.best_loss:
-                history.best_loss = point.loss
-            if point.loss <= self.best.loss:
-                self.best = point
-            return
-        if early_stopping.note(history, point.parameters.astype(self.dtype)):
+        self.monitor.end_iterations([point.loss], point.gradient_norm)
+        if self.monitor.early_stopping is None:
+            is_best = point.loss <= self.best.loss
+        else:
+            is_best = self.monitor.is_best(point.parameters.astype(self.dtype))
+        if is_best:
             self.best = point
-        if self.options.verbose:
-            print(f"Validation score: {(history.validation_scores or [])[-1]:f}")
 
     def revalue(self, point: Point) -> None:
         """Go on from the same parameters after the objective has changed."""
         self.point = point
-        if self.options.early_stopping is None:
+        if self.monitor.early_stopping is None:
             self.best = point
 
     def check_validation(self) -> None:
-        """Raise Stop if the rule of early stopping says so."""
-        early_stopping = self.options.early_stopping
-        if early_stopping is not None and early_stopping.says_stop(self.history):
+        """Raise Stop if early stopping says so."""
+        if self.monitor.says_stop():
             raise Stop("validation")
 
     def check_progress(self) -> None:
         """Raise Stop if the loss has all but stood still for too long."""
-        if self._n_stalled > self.options.n_iter_no_change:
+        if self._n_stalled > self.limits.n_iter_no_change:
             raise Stop("tolerance")
 
     def _reached(self, point: Point, gradient_norm: float) -> StopReason | None:
-        if point.loss <= self.options.loss_goal:
+        if point.loss <= self.limits.loss_goal:
             return "goal"
-        if self.is_settled and gradient_norm <= self.options.gtol:
+        gtol = self.limits.gtol
+        if self.is_settled and gtol is not None and gradient_norm <= gtol:
             return "gradient_norm"
         return None
 
@@ -262,7 +253,7 @@ class Descent:
 
 def descend(
     steps: Callable[[Descent], None],
-    objective: Any,
+    objective: LossAndGradient,
     parameters: NDArray[np.floating],
     options: Options,
 ) -> Minimised:
@@ -272,7 +263,7 @@ def descend(
     ----------
     steps : callable
         ``steps(descent)``, the algorithm: it takes steps until `Stop` is raised.
-    objective : object with ``loss_and_gradient``
+    objective : LossAndGradient
         What is minimised.
     parameters : ndarray of shape (n_parameters,)
         The start; not changed.
@@ -301,21 +292,3 @@ def descend(
             raise
         return descent.result("interrupted")
     raise AssertionError("a solver ended without a reason")
-
-
-def check_matrix_fits(solver: str, n_parameters: int) -> None:
-    """Refuse a solver that keeps a matrix of the number of parameters squared.
-
-    Raises
-    ------
-    ValueError
-        If the matrix would take more than 1 GiB.
-    """
-    n_bytes = 8 * n_parameters**2
-    if n_bytes > _MOST_BYTES:
-        raise ValueError(
-            f"solver={solver!r} works with matrices of {n_parameters} x {n_parameters} numbers, "
-            f"{n_bytes / 2**30:.1f} GiB each where 1 GiB is allowed. Take smaller "
-            "hidden_layer_sizes, or solver='lbfgs', 'cg', 'scg' or 'rprop', which keep a few "
-            "vectors."
-        )

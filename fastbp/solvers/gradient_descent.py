@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend
 from fastbp.solvers.line_search import line_search
 
 __all__ = ["minimise"]
 
 
-def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
+def minimise(
+    objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
     """Minimise by steepest descent; see `descend`."""
     return descend(_steepest_descent, objective, parameters, options)
 

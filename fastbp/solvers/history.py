@@ -1,4 +1,4 @@
-"""What a solver leaves behind about its way."""
+"""What a solver leaves behind about its way: the course of a training."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -52,6 +52,27 @@ class History:
     validation_scores: list[float] | None = None
     best_validation_score: float | None = None
     n_no_improvement: int = 0
+
+    def record_loss(self, loss: float, tol: float) -> None:
+        """Record an iteration's loss, and whether it is lower than the best by ``tol``."""
+        self.loss = loss
+        self.loss_curve.append(loss)
+        if self.best_loss is None:
+            return  # a validation score decides
+        self.n_no_improvement = self.n_no_improvement + 1 if loss > self.best_loss - tol else 0
+        self.best_loss = min(self.best_loss, loss)
+
+    def record_score(self, score: float, tol: float) -> bool:
+        """Record a validation score; returns whether it is the best so far."""
+        if self.validation_scores is None or self.best_validation_score is None:
+            self.validation_scores, self.best_validation_score = [], -math.inf
+        self.validation_scores.append(score)
+        better = score >= self.best_validation_score + tol
+        self.n_no_improvement = 0 if better else self.n_no_improvement + 1
+        is_best = score > self.best_validation_score
+        if is_best:
+            self.best_validation_score = score
+        return is_best
 
     def copy(self) -> "History":
         """Copy, with lists of its own."""

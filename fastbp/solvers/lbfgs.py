@@ -6,20 +6,21 @@ Liu & Nocedal, "On the limited memory BFGS method for large scale optimization",
 (1989). Zhu, Byrd, Lu & Nocedal, "Algorithm 778: L-BFGS-B", ACM TOMS 23 (1997).
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 from scipy.optimize import minimize as scipy_minimize
 
+from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend
 from fastbp.solvers.stopping import Stop
 
 __all__ = ["minimise"]
 
 
-def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
+def minimise(
+    objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
     """Minimise by L-BFGS; see `descend`.
 
     SciPy decides when it has converged: by the largest entry of the gradient, and by ``ftol``.
@@ -29,20 +30,20 @@ def minimise(objective: Any, parameters: NDArray[np.floating], options: Options)
 
 
 def _lbfgs(descent: Descent) -> None:
-    options, last = descent.options, descent.point
+    options, limits, last = descent.options, descent.limits, descent.point
 
     def evaluate(p: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         nonlocal last
         if not np.array_equal(p, last.parameters):
-            options.clock.check()
+            limits.clock.check()
             last = descent.evaluate(p, limited=False)
             if not last.is_finite:
                 raise Stop("diverged")
         return last.loss, last.gradient
 
     def end_iteration(intermediate_result: OptimizeResult) -> None:
-        descent.note(last)  # an iteration ends where its line search has evaluated last
-        if descent.point.loss <= options.loss_goal:
+        descent.end_iteration(last)  # an iteration ends where its line search has evaluated last
+        if descent.point.loss <= limits.loss_goal:
             raise Stop("goal")
         descent.check_validation()
         if options.ftol == 0:
@@ -56,13 +57,13 @@ def _lbfgs(descent: Descent) -> None:
         callback=end_iteration,
         options={
             "maxfun": options.max_fun,
-            "maxiter": options.max_iter,
-            "gtol": options.gtol,
+            "maxiter": limits.max_iter,
+            "gtol": limits.gtol,
             "ftol": options.ftol,
         },
     )
     if result.status == 0:
-        raise Stop("gradient_norm" if np.abs(result.jac).max() <= options.gtol else "tolerance")
+        raise Stop("gradient_norm" if np.abs(result.jac).max() <= limits.gtol else "tolerance")
     if result.status == 1:
-        raise Stop("max_iter" if result.nit >= options.max_iter else "max_fun")
+        raise Stop("max_iter" if result.nit >= limits.max_iter else "max_fun")
     raise Stop("line_search")

@@ -17,13 +17,13 @@ non-linear least squares problems", Technical University of Denmark (2004), algo
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-from fastbp.solvers.descent import Descent, Minimised, Options, Point, check_matrix_fits, descend
+from fastbp.model.objective import LeastSquares
+from fastbp.solvers.descent import Descent, Minimised, Options, Point, descend
 from fastbp.solvers.stopping import Stop
 
 __all__ = ["Damping", "minimise", "normal_equations"]
@@ -32,33 +32,21 @@ _FIRST = 1e-3  # of H's largest diagonal entry
 _MOST = 1e20
 
 
-def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
-    """Minimise by Levenberg-Marquardt; see `descend`.
+def minimise(
+    objective: LeastSquares, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
+    """Minimise a sum of squares by Levenberg-Marquardt; see `descend`."""
 
-    Parameters
-    ----------
-    objective : object with ``loss_and_gradient`` and ``normal_equations``
-        What is minimised, a sum of squares.
-    parameters, options
-        As for `descend`.
+    def steps(descent: Descent) -> None:
+        damping = Damping()
+        while True:
+            hessian = normal_equations(objective, descent)
+            descent.accept(damping.lower_point(descent, hessian))
 
-    Raises
-    ------
-    ValueError
-        If the matrix would take more than 1 GiB.
-    """
-    check_matrix_fits("lm", parameters.size)
-    return descend(_levenberg_marquardt, objective, parameters, options)
+    return descend(steps, objective, parameters, options)
 
 
-def _levenberg_marquardt(descent: Descent) -> None:
-    damping = Damping()
-    while True:
-        hessian = normal_equations(descent)
-        descent.accept(damping.lower_point(descent, hessian))
-
-
-def normal_equations(descent: Descent) -> NDArray[np.float64]:
+def normal_equations(objective: LeastSquares, descent: Descent) -> NDArray[np.float64]:
     """Gauss-Newton matrix where a descent stands: its upper triangle, in float64.
 
     Raises
@@ -68,9 +56,7 @@ def normal_equations(descent: Descent) -> NDArray[np.float64]:
     """
     descent.check_limits()
     descent.history.n_fun += 1
-    _, _, hessian = descent.objective.normal_equations(
-        descent.point.parameters.astype(descent.dtype)
-    )
+    _, _, hessian = objective.normal_equations(descent.point.parameters.astype(descent.dtype))
     if not np.isfinite(hessian.diagonal()).all():
         raise Stop("diverged")
     return hessian.astype(np.float64, copy=False)

@@ -13,11 +13,10 @@ algorithms", Neurocomputing 50 (2003), for iRprop+. What is done with a loss tha
 halve all steps and try again, is not theirs.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend
 from fastbp.solvers.stopping import Stop
 
@@ -27,7 +26,9 @@ _GROW, _SHRINK = 1.2, 0.5
 _FIRST, _LEAST, _MOST = 0.1, 1e-10, 50.0
 
 
-def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
+def minimise(
+    objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
     """Minimise by iRprop+; see `descend`."""
     return descend(_irprop_plus, objective, parameters, options)
 

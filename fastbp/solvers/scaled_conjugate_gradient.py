@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend
 from fastbp.solvers.stopping import Stop
 
@@ -26,7 +27,9 @@ _LAMBDA = 1e-6
 _MOST_LAMBDA = 1e100
 
 
-def minimise(objective: Any, parameters: NDArray[np.floating], options: Options) -> Minimised:
+def minimise(
+    objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
     """Minimise by scaled conjugate gradients; see `descend`."""
     return descend(_scaled_conjugate_gradients, objective, parameters, options)
 

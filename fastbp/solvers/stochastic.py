@@ -11,27 +11,27 @@ Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412
 """
 
 import math
-import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.backends.cpu.objective import Objective
-from fastbp.model.objective import NO_PATIENCE, Leg, Patience, Walk
+from fastbp.model.objective import NO_PATIENCE, EpochPlan, Epochs, Patience, Run
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, Rule
+from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
-from fastbp.solvers.stopping import Clock, EarlyStopping, Stop, StopReason, note_loss
+from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.stopping import Limits, Stop, StopReason
 
-__all__ = ["Options", "Training", "invscaled_rate", "legs", "minimise"]
+__all__ = ["OptimiserState", "Options", "invscaled_rate", "minimise", "plan_epochs"]
 
 _LEAST_ADAPTIVE_RATE = 1e-6
 
 
 @dataclass
-class Training:
+class OptimiserState:
     """What training carries from one call to the next.
 
     Attributes
@@ -51,7 +51,7 @@ class Training:
     history: History
     initial_rate: float
 
-    def copy(self) -> "Training":
+    def copy(self) -> "OptimiserState":
         """Copy, with arrays and lists of its own."""
         return replace(self, moments=self.moments.copy(), history=self.history.copy())
 
@@ -62,236 +62,202 @@ class Options:
 
     Attributes
     ----------
-    training : Training
+    state : OptimiserState
         Where to go on from; it is changed.
+    monitor : Monitor
+        What happens at the end of an epoch; its history is the state's. With early stopping, the
+        validation score decides and not the loss, and the parameters with the best score are
+        returned, not the last.
     n_samples : int
         Rows to train on.
     batch_size : int
         Rows of a mini-batch.
     random_state : RandomState
         Where the shuffles come from, one an epoch.
+    limits : Limits
+        How far it may go. With ``gtol`` the gradient over all rows is worked out after each epoch,
+        which costs as much as an epoch; without, once, after the last.
     shuffle : bool
         Whether rows are visited in another order every epoch.
     learning_rate : {"constant", "invscaling", "adaptive"}
         The schedule.
     learning_rate_init, power_t : float
         ``invscaling`` sets the rate to learning_rate_init / (rows seen + 1)^power_t.
-    max_iter : int
-        Epochs at most.
-    tol : float
-        What counts as an improvement of the loss or the validation score.
-    n_iter_no_change : int or inf
-        More epochs than this without improvement end the training.
-    early_stopping : EarlyStopping, default=None
-        Then this decides, not the loss, and the parameters with the best validation score are
-        returned, not the last.
-    gtol : float, default=None
-        Work out the gradient over all rows after each epoch, which costs as much as an epoch, and
-        stop when no entry is larger. None works it out once, after the last.
-    loss_goal : float, default=-inf
-        Stop when an epoch's loss is not higher.
-    clock : Clock
-        When to stop in any case.
-    one_epoch : bool, default=False
-        Whether to return after one epoch.
-    verbose : bool, default=False
-        Whether to print a line an epoch.
+    one_epoch : bool
+        Whether to stop after one epoch.
     """
 
-    training: Training
+    state: OptimiserState
+    monitor: Monitor
     n_samples: int
     batch_size: int
     random_state: np.random.RandomState
-    shuffle: bool
-    learning_rate: str
-    learning_rate_init: float
-    power_t: float
-    max_iter: int
-    tol: float
-    n_iter_no_change: float
-    early_stopping: EarlyStopping | None = None
-    gtol: float | None = None
-    loss_goal: float = -math.inf
-    clock: Clock = field(default_factory=Clock)
+    limits: Limits = field(default_factory=lambda: Limits(gtol=None))
+    shuffle: bool = True
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
     one_epoch: bool = False
-    verbose: bool = False
 
 
-def minimise(
-    objective: Objective, parameters: NDArray[np.floating], options: Options
-) -> tuple[NDArray[np.floating], History, StopReason]:
+def minimise(objective: Epochs, parameters: NDArray[np.floating], options: Options) -> Minimised:
     """Train for some epochs.
 
     Parameters
     ----------
-    objective : Objective
-        What is minimised; its ``walk`` is gone.
+    objective : Epochs
+        What is minimised.
     parameters : ndarray of shape (n_parameters,)
         The start; not changed.
     options : Options
-        The options; its ``training`` is changed.
+        The options; its ``state`` is changed.
 
     Returns
     -------
-    parameters : ndarray of shape (n_parameters,)
-        The last parameters, or the best by validation score. After "diverged" they are not
-        finite.
-    history : History
-        The course.
-    stop_reason : str
-        Why it stopped.
+    result : Minimised
+        The last parameters, or the best by validation score; after "diverged" they are not finite.
     """
     with Shuffles(options.random_state if options.shuffle else None) as shuffles:
-        training = options.training
-        walk = objective.walk(
-            parameters, options.batch_size, training.rule, training.moments, shuffles
-        )
-        training_legs = legs(walk, options)
+        state = options.state
+        run = objective.run(parameters, options.batch_size, state.rule, state.moments, shuffles)
+        plans = plan_epochs(run, options)
         try:
-            leg = next(training_legs)
+            plan = next(plans)
             while True:
                 try:
-                    losses = walk.epochs(leg)
+                    losses = run.epochs(plan)
                 except KeyboardInterrupt as interrupt:
-                    training_legs.throw(interrupt)
-                leg = training_legs.send(losses)
+                    plans.throw(interrupt)
+                plan = plans.send(losses)
         except StopIteration as end:
             return end.value
 
 
-def legs(
-    walk: Walk, options: Options
-) -> Generator[Leg, NDArray[np.float64], tuple[NDArray[np.floating], History, StopReason]]:
-    """Train, leaving it to the caller to go: yields legs and is sent the losses of their epochs.
+def plan_epochs(run: Run, options: Options) -> Generator[EpochPlan, NDArray[np.float64], Minimised]:
+    """Train, but leave the epochs to the caller: yields plans, and is sent each epoch's loss.
 
     So hundreds of trainings, each with its own schedule and end, can go side by side.
 
     Parameters
     ----------
-    walk : Walk
-        What the caller goes on; it is looked at.
+    run : Run
+        The run whose epochs the caller makes; it is only looked at.
     options : Options
-        The options; its ``training`` is changed.
+        The options; its ``state`` is changed.
 
     Yields
     ------
-    leg : Leg
+    plan : EpochPlan
         The epochs to make next: one at least, and as many as the caller likes.
 
     Returns
     -------
-    parameters, history, stop_reason
+    result : Minimised
         As of `minimise`. KeyboardInterrupt thrown in ends the training in good order.
     """
-    training = options.training
-    history = training.history
-    history.n_iter = history.n_fun = 0
-    history.gradient_norm = math.nan
-    best = walk.parameters.copy() if options.early_stopping is not None else None
-    before = history.time_curve[-1] if history.time_curve else 0.0
-    since = time.perf_counter() - before
-    stop_reason: StopReason = "max_iter"
+    state, monitor, limits = options.state, options.monitor, options.limits
+    history = monitor.history
+    monitor.begin()
+    best = run.parameters.copy() if monitor.early_stopping is not None else None
+    stop_reason: StopReason | None = None
     try:
-        while history.n_iter < options.max_iter and stop_reason == "max_iter":
-            losses = yield Leg(training.rule, _patience(options), _epochs_alike(options))
-            now = time.perf_counter() - since
-            # Epochs of one call take the same time.
-            history.time_curve += np.linspace(before, now, len(losses) + 1)[1:].tolist()
-            before = now
-            stop_reason = _take_down(walk, losses, best, options)
-            if stop_reason == "max_iter" and history.n_iter < options.max_iter:
-                options.clock.check()
+        while stop_reason is None:
+            if history.n_iter > 0:
+                limits.clock.check()
+            losses = yield EpochPlan(state.rule, _patience(options), _epochs_alike(options))
+            stop_reason = _end_epochs(run, losses, best, options)
         if stop_reason != "diverged" and not options.one_epoch:
-            _note_last_gradient(walk, best, options)
+            _record_last_gradient(run, best, options)
     except Stop as stop:
         stop_reason = stop.reason
     except KeyboardInterrupt:
         stop_reason = "interrupted"
-    training.moments = walk.moments
-    return (walk.parameters if best is None else best), history, stop_reason
+    state.moments = run.moments
+    return Minimised(run.parameters if best is None else best, history, stop_reason)
 
 
-def _note_last_gradient(walk: Walk, best: NDArray[np.floating] | None, options: Options) -> None:
+def _end_epochs(
+    run: Run, losses: NDArray[np.float64], best: NDArray[np.floating] | None, options: Options
+) -> StopReason | None:
+    """End epochs, after the last of which training may have to stop; None is to go on."""
+    monitor, history, limits = options.monitor, options.monitor.history, options.limits
+    history.n_fun += len(losses)
+    history.n_samples_seen += options.n_samples * len(losses)
+    if not (math.isfinite(losses[-1]) and run.is_finite):
+        monitor.end_iterations(losses[:-1].tolist())
+        history.n_iter += 1
+        return "diverged"
+    monitor.end_iterations(losses.tolist())
+    if best is not None:
+        parameters = run.parameters
+        if monitor.is_best(parameters):
+            best[:] = parameters
+    _scale_rate(options)
+    reason = _reason_to_stop(run, options)
+    if reason is None and history.n_iter >= limits.max_iter:
+        return "max_iter"
+    return reason
+
+
+def _reason_to_stop(run: Run, options: Options) -> StopReason | None:
+    monitor, history, limits = options.monitor, options.monitor.history, options.limits
+    early_stopping = monitor.early_stopping
+    if history.loss <= limits.loss_goal:
+        return "goal"
+    if limits.gtol is not None:
+        norm = history.gradient_norm_curve[-1] = _gradient_norm(run, run.parameters, options)
+        if norm <= limits.gtol:
+            return "gradient_norm"
+    if early_stopping is not None and not early_stopping.waits_for_improvement:
+        if monitor.says_stop():
+            return "validation"
+    elif history.n_no_improvement > limits.n_iter_no_change:
+        reason = _stop_or_slow_down(options)
+        if reason is not None:
+            return reason
+    return "one_epoch" if options.one_epoch else None
+
+
+def _record_last_gradient(run: Run, best: NDArray[np.floating] | None, options: Options) -> None:
     """Work out the gradient norm where training ends, if the last epoch has not done so."""
     if best is not None:
-        _gradient_norm(walk, best, options)
-    elif options.gtol is None:
-        curve = options.training.history.gradient_norm_curve
-        curve[-1] = _gradient_norm(walk, walk.parameters, options)
+        _gradient_norm(run, best, options)
+    elif options.limits.gtol is None:
+        curve = options.monitor.history.gradient_norm_curve
+        curve[-1] = _gradient_norm(run, run.parameters, options)
 
 
-def _gradient_norm(walk: Walk, parameters: NDArray[np.floating], options: Options) -> float:
-    history = options.training.history
+def _gradient_norm(run: Run, parameters: NDArray[np.floating], options: Options) -> float:
+    history = options.monitor.history
     history.n_fun += 1
-    history.gradient_norm = float(np.abs(walk.gradient(parameters)).max())
+    history.gradient_norm = float(np.abs(run.gradient(parameters)).max())
     return history.gradient_norm
 
 
 def _epochs_alike(options: Options) -> int:
     """How many epochs may follow each other without anything being done in between."""
+    limits, monitor = options.limits, options.monitor
     looks_at_each = (
-        options.early_stopping is not None
-        or options.gtol is not None
-        or options.loss_goal > -math.inf
-        or options.clock.max_time < math.inf
+        monitor.early_stopping is not None
+        or limits.gtol is not None
+        or limits.loss_goal > -math.inf
+        or limits.clock.max_time < math.inf
         or options.learning_rate == "invscaling"
         or options.one_epoch
     )
-    return 1 if looks_at_each else options.max_iter - options.training.history.n_iter
+    return 1 if looks_at_each else limits.max_iter - monitor.history.n_iter
 
 
 def _patience(options: Options) -> Patience:
-    history = options.training.history
+    history = options.monitor.history
     if history.best_loss is None:  # a validation score decides
         return NO_PATIENCE
     return Patience(
-        history.best_loss, history.n_no_improvement, options.tol, options.n_iter_no_change
+        history.best_loss,
+        history.n_no_improvement,
+        options.monitor.tol,
+        options.limits.n_iter_no_change,
     )
-
-
-def _take_down(
-    walk: Walk,
-    losses: NDArray[np.float64],
-    best: NDArray[np.floating] | None,
-    options: Options,
-) -> StopReason:
-    """Take epochs down, after the last of which training may have to stop; "max_iter" is go on."""
-    history, early_stopping = options.training.history, options.early_stopping
-    diverged = not (math.isfinite(losses[-1]) and walk.is_finite)
-    for i, loss in enumerate(losses.tolist(), start=1):
-        history.n_iter += 1
-        history.n_fun += 1
-        history.n_samples_seen += options.n_samples
-        history.gradient_norm_curve.append(math.nan)
-        if diverged and i == len(losses):
-            return "diverged"
-        note_loss(history, loss, options.tol)
-        _say(options, f"Iteration {history.n_iter}, loss = {loss:.8f}")
-    if early_stopping is not None and best is not None:
-        parameters = walk.parameters
-        if early_stopping.note(history, parameters):
-            best[:] = parameters
-        _say(options, f"Validation score: {(history.validation_scores or [])[-1]:f}")
-    _scale_rate(options)
-    return _reason_to_stop(walk, options)
-
-
-def _reason_to_stop(walk: Walk, options: Options) -> StopReason:
-    history, early_stopping = options.training.history, options.early_stopping
-    if history.loss <= options.loss_goal:
-        return "goal"
-    if options.gtol is not None:
-        norm = history.gradient_norm_curve[-1] = _gradient_norm(walk, walk.parameters, options)
-        if norm <= options.gtol:
-            return "gradient_norm"
-    if early_stopping is not None and early_stopping.rule != "no_improvement":
-        if early_stopping.says_stop(history):
-            return "validation"
-    elif history.n_no_improvement > options.n_iter_no_change:
-        reason = _stop_or_slow_down(options)
-        if reason is not None:
-            return reason
-    return "one_epoch" if options.one_epoch else "max_iter"
 
 
 def invscaled_rate(learning_rate_init: float, n_samples_seen: int, power_t: float) -> float:
@@ -302,32 +268,27 @@ def invscaled_rate(learning_rate_init: float, n_samples_seen: int, power_t: floa
 def _scale_rate(options: Options) -> None:
     """``invscaling``: the rate falls with the rows seen, once an epoch."""
     if options.learning_rate == "invscaling":
-        rows_seen = options.training.history.n_samples_seen
+        rows_seen = options.monitor.history.n_samples_seen
         rate = invscaled_rate(options.learning_rate_init, rows_seen, options.power_t)
-        options.training.rule = options.training.rule._replace(learning_rate=rate)
+        options.state.rule = options.state.rule._replace(learning_rate=rate)
 
 
 def _stop_or_slow_down(options: Options) -> StopReason | None:
     """No improvement for long: the reason to stop, or None where a fifth of the rate may do."""
-    training = options.training
-    validates = options.early_stopping is not None
+    state, monitor = options.state, options.monitor
+    validates = monitor.early_stopping is not None
     message = (
         f"{'Validation score' if validates else 'Training loss'} did not improve more than "
-        f"tol={options.tol:f} for {options.n_iter_no_change} consecutive epochs."
+        f"tol={monitor.tol:f} for {options.limits.n_iter_no_change} consecutive epochs."
     )
     if options.learning_rate != "adaptive":
-        _say(options, f"{message} Stopping.")
+        monitor.say(f"{message} Stopping.")
         return "validation" if validates else "tolerance"
-    if training.rule.learning_rate <= _LEAST_ADAPTIVE_RATE:
-        _say(options, f"{message} Learning rate too small. Stopping.")
+    if state.rule.learning_rate <= _LEAST_ADAPTIVE_RATE:
+        monitor.say(f"{message} Learning rate too small. Stopping.")
         return "learning_rate"
-    rate = training.rule.learning_rate / 5.0
-    training.rule = training.rule._replace(learning_rate=rate)
-    training.history.n_no_improvement = 0
-    _say(options, f"{message} Setting learning rate to {rate:f}")
+    rate = state.rule.learning_rate / 5.0
+    state.rule = state.rule._replace(learning_rate=rate)
+    monitor.history.n_no_improvement = 0
+    monitor.say(f"{message} Setting learning rate to {rate:f}")
     return None
-
-
-def _say(options: Options, line: str) -> None:
-    if options.verbose:
-        print(line)

@@ -1,4 +1,4 @@
-"""When to stop, and why: the reasons by name, the clock, and the rules of no improvement.
+"""When to stop, and why: the reasons by name, the limits, the clock, and early stopping.
 
 References
 ----------
@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from fastbp.solvers.history import History
 
 __all__ = [
-    "RULES",
+    "CRITERIA",
     "Clock",
     "EarlyStopping",
+    "Limits",
     "Stop",
     "StopReason",
-    "note_loss",
 ]
 
 StopReason = Literal[
     "gradient_norm",  # the gradient's largest entry fell to the tolerance
     "tolerance",  # the loss fell by too little, more than n_iter_no_change times in a row
     "goal",  # the loss reached loss_goal
-    "validation",  # so the rule of early stopping says
+    "validation",  # the criterion of early stopping was met
     "learning_rate",  # no improvement, and the adaptive learning rate was at its least
     "max_iter",  # the iterations allowed were used up
     "max_fun",  # the evaluations allowed were used up
@@ -46,8 +46,8 @@ StopReason = Literal[
 ]
 
 _STRIP = 5  # iterations from one look at GL, PQ or UP to the next, as in the paper
-#: The fourteen rules that the second paper tries.
-RULES = (
+#: The fourteen criteria that the second paper tries.
+CRITERIA = (
     *("GL1", "GL2", "GL3", "GL5"),
     *("PQ0.5", "PQ0.75", "PQ1", "PQ2", "PQ3"),
     *("UP2", "UP3", "UP4", "UP6", "UP8"),
@@ -86,26 +86,42 @@ class Clock:
             raise Stop("time")
 
 
-def note_loss(history: History, loss: float, tol: float) -> None:
-    """Take down an epoch's loss and whether it is lower than the best by ``tol``."""
-    history.loss = loss
-    history.loss_curve.append(loss)
-    if history.best_loss is None:
-        return  # a validation score decides
-    history.n_no_improvement = history.n_no_improvement + 1 if loss > history.best_loss - tol else 0
-    history.best_loss = min(history.best_loss, loss)
+@dataclass(frozen=True)
+class Limits:
+    """How far a training may go; the names are the estimator's.
+
+    Attributes
+    ----------
+    max_iter : int
+        Iterations at most: epochs, or steps of a batch solver.
+    gtol : float or None
+        Stop when no entry of the gradient is larger. None is never.
+    loss_goal : float
+        Stop when the loss is not higher.
+    n_iter_no_change : float
+        Stop after more iterations than this in a row without progress: for stochastic solvers, by
+        ``tol``; for batch solvers, those that changed the loss by 2.2e-9 of it or less.
+    clock : Clock
+        When to stop in any case.
+    """
+
+    max_iter: int = 200
+    gtol: float | None = 1e-4
+    loss_goal: float = -math.inf
+    n_iter_no_change: float = 10
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """A validation score, and the rule that ends training by it.
+    """A validation score, and the criterion that ends training by it.
 
     Attributes
     ----------
     score : callable
         ``score(parameters) -> float``, higher is better. For GL, PQ and UP it is minus a loss.
-    rule : {"no_improvement", "GL", "PQ", "UP"}
-        The rule.
+    criterion : {"no_improvement", "GL", "PQ", "UP"}
+        The criterion.
     threshold : float
         Its number: for "no_improvement" how many iterations without any are too many.
     tol : float, default=0.0
@@ -113,43 +129,35 @@ class EarlyStopping:
     """
 
     score: Callable[[NDArray[np.floating]], float]
-    rule: str
+    criterion: str
     threshold: float
     tol: float = 0.0
 
     @classmethod
     def by_name(cls, name: str, score: Callable[[NDArray[np.floating]], float]) -> "EarlyStopping":
-        """Make the rule of a name in `RULES`; the score is minus a loss."""
+        """Make the criterion of a name in `CRITERIA`; the score is minus a loss."""
         return cls(score, name[:2], float(name[2:]))
 
-    def note(self, history: History, parameters: NDArray[np.floating]) -> bool:
-        """Take down the score of parameters, and return whether it is the best so far."""
-        score = self.score(parameters)
-        if history.validation_scores is None or history.best_validation_score is None:
-            history.validation_scores, history.best_validation_score = [], -math.inf
-        history.validation_scores.append(score)
-        better = score >= history.best_validation_score + self.tol
-        history.n_no_improvement = 0 if better else history.n_no_improvement + 1
-        is_best = score > history.best_validation_score
-        if is_best:
-            history.best_validation_score = score
-        return is_best
+    @property
+    def waits_for_improvement(self) -> bool:
+        """Whether it counts iterations without improvement, as training without it does."""
+        return self.criterion == "no_improvement"
 
     def says_stop(self, history: History) -> bool:
-        """Whether the rule ends the training after the scores so far."""
-        if self.rule == "no_improvement":
+        """Whether the criterion ends the training after the scores so far."""
+        if self.waits_for_improvement:
             return history.n_no_improvement > self.threshold
         scores = history.validation_scores or []
         if not scores or len(scores) % _STRIP:
             return False
         # As in the papers, the error is looked at once a strip, not at its swings in between.
         errors = [-score for score in scores[_STRIP - 1 :: _STRIP]]
-        if self.rule == "UP":
+        if self.criterion == "UP":
             last = errors[-int(self.threshold) - 1 :]
             rises = sum(later > earlier for earlier, later in pairwise(last))
             return rises >= int(self.threshold)
         loss = _generalisation_loss(errors)
-        if self.rule == "GL":
+        if self.criterion == "GL":
             return loss > self.threshold
         progress = _progress(history.loss_curve[-_STRIP:])
         return loss > self.threshold * progress

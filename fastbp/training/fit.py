@@ -1,27 +1,27 @@
-"""Trainings, in threads or on a GPU: from one start or several, and which of them is kept.
-
-What is said when a training ends early stands here too.
-"""
+"""A fit: trainings from one start or several, which of them is kept, and how it ended."""
 
 import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp.backends.cpu.objective import Objective
+from fastbp.backends.device import make_objective
 from fastbp.machine.threads import run_all
-from fastbp.solvers import BATCH_SOLVERS, bayesian_regularisation, stochastic
-from fastbp.solvers.stopping import Clock, EarlyStopping
-from fastbp.training.task import Fitted, Job
-from fastbp.training.validation_set import early_stopping
+from fastbp.solvers.stopping import Clock
+from fastbp.training.options import (
+    batch_options,
+    make_clock,
+    stochastic_options,
+    warn_of_a_large_batch,
+)
+from fastbp.training.task import FitResult, FitTask, Start
+from fastbp.training.validation_set import make_early_stopping
 from fastbp.training.warn import warn
 
-__all__ = ["conclude", "train", "train_starts", "trainer"]
+__all__ = ["conclude", "fit", "fit_starts", "override"]
 
 _EARLY_ENDS = {
     "max_iter": "max_iter={0.max_iter} iterations were used up before convergence. Raise "
@@ -39,21 +39,21 @@ _EARLY_ENDS = {
 }
 
 
-#: Who trains instead, where that is somebody else: a search that trains all of its fits at once.
-trainer: ContextVar[Callable[[Job], Fitted] | None] = ContextVar("trainer", default=None)
+#: Who makes a fit instead, if anybody does: a search that records fits, and later replays them.
+override: ContextVar[Callable[[FitTask], FitResult] | None] = ContextVar("override", default=None)
 
 
-def train(job: Job) -> Fitted:
+def fit(task: FitTask) -> FitResult:
     """Train a network as an estimator's parameters say, from one start or the best of several.
 
     Parameters
     ----------
-    job : Job
+    task : FitTask
         What is to be fitted.
 
     Returns
     -------
-    fitted : Fitted
+    result : FitResult
         The new parameters and the course of the best training.
 
     Raises
@@ -61,20 +61,20 @@ def train(job: Job) -> Fitted:
     ValueError
         If every training diverges, or the solver needs too much memory.
     """
-    somebody_else = trainer.get()
-    if somebody_else is not None:
-        return somebody_else(job)
-    job.warn_of_a_large_batch()
-    clock = job.clock()
-    return conclude(job, train_starts(job, clock, effective_n_jobs(job.estimator.n_jobs)), clock)
+    instead = override.get()
+    if instead is not None:
+        return instead(task)
+    warn_of_a_large_batch(task)
+    clock = make_clock(task)
+    return conclude(task, fit_starts(task, clock, effective_n_jobs(task.estimator.n_jobs)), clock)
 
 
-def train_starts(job: Job, clock: Clock, n_jobs: int) -> list[Fitted | None]:
-    """Train a job's network from each of its starts.
+def fit_starts(task: FitTask, clock: Clock, n_jobs: int) -> list[FitResult | None]:
+    """Train a task's network from each of its starts.
 
     Parameters
     ----------
-    job : Job
+    task : FitTask
         What is to be fitted.
     clock : Clock
         When to stop in any case.
@@ -83,38 +83,26 @@ def train_starts(job: Job, clock: Clock, n_jobs: int) -> list[Fitted | None]:
 
     Returns
     -------
-    results : list of Fitted or None
+    results : list of FitResult or None
         What came of each start; None of those that Ctrl-C has kept from being made.
     """
-    if job.goes_side_by_side:
-        from fastbp.training.side_by_side import train_on_device
+    if task.goes_side_by_side:
+        from fastbp.training.side_by_side import fit_on_device
 
-        return list(train_on_device([job], [clock], n_jobs)[0])
-    starts = job.starts()
+        return list(fit_on_device([task], [clock], n_jobs)[0])
+    starts = task.starts()
     n_threads = n_jobs if len(starts) == 1 else 1  # for each
-    data = job.table.data(job.dtype)
-    results: list[Fitted | None] = [None] * len(starts)
+    results: list[FitResult | None] = [None] * len(starts)
 
-    def train_one(i: int) -> Iterator[None]:
-        rule = None
-        if job.held_out is not None:
-            rule = early_stopping(
-                job.estimator, job.network, job.held_out, job.dtype, n_threads, job.device
-            )
-        objective = _objective_of(job.device)(job.network, data, job.alpha, n_threads)
-        if job.is_stochastic:
-            options = job.stochastic_options(starts[i], rule, clock)
-            minimised = stochastic.minimise(objective, starts[i].parameters, options)
-            results[i] = Fitted(*minimised, options.training)
-        else:
-            results[i] = _train_batch(job, objective, starts[i].parameters, rule, clock)
-        if results[i].stop_reason == "interrupted":  # type: ignore[union-attr]
+    def fit_one(i: int) -> Iterator[None]:
+        result = results[i] = _fit_from(task, starts[i], clock, n_threads)
+        if result.stop_reason == "interrupted":
             clock.interrupted.set()
         yield
 
-    n_at_once = min(n_jobs, len(starts)) if job.device == "cpu" else 1
+    n_at_once = min(n_jobs, len(starts)) if task.device == "cpu" else 1
     try:
-        run_all(train_one, range(len(starts)), n_at_once, clock.interrupted)
+        run_all(fit_one, range(len(starts)), n_at_once, clock.interrupted)
     except KeyboardInterrupt:
         clock.interrupted.set()
         if all(result is None for result in results):
@@ -122,21 +110,45 @@ def train_starts(job: Job, clock: Clock, n_jobs: int) -> list[Fitted | None]:
     return results
 
 
-def conclude(job: Job, results: list[Fitted | None], clock: Clock) -> Fitted:
+def _fit_from(task: FitTask, start: Start, clock: Clock, n_threads: int) -> FitResult:
+    """Train from one start."""
+    solver, early_stopping = task.solver, None
+    if task.validation is not None:
+        early_stopping = make_early_stopping(
+            task.estimator, task.network, task.validation, n_threads, task.device
+        )
+    objective = make_objective(task.device, task.network, task.data, task.alpha, n_threads)
+    if solver.is_stochastic:
+        options = stochastic_options(task, start, early_stopping, clock)
+        minimised = solver.minimise(objective, start.parameters, options)
+        return FitResult(solver, *minimised[:3], state=options.state)
+    minimise = solver.minimise_bayesian if task.finds_alpha else solver.minimise
+    minimised = minimise(objective, start.parameters, batch_options(task, early_stopping, clock))
+    return FitResult(
+        solver,
+        minimised.parameters,
+        minimised.history,
+        minimised.stop_reason,
+        alpha=minimised.alpha,
+        effective_parameters=minimised.effective_parameters,
+    )
+
+
+def conclude(task: FitTask, results: list[FitResult | None], clock: Clock) -> FitResult:
     """Choose the best of several trainings, and say how it ended.
 
     Parameters
     ----------
-    job : Job
+    task : FitTask
         What was to be fitted.
-    results : list of Fitted or None
+    results : list of FitResult or None
         What came of each start.
     clock : Clock
         Whether it was interrupted.
 
     Returns
     -------
-    fitted : Fitted
+    result : FitResult
         The best, with the final losses of all.
 
     Raises
@@ -144,51 +156,25 @@ def conclude(job: Job, results: list[Fitted | None], clock: Clock) -> Fitted:
     ValueError
         If all have diverged.
     """
-    estimator = job.estimator
     losses = np.array([math.nan if result is None else result.final_loss for result in results])
-    best = min((result for result in results if result is not None), key=lambda fit: fit.rank)
+    best = min((result for result in results if result is not None), key=lambda each: each.rank)
     if clock.interrupted.is_set():
         best = best._replace(stop_reason="interrupted")
-    _say_how_it_ended(estimator, best)
+    _say_how_it_ended(task, best)
     n_late = sum(result is not None and result.stop_reason == "time" for result in results)
     if n_late and best.stop_reason not in ("time", "interrupted"):
         warn(
-            f"max_time={estimator.max_time} seconds were used up before {n_late} of "
+            f"max_time={task.estimator.max_time} seconds were used up before {n_late} of "
             f"{len(results)} starts had converged. Raise max_time, or take a smaller n_init.",
             ConvergenceWarning,
         )
     return best._replace(init_losses=losses)
 
 
-def _objective_of(device: str) -> type[Objective]:
-    """Choose between the CPU's kernels and the GPU's, whose modules are imported only here."""
-    if device == "cpu":
-        return Objective
-    from fastbp.backends.gpu.objective import DeviceObjective
-
-    return DeviceObjective
-
-
-def _train_batch(
-    job: Job,
-    objective: Objective,
-    parameters: NDArray[np.floating],
-    rule: EarlyStopping | None,
-    clock: Clock,
-) -> Fitted:
-    options = job.batch_options(rule, clock)
-    if isinstance(job.estimator.alpha, str):
-        found = bayesian_regularisation.minimise(objective, parameters, options)
-        bayes = found.alpha, found.effective_parameters
-        return Fitted(found.parameters, found.history, found.stop_reason, None, bayes)
-    minimised = BATCH_SOLVERS[job.estimator.solver](objective, parameters, options)
-    return Fitted(*minimised, training=None)
-
-
-def _say_how_it_ended(estimator: Any, fitted: Fitted) -> None:
+def _say_how_it_ended(task: FitTask, result: FitResult) -> None:
     """Raise if nothing was learnt; warn if it ended early."""
-    reason, history = fitted.stop_reason, fitted.history
-    if reason == "diverged" and fitted.training is not None:
+    estimator, reason, history = task.estimator, result.stop_reason, result.history
+    if result.is_lost:
         raise ValueError(
             "Training diverged: the loss, the weights or their moments became NaN or infinite in "
             "epoch "

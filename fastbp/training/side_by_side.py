@@ -1,7 +1,8 @@
-"""Many trainings at once on a GPU: each with its own schedule and end, all in the same launches.
+"""Many fits at once on a GPU: each with its own schedule and end, all in the same launches.
 
-A training on the device yields legs (``solvers/stochastic.py``); here all of a fleet's trainings
-are asked for theirs, one launch goes them, and each is sent its losses, until the last has ended.
+A training yields plans of epochs (``solvers/stochastic.py``). Here all of a fleet's trainings are
+asked for theirs, one launch makes the epochs, and each is sent its losses, until the last has
+ended.
 """
 
 from contextlib import ExitStack
@@ -10,30 +11,48 @@ from typing import Any, NamedTuple
 from fastbp.backends.gpu.data import DeviceTables
 from fastbp.backends.gpu.fleet import DeviceWalk, Fleet, Member
 from fastbp.model.data import Data
+from fastbp.model.objective import EpochPlan
 from fastbp.model.shuffles import Shuffles
 from fastbp.solvers import stochastic
 from fastbp.solvers.stopping import Clock
-from fastbp.training.task import Fitted, Job, Start
-from fastbp.training.validation_set import early_stopping
+from fastbp.training.options import stochastic_options
+from fastbp.training.task import FitResult, FitTask
+from fastbp.training.validation_set import make_early_stopping
 
-__all__ = ["train_on_device"]
+__all__ = ["fit_on_device"]
 
 
-class _Trainee(NamedTuple):
-    """One start of a job."""
+class _Entrant(NamedTuple):
+    """One start of a task."""
 
-    job: int
-    start: Start
+    number: int
+    task: FitTask
     options: stochastic.Options
+    parameters: Any
     shuffles: Shuffles
 
+    @property
+    def kind(self) -> tuple:
+        """What the members of a fleet have in common."""
+        data = self.task.data
+        return (
+            data.dtype.name,
+            data.X.shape[1],
+            data.y.shape[1],
+            len(data.row_starts) > 0,
+            self.options.batch_size == 1,
+            self.options.state.rule.code,
+        )
 
-def train_on_device(jobs: list[Job], clocks: list[Clock], n_threads: int) -> list[list[Fitted]]:
+
+def fit_on_device(
+    tasks: list[FitTask], clocks: list[Clock], n_threads: int
+) -> list[list[FitResult]]:
     """Train networks by sgd or adam on the GPU, all that go together in the same launches.
 
     Parameters
     ----------
-    jobs : list of Job
+    tasks : list of FitTask
         What is to be fitted.
     clocks : list of Clock
         When each has to stop in any case.
@@ -42,108 +61,91 @@ def train_on_device(jobs: list[Job], clocks: list[Clock], n_threads: int) -> lis
 
     Returns
     -------
-    results : list of list of Fitted
-        For each job what came of each of its starts.
+    results : list of list of FitResult
+        For each task what came of each of its starts.
     """
-    tables = _Tables(jobs)
-    results: list[list[Fitted]] = [[] for _ in jobs]
+    results: list[list[FitResult]] = [[] for _ in tasks]
     with ExitStack() as stack:
-        for trainees in _fleets(jobs, clocks, stack, tables):
-            for trainee, fitted in zip(
-                trainees, _train(jobs, trainees, tables, n_threads), strict=True
-            ):
-                results[trainee.job].append(fitted)
-                if fitted.stop_reason == "interrupted":
-                    clocks[trainee.job].interrupted.set()
+        fleets: dict[tuple, list[_Entrant]] = {}
+        for number, (task, clock) in enumerate(zip(tasks, clocks, strict=True)):
+            for entrant in _entrants(number, task, clock, stack):
+                fleets.setdefault(entrant.kind, []).append(entrant)
+        for entrants in fleets.values():
+            for entrant, result in zip(entrants, _train(entrants, n_threads), strict=True):
+                results[entrant.number].append(result)
+                if result.stop_reason == "interrupted":
+                    clocks[entrant.number].interrupted.set()
     return results
 
 
-class _Tables:
-    """The jobs' data, each table once: those that hold the same are one (`SharedTables`)."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        self._keys = [(id(job.table), job.dtype.str) for job in jobs]
-        self._data: dict[tuple, Data] = {}
-        for key, job in zip(self._keys, jobs, strict=True):
-            if key not in self._data:
-                self._data[key] = job.table.data(job.dtype)
-        self._moved: dict[tuple, DeviceTables] = {}
-
-    def of(self, jobs: list[int]) -> tuple[DeviceTables, list[int]]:
-        """Tables of some jobs on the device, and which of them is each job's."""
-        distinct = tuple(dict.fromkeys(self._keys[job] for job in jobs))
-        if distinct not in self._moved:
-            self._moved[distinct] = DeviceTables([self._data[key] for key in distinct])
-        return self._moved[distinct], [distinct.index(self._keys[job]) for job in jobs]
-
-    def kind(self, job: int) -> tuple:
-        """Equal where tables can lie behind one another."""
-        data = self._data[self._keys[job]]
-        return data.dtype.name, data.X.shape[1], data.y.shape[1], len(data.row_starts) > 0
+def _entrants(number: int, task: FitTask, clock: Clock, stack: ExitStack) -> list[_Entrant]:
+    """Make a task's starts ready; their generators are lent until the stack is closed."""
+    entrants = []
+    for start in task.starts():
+        early_stopping = None
+        if task.validation is not None:
+            early_stopping = make_early_stopping(
+                task.estimator, task.network, task.validation, 1, "cpu"
+            )
+        options = stochastic_options(task, start, early_stopping, clock)
+        shuffles = Shuffles(start.random_state if options.shuffle else None)
+        entrants.append(
+            _Entrant(number, task, options, start.parameters, stack.enter_context(shuffles))
+        )
+    return entrants
 
 
-def _fleets(
-    jobs: list[Job], clocks: list[Clock], stack: ExitStack, tables: _Tables
-) -> list[list[_Trainee]]:
-    """Group the jobs' starts by what a launch has to have in common."""
-    fleets: dict[Any, list[_Trainee]] = {}
-    for i, (job, clock) in enumerate(zip(jobs, clocks, strict=True)):
-        for start in job.starts():
-            rule = None
-            if job.held_out is not None:
-                rule = early_stopping(job.estimator, job.network, job.held_out, job.dtype, 1)
-            options = job.stochastic_options(start, rule, clock)
-            shuffles = Shuffles(start.random_state if options.shuffle else None)
-            kind = (tables.kind(i), options.batch_size == 1, options.training.rule.kind)
-            trainee = _Trainee(i, start, options, stack.enter_context(shuffles))
-            fleets.setdefault(kind, []).append(trainee)
-    return list(fleets.values())
-
-
-def _train(
-    jobs: list[Job], trainees: list[_Trainee], tables: _Tables, n_threads: int
-) -> list[Fitted]:
+def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
     """Train a fleet until the last of its members has ended."""
-    on_device, places = tables.of([trainee.job for trainee in trainees])
+    tables: dict[int, Data] = {id(entrant.task.data): entrant.task.data for entrant in entrants}
+    places = {key: place for place, key in enumerate(tables)}
     members = [
         Member(
-            jobs[trainee.job].network,
-            place,
-            jobs[trainee.job].alpha,
-            trainee.options.batch_size,
-            trainee.start.parameters,
-            trainee.options.training.moments,
-            trainee.shuffles,
+            entrant.task.network,
+            places[id(entrant.task.data)],
+            entrant.task.alpha,
+            entrant.options.batch_size,
+            entrant.parameters,
+            entrant.options.state.moments,
+            entrant.shuffles,
         )
-        for trainee, place in zip(trainees, places, strict=True)
+        for entrant in entrants
     ]
-    kind = trainees[0].options.training.rule.kind
-    fleet = Fleet(members, on_device, kind, n_threads)
+    fleet = Fleet(
+        members,
+        DeviceTables(list(tables.values())),
+        entrants[0].options.state.rule.code,
+        n_threads,
+    )
     trainings = [
-        stochastic.legs(DeviceWalk(fleet, i), trainee.options) for i, trainee in enumerate(trainees)
+        stochastic.plan_epochs(DeviceWalk(fleet, i), entrant.options)
+        for i, entrant in enumerate(entrants)
     ]
-    ended: dict[int, Fitted] = {}
-    legs = {}
+    ended: dict[int, FitResult] = {}
+    plans: dict[int, EpochPlan] = {}
 
     def ask(i: int, question: Any, *answer: Any) -> None:
-        """Let a training go on to its next leg, or to its end."""
+        """Let a training go on to its next plan, or to its end."""
         try:
-            legs[i] = question(*answer)
+            plans[i] = question(*answer)
         except StopIteration as end:
-            parameters, history, reason = end.value
-            ended[i] = Fitted(parameters, history, reason, trainees[i].options.training)
+            parameters, history, reason, *_ = end.value
+            entrant = entrants[i]
+            ended[i] = FitResult(
+                entrant.task.solver, parameters, history, reason, entrant.options.state
+            )
 
     for i, training in enumerate(trainings):
         ask(i, next, training)
-    while legs:
+    while plans:
         try:
-            losses = fleet.epochs(legs)
+            losses = fleet.epochs(plans)
         except KeyboardInterrupt as interrupt:
-            going, legs = list(legs), {}
+            going, plans = list(plans), {}
             for i in going:
                 ask(i, trainings[i].throw, interrupt)
         else:
-            legs = {}
+            plans = {}
             for i, of_one in losses.items():
                 ask(i, trainings[i].send, of_one)
-    return [ended[i] for i in range(len(trainees))]
+    return [ended[i] for i in range(len(entrants))]

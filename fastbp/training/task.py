@@ -1,26 +1,24 @@
-"""From an estimator's parameters and data to what solvers take: a job, its starts, its options."""
+"""One fit, in and out: a `FitTask`, all checked and drawn, becomes a `FitResult`."""
 
 import copy
 import hashlib
 import math
-from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.backends.device import resolve
-from fastbp.model import update_rules
+from fastbp.backends.device import resolve, trains_side_by_side
+from fastbp.model.data import Data
 from fastbp.model.network import Network
-from fastbp.model.update_rules import Moments, Rule
-from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS, History, Options, stochastic
-from fastbp.solvers.descent import LEAST_PROGRESS
-from fastbp.solvers.stochastic import Training
-from fastbp.solvers.stopping import Clock, EarlyStopping, StopReason
-from fastbp.training.validation_set import Table
-from fastbp.training.warn import warn
+from fastbp.solvers.history import History
+from fastbp.solvers.monitor import Watcher
+from fastbp.solvers.registry import SOLVERS, Solver
+from fastbp.solvers.stochastic import OptimiserState
+from fastbp.solvers.stopping import StopReason
+from fastbp.training.validation_set import ValidationSet
 
-__all__ = ["Fitted", "Job", "Start", "check_solver", "next_training"]
+__all__ = ["FitResult", "FitTask", "Start"]
 
 
 class Start(NamedTuple):
@@ -30,79 +28,71 @@ class Start(NamedTuple):
     random_state: np.random.RandomState
 
 
-class Job(NamedTuple):
+class FitTask(NamedTuple):
     """A fit that is to be made.
 
     Attributes
     ----------
-    estimator : BackpropRegressor
+    estimator : BackpropEstimator
         Whose parameters are read; it is not changed.
     network : Network
         The network.
-    table : Table
-        The data.
-    held_out : Table or None
+    data : Data
+        The rows to train on.
+    validation : ValidationSet or None
         The rows to validate on.
     start : Start
         The first start; its parameters are not changed.
-    last : Training or None
-        The training to go on from; not changed.
+    state : OptimiserState or None
+        Where to go on from; not changed.
     n_init : int
         How many starts; the others are drawn here.
     one_epoch : bool
         Whether this is a `partial_fit`: one epoch, with the moments of the last training.
+    watchers : tuple of callable
+        Called at the end of each iteration.
     """
 
     estimator: Any
     network: Network
-    table: Table
-    held_out: Table | None
+    data: Data
+    validation: ValidationSet | None
     start: Start
-    last: Training | None
-    n_init: int
-    one_epoch: bool
+    state: OptimiserState | None
+    n_init: int = 1
+    one_epoch: bool = False
+    watchers: tuple[Watcher, ...] = ()
+
+    @property
+    def solver(self) -> Solver:
+        """The solver."""
+        return SOLVERS[self.estimator.solver]
 
     @property
     def dtype(self) -> np.dtype:
         """float64 or float32, what is computed in."""
-        return self.start.parameters.dtype
-
-    @property
-    def is_stochastic(self) -> bool:
-        """Whether the solver goes through the rows in batches."""
-        return self.estimator.solver in STOCHASTIC_SOLVERS
+        return self.data.dtype
 
     @property
     def device(self) -> str:
         """Where it is computed: "cpu" or "cuda"."""
-        return "cpu" if self.estimator.solver == "lm" else resolve(self.estimator.device)
+        can_choose = "cuda" in self.solver.devices
+        return resolve(self.estimator.device) if can_choose else "cpu"
 
     @property
     def goes_side_by_side(self) -> bool:
-        """Whether its starts, and other such jobs, are trained in the same launches of a GPU."""
-        return self.is_stochastic and self.device == "cuda"
+        """Whether its starts, and other such tasks, are trained in the same launches of a GPU."""
+        return self.solver.is_stochastic and trains_side_by_side(self.device)
+
+    @property
+    def finds_alpha(self) -> bool:
+        """Whether the weight decay is to be found."""
+        return isinstance(self.estimator.alpha, str)
 
     @property
     def alpha(self) -> float:
         """Strength of the weight decay, 0 where it is to be found."""
-        return 0.0 if isinstance(self.estimator.alpha, str) else float(self.estimator.alpha)
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of a batch."""
-        n_samples = self.table.X.shape[0]
-        return (
-            _batch_rows(self.estimator.batch_size, n_samples) if self.is_stochastic else n_samples
-        )
-
-    def warn_of_a_large_batch(self) -> None:
-        """Say so where there are fewer rows than a batch is to have."""
-        size, n_samples = self.estimator.batch_size, self.table.X.shape[0]
-        if self.is_stochastic and not isinstance(size, str) and size > n_samples:
-            warn(
-                f"batch_size={size} is larger than the {n_samples} rows to train on and is "
-                "going to be clipped. batch_size='full' means all rows."
-            )
+        return 0.0 if self.finds_alpha else float(self.estimator.alpha)
 
     def starts(self) -> list[Start]:
         """Give the first start, and others; its generator goes on as if it were alone."""
@@ -115,112 +105,66 @@ class Job(NamedTuple):
         ]
         return [self.start, *others]
 
-    def clock(self, interrupted: Event | None = None) -> Clock:
-        """Start the time that the fit may take; an event may end it, and others with it."""
-        max_time = self.estimator.max_time
-        return Clock(
-            math.inf if max_time is None else max_time,
-            Event() if interrupted is None else interrupted,
-        )
-
     def digest(self) -> bytes:
-        """Equal for jobs that come to the same: in data, parameters, start and shuffles."""
+        """Equal for tasks that come to the same: in data, parameters, start and shuffles."""
         digest = hashlib.blake2b(digest_size=16)
         state = self.start.random_state.get_state(legacy=False)
         parameters = self.estimator.get_params(deep=False)
         parameters.pop("random_state")
-        tables = [table for table in (self.table, self.held_out) if table is not None]
         for part in (
-            repr((self.network, self.n_init, self.one_epoch, self.last is None, len(tables))),
+            repr((self.network, self.n_init, self.one_epoch, self.state is None)),
             repr(sorted((name, repr(value)) for name, value in parameters.items())),
             repr(state["state"]["pos"] if "pos" in state["state"] else state["state"]),
         ):
             digest.update(part.encode())
         digest.update(np.ascontiguousarray(state["state"].get("key", ())).tobytes())
         digest.update(self.start.parameters.tobytes())
-        for table in tables:
-            digest.update(table.digest())
+        digest.update(self.data.digest())
+        if self.validation is not None:
+            digest.update(self.validation.digest())
         return digest.digest()
 
-    def stochastic_options(
-        self, start: Start, rule: EarlyStopping | None, clock: Clock
-    ) -> stochastic.Options:
-        """Options of sgd and adam for one start."""
-        estimator = self.estimator
-        return stochastic.Options(
-            training=next_training(estimator, start.parameters, self.last, self.one_epoch),
-            n_samples=self.table.X.shape[0],
-            batch_size=self.batch_size,
-            random_state=start.random_state,
-            shuffle=estimator.shuffle,
-            learning_rate=estimator.learning_rate if estimator.solver == "sgd" else "constant",
-            learning_rate_init=estimator.learning_rate_init,
-            power_t=estimator.power_t,
-            max_iter=estimator.max_iter,
-            tol=estimator.tol,
-            n_iter_no_change=estimator.n_iter_no_change,
-            early_stopping=rule,
-            gtol=estimator.gtol,
-            loss_goal=self._loss_goal,
-            clock=clock,
-            one_epoch=self.one_epoch,
-            verbose=bool(estimator.verbose),
-        )
 
-    def batch_options(self, rule: EarlyStopping | None, clock: Clock) -> Options:
-        """Options of the batch solvers."""
-        estimator = self.estimator
-        return Options(
-            max_iter=estimator.max_iter,
-            max_fun=estimator.max_fun,
-            gtol=estimator.tol if estimator.gtol is None else estimator.gtol,
-            n_iter_no_change=estimator.n_iter_no_change,
-            ftol=LEAST_PROGRESS if estimator.gtol is None else 0.0,
-            loss_goal=self._loss_goal,
-            clock=clock,
-            early_stopping=rule,
-            cg_update=estimator.cg_update,
-            verbose=bool(estimator.verbose),
-        )
-
-    @property
-    def _loss_goal(self) -> float:
-        goal = self.estimator.loss_goal
-        return -math.inf if goal is None else goal
-
-
-class Fitted(NamedTuple):
-    """What a training leaves behind.
+class FitResult(NamedTuple):
+    """What came of a fit.
 
     Attributes
     ----------
+    solver : Solver
+        The solver that made it.
     parameters : ndarray of shape (n_parameters,)
         The new parameters.
     history : History
         The course.
     stop_reason : str
         Why it stopped.
-    training : Training or None
-        What the next one can go on from; None for a batch solver.
-    bayes : tuple of float or None
-        alpha and the effective number of parameters, where alpha was found.
+    state : OptimiserState or None
+        What a stochastic solver can go on from.
+    alpha, effective_parameters : float or None
+        The weight decay, and how many parameters the data determine, where they were found.
     init_losses : ndarray of shape (n_init,)
         The final loss of each start.
     """
 
+    solver: Solver
     parameters: NDArray[np.floating]
     history: History
     stop_reason: StopReason
-    training: Training | None
-    bayes: tuple[float, float] | None = None
+    state: OptimiserState | None = None
+    alpha: float | None = None
+    effective_parameters: float | None = None
     init_losses: NDArray[np.float64] = np.empty(0)
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the parameters are not finite: a batch solver keeps the last that were."""
+        return self.stop_reason == "diverged" and self.solver.is_stochastic
+
+    @property
     def final_loss(self) -> float:
-        """The loss of the parameters; NaN where sgd or adam diverged, or no time was left."""
-        lost = self.stop_reason == "diverged" and self.training is not None
+        """The loss of the parameters; NaN where training diverged, or no time was left."""
         untrained = self.stop_reason == "time" and self.history.n_iter == 0
-        return math.nan if lost or untrained else self.history.loss
+        return math.nan if self.is_lost or untrained else self.history.loss
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -229,71 +173,3 @@ class Fitted(NamedTuple):
         if math.isnan(loss):
             return math.inf, math.inf
         return -score if score is not None and math.isfinite(score) else math.inf, loss
-
-
-def check_solver(estimator: Any) -> None:
-    """Refuse parameters that do not go together.
-
-    Raises
-    ------
-    ValueError
-        If the solver cannot do what another parameter asks for.
-    """
-    if isinstance(estimator.alpha, str) and estimator.solver != "lm":
-        raise ValueError(
-            f"alpha='bayes' is found by solver='lm' alone, and solver={estimator.solver!r}. Take "
-            "solver='lm', or give alpha a number."
-        )
-    if estimator.solver == "lm" and estimator.device == "cuda":
-        fitting = sorted({*STOCHASTIC_SOLVERS, *BATCH_SOLVERS} - {"lm"})
-        raise ValueError(
-            "solver='lm' sums its normal equations on the CPU alone, and device='cuda'. Take "
-            f"device='cpu' or 'auto', or one of the solvers {fitting}."
-        )
-    if isinstance(estimator.alpha, str) and estimator.early_stopping:
-        raise ValueError(
-            "alpha='bayes' finds the weight decay from all rows and needs none to validate on. Set "
-            "early_stopping=False, or give alpha a number."
-        )
-    if estimator.solver == "lm" and estimator.loss != "squared_error":
-        fitting = sorted(set(BATCH_SOLVERS) - {"lm", "gd"})
-        raise ValueError(
-            f"solver='lm' is for squared errors, and loss={estimator.loss!r}. Take one of the "
-            f"solvers {fitting}, or loss='squared_error'."
-        )
-
-
-def next_training(
-    estimator: Any,
-    parameters: NDArray[np.floating],
-    last: Training | None,
-    one_epoch: bool,
-) -> Training:
-    """Go on from nothing, from the last history (warm start), or from its moments and rate too."""
-    rule = _rule(estimator)
-    moments = Moments.zeros(parameters.size, parameters.dtype)
-    history = History()
-    if last is not None:
-        last = last.copy()
-        history = last.history
-        if one_epoch and last.rule.kind == rule.kind:
-            moments = last.moments
-            if last.initial_rate == rule.learning_rate:
-                rule = rule._replace(learning_rate=last.rule.learning_rate)
-    if estimator.early_stopping:
-        history.best_loss = None
-    elif history.best_loss is None:
-        history.best_loss = math.inf
-    return Training(rule, moments, history, float(estimator.learning_rate_init))
-
-
-def _rule(estimator: Any) -> Rule:
-    rate = estimator.learning_rate_init
-    if estimator.solver == "sgd":
-        return update_rules.sgd(rate, estimator.momentum, estimator.nesterovs_momentum)
-    return update_rules.adam(rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
-
-
-def _batch_rows(batch_size: int | str, n_samples: int) -> int:
-    named = {"auto": min(200, n_samples), "full": n_samples, "online": 1}
-    return named[batch_size] if isinstance(batch_size, str) else min(int(batch_size), n_samples)

@@ -1,26 +1,24 @@
 """Rows to validate on: set aside from the training data or given, and how they stop a training."""
 
-import hashlib
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from fastbp.backends.cpu.predict import predictor
+from fastbp.backends.device import make_predictor
 from fastbp.model.data import Data, as_data
 from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 from fastbp.solvers.stopping import EarlyStopping
 
-__all__ = ["Table", "early_stopping", "split"]
+__all__ = ["Table", "ValidationSet", "make_early_stopping", "split"]
 
 
 class Table(NamedTuple):
-    """Validated data: inputs, targets, and weights or None."""
+    """Checked inputs, targets, and sample weights or None."""
 
     X: Any
     y: NDArray
@@ -30,15 +28,37 @@ class Table(NamedTuple):
         """Convert to the arrays that kernels take."""
         return as_data(self.X, self.y, self.weights, dtype, is_finite=True)
 
+
+class ValidationSet(NamedTuple):
+    """Rows to validate on.
+
+    Attributes
+    ----------
+    inputs : Data
+        The inputs, as kernels take them.
+    y : ndarray of shape (n_val,) or (n_val, n_outputs)
+        The targets.
+    weights : ndarray of shape (n_val,) or None
+        The sample weights.
+    score : callable
+        ``score(y, prediction, sample_weight=weights) -> float``, what ``early_stopping=True`` goes
+        by; higher is better.
+    """
+
+    inputs: Data
+    y: NDArray
+    weights: NDArray | None
+    score: Callable[..., float]
+
+    @classmethod
+    def of(cls, table: Table, dtype: np.dtype, score: Callable[..., float]) -> "ValidationSet":
+        """Convert checked rows, once for all starts."""
+        inputs = as_data(table.X, dtype=dtype, is_finite=True)
+        return cls(inputs, table.y, table.weights, score)
+
     def digest(self) -> bytes:
-        """Equal for tables that hold the same."""
-        digest = hashlib.blake2b(digest_size=16)
-        X = self.X
-        arrays = (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,)
-        for array in (*arrays, self.y, *(() if self.weights is None else (self.weights,))):
-            digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.digest()
+        """Equal for rows that hold the same."""
+        return as_data(self.inputs.X, self.y, self.weights).digest() + self.inputs.digest()
 
 
 def split(
@@ -57,7 +77,7 @@ def split(
 
     Returns
     -------
-    table, held_out : Table
+    table, validation : Table
         The rows to train on, and those set aside.
 
     Raises
@@ -76,67 +96,61 @@ def split(
         ) from error
     if table.weights is None:
         parts += [None, None]
-    table, held_out = Table(*parts[0::2]), Table(*parts[1::2])
-    if len(held_out.y) < 2:
+    table, validation = Table(*parts[0::2]), Table(*parts[1::2])
+    if len(validation.y) < 2:
         raise ValueError(
             f"The validation set is too small: validation_fraction={fraction} of {n_samples} rows. "
             "Increase validation_fraction or the size of the data."
         )
-    for part in (table, held_out):
+    for part in (table, validation):
         if part.weights is not None and not part.weights.any():
             raise ValueError(
                 "sample_weight is zero for every row on one side of the validation split. Give "
                 "more rows a positive weight, or set early_stopping=False."
             )
-    return table, held_out
+    return table, validation
 
 
-def early_stopping(
-    estimator: Any,
-    network: Network,
-    held_out: Table,
-    dtype: np.dtype,
-    n_threads: int,
-    device: str = "cpu",
+def make_early_stopping(
+    estimator: Any, network: Network, validation: ValidationSet, n_threads: int, device: str
 ) -> EarlyStopping:
-    """Make the rule that an estimator's ``early_stopping`` names, over rows held out.
+    """Make the criterion that an estimator's ``early_stopping`` names.
 
     Parameters
     ----------
-    estimator : BackpropRegressor
+    estimator : BackpropEstimator
         Whose ``early_stopping``, ``tol`` and ``n_iter_no_change`` are read.
     network : Network
         The network.
-    held_out : Table
+    validation : ValidationSet
         The rows to validate on.
-    dtype : dtype
-        Of the parameters.
     n_threads : int
         Threads for predictions.
-    device : {"cpu", "cuda"}, default="cpu"
+    device : {"cpu", "cuda"}
         Where predictions are made.
 
     Returns
     -------
     early_stopping : EarlyStopping
-        True scores by R^2 and waits for improvement; Prechelt's rules score by minus the loss.
+        True goes by the score and waits for improvement; Prechelt's criteria go by minus the loss.
     """
-    predict_rows = predictor(network, as_data(held_out.X, dtype=dtype), n_threads, device)
-    value, parameters = LOSSES[network.loss].value, network.loss_parameter_of_outputs
-    y = np.asarray(held_out.y, np.float64).reshape(len(held_out.y), -1)
-
-    def r2(prediction: NDArray[np.floating]) -> float:
-        return r2_score(held_out.y, prediction, sample_weight=held_out.weights)
+    predict = make_predictor(device, network, validation.inputs, n_threads)
+    y, weights = validation.y, validation.weights
+    loss, own = LOSSES[network.loss].value, network.loss_parameter_of_outputs
+    targets = np.asarray(y, np.float64).reshape(len(y), -1)
 
     def minus_loss(prediction: NDArray[np.floating]) -> float:
-        losses = value(prediction.astype(np.float64), y, parameters).sum(axis=1)
-        return -float(np.average(losses, weights=held_out.weights))
+        losses = loss(prediction.astype(np.float64), targets, own).sum(axis=1)
+        return -float(np.average(losses, weights=weights))
+
+    def given_score(prediction: NDArray[np.floating]) -> float:
+        return validation.score(y, prediction, sample_weight=weights)
 
     waits = estimator.early_stopping is True
-    score_prediction = r2 if waits else minus_loss
+    score_prediction = given_score if waits else minus_loss
 
     def score(parameters: NDArray[np.floating]) -> float:
-        prediction = predict_rows(parameters)
+        prediction = predict(parameters)
         if not np.isfinite(prediction).all():
             return math.nan
         with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges

@@ -1,7 +1,5 @@
 """Every kernel against the oracle, and gradients against central differences."""
 
-import itertools
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -18,84 +16,42 @@ from fastbp.model.losses import LOSSES
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments
 from helpers import oracle
+from helpers.cases import (
+    EVERY_NETWORK,
+    RULES,
+    by_the_oracle,
+    make_case,
+    name_of,
+    output_activations,
+)
 from helpers.guards import DTYPES, SIZES, assert_guards_untouched, guarded
 
-DEPTHS = {0: (4, 2), 1: (4, 5, 2), 2: (4, 5, 3, 2), 3: (4, 3, 5, 4, 2)}
-RULES = {
-    "plain": update_rules.sgd(0.05, 0.0, True),
-    "momentum": update_rules.sgd(0.05, 0.9, False),
-    "nesterov": update_rules.sgd(0.05, 0.9, True),
-    "adam": update_rules.adam(0.05, 0.9, 0.999, 1e-8),
-}
 
-
-def _case(network, n_samples, rng, weighted=True):
-    """Parameters, X, y and weights away from kinks and with positive targets where needed."""
-    parameters = 0.7 * rng.standard_normal(network.n_parameters)
-    X = rng.standard_normal((n_samples, network.layer_sizes[0]))
-    y = rng.standard_normal((n_samples, network.layer_sizes[-1]))
-    if network.loss == "poisson":
-        y = np.round(np.exp(y))
-    weights = rng.uniform(0, 3, n_samples) if weighted else None
-    return parameters, X, y, weights
-
-
-def _oracle(network, parameters, X, y, weights, alpha):
-    coefs, intercepts = network.unpack(np.asarray(parameters, np.float64))
-    loss, coef_gradients, intercept_gradients = oracle.loss_and_gradient(
-        coefs, intercepts, X, y, weights, alpha,
-        network.activation, network.last_activation, network.loss,
-    )  # fmt: skip
-    gradient = np.concatenate([g.ravel() for g in coef_gradients + intercept_gradients])
-    return loss, gradient
-
-
-def _output_activations(loss):
-    return [
-        name for name, record in ACTIVATIONS.items() if record.positive or not LOSSES[loss].positive
-    ]
-
-
-EVERY_NETWORK = [
-    Network(DEPTHS[depth], activation, loss)
-    for activation, loss, depth in itertools.product(HIDDEN_ACTIVATIONS, LOSSES, DEPTHS)
-    if depth > 0 or activation == "identity"
-] + [
-    Network(DEPTHS[depth], "tanh", loss, output)
-    for loss in LOSSES
-    for output in _output_activations(loss)
-    for depth in (0, 2)
-]
-
-
-def _name(network):
-    return "-".join(map(str, (network.activation, network.loss, network.output_activation,
-                              len(network.layer_sizes) - 2)))  # fmt: skip
-
-
-@pytest.mark.parametrize("network", EVERY_NETWORK, ids=_name)
+@pytest.mark.parametrize("network", EVERY_NETWORK, ids=name_of)
 def test_loss_and_gradient_against_the_oracle(network, rng):
-    parameters, X, y, weights = _case(network, 7, rng)
+    parameters, X, y, weights = make_case(network, 7, rng)
     loss, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.3)
-    expected_loss, expected = _oracle(network, parameters, X, y, weights, 0.3)
+    expected_loss, expected = by_the_oracle(network, parameters, X, y, weights, 0.3)
     assert loss == pytest.approx(expected_loss, rel=1e-12)
     np.testing.assert_allclose(gradient, expected, atol=1e-12 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("network", EVERY_NETWORK, ids=_name)
+@pytest.mark.parametrize("network", EVERY_NETWORK, ids=name_of)
 def test_gradient_against_central_differences(network, rng):
-    parameters, X, y, weights = _case(network, 7, rng)
+    parameters, X, y, weights = make_case(network, 7, rng)
     objective = Objective(network, as_data(X, y, weights), alpha=0.3)
     assert gradient_error(objective, parameters) < 1e-6
 
 
-@pytest.mark.parametrize("network", EVERY_NETWORK[::3], ids=_name)
+@pytest.mark.parametrize("network", EVERY_NETWORK[::3], ids=name_of)
 def test_float32_gradient_is_close_and_stays_float32(network, rng):
-    parameters, X, y, weights = _case(network, 7, rng)
+    parameters, X, y, weights = make_case(network, 7, rng)
     X = X.astype(np.float32)
     parameters = parameters.astype(np.float32)
     loss, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.3)
-    expected_loss, expected = _oracle(network, parameters, X, y.astype(np.float32), weights, 0.3)
+    expected_loss, expected = by_the_oracle(
+        network, parameters, X, y.astype(np.float32), weights, 0.3
+    )
     assert gradient.dtype == np.float32
     assert loss == pytest.approx(expected_loss, rel=1e-4)
     np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
@@ -107,11 +63,11 @@ def test_float32_gradient_is_close_and_stays_float32(network, rng):
 def test_every_size_around_the_vector_width(size, place, dtype, rng):
     sizes = {"inputs": 3, "hidden": 4, "outputs": 2, "rows": 5} | {place: size}
     network = Network((sizes["inputs"], sizes["hidden"], sizes["outputs"]), "tanh")
-    parameters, X, y, weights = _case(network, sizes["rows"], rng)
+    parameters, X, y, weights = make_case(network, sizes["rows"], rng)
     # Guard values round each array: a kernel that reads or writes past an end meets them.
     X, y, weights, parameters = (guarded(a.astype(dtype)) for a in (X, y, weights, parameters))
     loss, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.1)
-    expected_loss, expected = _oracle(network, parameters, X, y, weights, 0.1)
+    expected_loss, expected = by_the_oracle(network, parameters, X, y, weights, 0.1)
     tolerance = 1e-12 if dtype == np.float64 else 1e-4
     assert loss == pytest.approx(expected_loss, rel=tolerance)
     np.testing.assert_allclose(gradient, expected, atol=tolerance * np.abs(expected).max())
@@ -128,7 +84,7 @@ def test_every_size_around_the_vector_width(size, place, dtype, rng):
 @pytest.mark.parametrize("rule", RULES)
 def test_epoch_against_the_oracle(rule, batch_size, weighted, rng):
     network = Network((4, 5, 3, 2), "tanh")
-    parameters, X, y, weights = _case(network, 13, rng, weighted)
+    parameters, X, y, weights = make_case(network, 13, rng, weighted)
     if weighted:
         weights[[2, 5, 6]] = 0
     _compare_epochs(network, parameters, X, y, weights, RULES[rule], rule, batch_size, rng)
@@ -139,7 +95,7 @@ def test_epoch_against_the_oracle(rule, batch_size, weighted, rng):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, rule, rng):
     network = Network((3, 4, 1), activation, loss)
-    parameters, X, y, weights = _case(network, 9, rng)
+    parameters, X, y, weights = make_case(network, 9, rng)
     _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
 
 
@@ -147,10 +103,10 @@ def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, r
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("output", ACTIVATIONS)
 def test_online_epoch_of_every_output_activation_against_the_oracle(output, loss, rule, rng):
-    if output not in _output_activations(loss):
+    if output not in output_activations(loss):
         pytest.skip("has predictions below 0")
     network = Network((3, 4, 3), "tanh", loss, output)
-    parameters, X, y, weights = _case(network, 9, rng)
+    parameters, X, y, weights = make_case(network, 9, rng)
     _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
 
 
@@ -162,7 +118,7 @@ def test_online_epoch_of_every_size_against_the_oracle(size, place, rule, dtype,
     sizes = {"inputs": 3, "first": 4, "second": 5, "outputs": 2} | {place: size}
     layers = tuple(sizes.values())[:4] if place in list(sizes)[:4] else (size, 3)
     network = Network(layers, "tanh")
-    parameters, X, y, weights = _case(network, 12, rng)
+    parameters, X, y, weights = make_case(network, 12, rng)
     X, y, weights = (guarded(a.astype(dtype)) for a in (X, y, weights))
     parameters = guarded((0.5 * parameters).astype(dtype))
     tolerance = 1e-10 if dtype == np.float64 else 1e-3
@@ -178,7 +134,7 @@ def test_online_epoch_of_every_size_against_the_oracle(size, place, rule, dtype,
 def test_online_epoch_with_a_large_weight_decay_against_the_oracle(layers, rule, decay, rng):
     """(1 - rate alpha) W is then W / 2, 0, or of the other sign, where W is kept as s V."""
     network = Network(layers, "tanh")
-    parameters, X, y, _ = _case(network, 40, rng, weighted=False)
+    parameters, X, y, _ = make_case(network, 40, rng, weighted=False)
     alpha = decay / RULES[rule].learning_rate
     _compare_epochs(
         network, parameters, X, y, None, RULES[rule], rule, 1, rng, alpha, tolerance=1e-8, n=1
@@ -189,7 +145,7 @@ def test_online_epoch_with_a_large_weight_decay_against_the_oracle(layers, rule,
 def test_a_large_weight_decay_over_many_rows_of_float32(decay, rng):
     """W is s V, and s = (1 - decay)^200 is no float32: V has to take s in on the way."""
     network = Network((4, 5, 2), "tanh")
-    parameters, X, y, _ = _case(network, 200, rng, weighted=False)
+    parameters, X, y, _ = make_case(network, 200, rng, weighted=False)
     parameters, X, y = (a.astype(np.float32) for a in (parameters, X, y))
     _compare_epochs(
         network, parameters, X, y, None, RULES["plain"], "plain", 1, rng, decay / 0.05,
@@ -202,7 +158,7 @@ def test_online_epoch_of_several_chunks_against_the_oracle(rule, rng):
     from fastbp.backends.cpu import kernels
 
     network = Network((4, 5, 2), "tanh")
-    parameters, X, y, weights = _case(network, 2 * kernels.ROWS_OF_A_CHUNK + 70, rng)
+    parameters, X, y, weights = make_case(network, 2 * kernels.ROWS_OF_A_CHUNK + 70, rng)
     rule_of_small_steps = RULES[rule]._replace(learning_rate=0.005)
     _compare_epochs(
         network, parameters, X, y, weights, rule_of_small_steps, rule, 1, rng, alpha=2.0, n=1
@@ -235,7 +191,7 @@ def test_online_is_a_mini_batch_of_one(rule, dtype, rng):
     from fastbp.backends.cpu import kernels
 
     network = Network((6, 9, 1), "logistic")
-    parameters, X, y, weights = _case(network, 40, rng)
+    parameters, X, y, weights = make_case(network, 40, rng)
     data = as_data(X, y, weights, dtype)
     rows = rng.permutation(40)
     results = []
@@ -268,7 +224,7 @@ def test_online_is_a_mini_batch_of_one(rule, dtype, rng):
 
 def test_gradient_of_a_batch_is_the_sum_of_its_samples(rng):
     network = Network((4, 6, 2), "silu")
-    parameters, X, y, _ = _case(network, 11, rng, weighted=False)
+    parameters, X, y, _ = make_case(network, 11, rng, weighted=False)
     _, whole = loss_and_gradient(network, parameters, X, y)
     parts = [loss_and_gradient(network, parameters, X[[i]], y[[i]])[1] for i in range(11)]
     np.testing.assert_allclose(whole, np.mean(parts, axis=0), atol=1e-13)
@@ -277,7 +233,7 @@ def test_gradient_of_a_batch_is_the_sum_of_its_samples(rng):
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
 def test_sparse_rows_are_the_dense_rows(container, rng):
     network = Network((20, 6, 1), "tanh")
-    parameters, X, y, weights = _case(network, 300, rng)
+    parameters, X, y, weights = make_case(network, 300, rng)
     X[rng.uniform(size=X.shape) < 0.8] = 0
     dense = loss_and_gradient(network, parameters, X, y, weights)
     other = loss_and_gradient(network, parameters, container(X), y, weights)
@@ -302,7 +258,7 @@ def test_duplicate_entries_of_a_sparse_row_are_summed():
 @pytest.mark.parametrize("n_samples", [5000, 40_000])
 def test_same_bits_for_any_number_of_threads(n_samples, rng):
     network = Network((5, 8, 1), "tanh")
-    parameters, X, y, weights = _case(network, n_samples, rng)
+    parameters, X, y, weights = make_case(network, n_samples, rng)
     data = as_data(X, y, weights)
     results = [
         Objective(network, data, 0.1, n_threads).loss_and_gradient(parameters)
@@ -318,7 +274,7 @@ def test_same_bits_for_any_number_of_threads(n_samples, rng):
 
 def test_predictions_do_not_depend_on_the_grouping_of_rows(rng):
     network = Network((5, 33, 7, 2), "tanh")
-    parameters, X, _, _ = _case(network, 200, rng)
+    parameters, X, _, _ = make_case(network, 200, rng)
     whole = predict(network, parameters, as_data(X))
     for size in (1, 7, 64):
         parts = [
@@ -331,7 +287,7 @@ def test_predictions_do_not_depend_on_the_grouping_of_rows(rng):
 @pytest.mark.parametrize("batch_size", [1, 7, 300])
 def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rule, rng, monkeypatch):
     network = Network((5, 8, 1), "relu")
-    parameters, X, y, weights = _case(network, 1000, rng)
+    parameters, X, y, weights = make_case(network, 1000, rng)
     results = []
     for flops in (1e8, 5e4 if batch_size == 1 else 3e5):
         monkeypatch.setattr("fastbp.machine.threads._FLOPS_PER_CALL", flops)
@@ -350,7 +306,7 @@ def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rule, 
 @DTYPES
 def test_several_epochs_of_a_call_have_the_bits_of_single_ones(dtype, batch_size, rule, rng):
     network = Network((5, 8, 3, 1), "tanh")
-    parameters, X, y, weights = _case(network, 300, rng)
+    parameters, X, y, weights = make_case(network, 300, rng)
     data = as_data(X, y, weights, dtype)
     results = []
     for most in (6, 1):
@@ -374,7 +330,7 @@ def test_several_epochs_of_a_call_have_the_bits_of_single_ones(dtype, batch_size
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_several_epochs_stop_where_the_patience_ends(batch_size, rng):
     network = Network((5, 8, 1), "tanh")
-    parameters, X, y, _ = _case(network, 100, rng)
+    parameters, X, y, _ = make_case(network, 100, rng)
 
     def losses(patience, rate=0.001):
         objective = Objective(network, as_data(X, y))
@@ -411,7 +367,7 @@ def test_padding_stays_zero(activation, layers, rule, dtype, rng):
     pad(network, np.zeros(network.n_parameters, dtype), is_padding)
     is_padding = is_padding == 1
     assert is_padding.sum() == layout_of(network, dtype).n_padded - network.n_parameters > 0
-    parameters, X, y, weights = _case(network, 60, rng)
+    parameters, X, y, weights = make_case(network, 60, rng)
     objective = Objective(network, as_data(X, y, weights, dtype), alpha=0.1)
     p = parameters.astype(dtype)
     moments = Moments.zeros(p.size, p.dtype)
@@ -427,7 +383,7 @@ def test_padding_stays_zero(activation, layers, rule, dtype, rng):
 @pytest.mark.parametrize("rule", RULES)
 def test_large_batches_do_what_small_ones_do(rule, rng, monkeypatch):
     network = Network((5, 8, 1), "tanh")
-    parameters, X, y, weights = _case(network, 4000, rng)
+    parameters, X, y, weights = make_case(network, 4000, rng)
     weights[1500:3000] = 0  # the second batch makes no step
     results = []
     for flops in (1e8, 1e4):
@@ -446,7 +402,7 @@ def test_large_batches_do_what_small_ones_do(rule, rng, monkeypatch):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_and_infinity_reach_the_loss(activation, bad, rng):
     network = Network((3, 4, 1), activation)
-    parameters, X, y, _ = _case(network, 5, rng)
+    parameters, X, y, _ = make_case(network, 5, rng)
     objective = Objective(network, as_data(X, y))
     parameters[-1] = bad  # the output's bias
     loss, _ = objective.loss_and_gradient(parameters)
@@ -456,7 +412,7 @@ def test_nan_and_infinity_reach_the_loss(activation, bad, rng):
 def test_saturated_units_have_finite_gradients(rng):
     for activation in HIDDEN_ACTIVATIONS:
         network = Network((3, 4, 1), activation)
-        parameters, X, y, _ = _case(network, 5, rng)
+        parameters, X, y, _ = make_case(network, 5, rng)
         loss, gradient = loss_and_gradient(network, parameters * 1e6, X, y)
         assert np.isfinite(loss)
         assert np.isfinite(gradient).all()
@@ -464,7 +420,7 @@ def test_saturated_units_have_finite_gradients(rng):
 
 def test_evaluations_are_counted(rng):
     network = Network((3, 1))
-    parameters, X, y, _ = _case(network, 5, rng)
+    parameters, X, y, _ = make_case(network, 5, rng)
     objective = Objective(network, as_data(X, y))
     for _ in range(3):
         objective.loss_and_gradient(parameters)

@@ -36,14 +36,15 @@ ACTIVATIONS = {
 }
 
 
-def _poisson(prediction, y):
+def _poisson(prediction, y, _):
     return prediction - y + (y * math.log(y / prediction) if y > 0 else 0.0)
 
 
-# name: (loss of one output, its derivative with respect to the prediction)
+# name: (loss of one output, its derivative with respect to the prediction); of a prediction, a
+# target, and the loss's own number
 LOSSES = {
-    "squared_error": (lambda p, y: (p - y) ** 2 / 2, lambda p, y: p - y),
-    "poisson": (_poisson, lambda p, y: 1 - y / p),
+    "squared_error": (lambda p, y, _: (p - y) ** 2 / 2, lambda p, y, _: p - y),
+    "poisson": (_poisson, lambda p, y, _: 1 - y / p),
 }
 
 
@@ -57,13 +58,16 @@ def forward(coefs, intercepts, x, activation, output_activation):
     return nets, outputs
 
 
-def backpropagate(coefs, intercepts, x, y, activation, output_activation, loss):
+def backpropagate(
+    coefs, intercepts, x, y, activation, output_activation, loss, loss_parameters=None
+):
     """Loss of one sample and its gradients with respect to weights and biases."""
+    own = np.zeros(len(y)) if loss_parameters is None else loss_parameters
     nets, outputs = forward(coefs, intercepts, x, activation, output_activation)
     value, derivative = LOSSES[loss]
     prediction = outputs[-1]
-    total = sum(value(p, t) for p, t in zip(prediction, y, strict=True))
-    error = np.array([derivative(p, t) for p, t in zip(prediction, y, strict=True)])
+    total = sum(value(*each) for each in zip(prediction, y, own, strict=True))
+    error = np.array([derivative(*each) for each in zip(prediction, y, own, strict=True)])
     delta = error * ACTIVATIONS[output_activation][1](nets[-1])
     coef_gradients, intercept_gradients = [], []
     for layer in reversed(range(len(coefs))):
@@ -75,7 +79,16 @@ def backpropagate(coefs, intercepts, x, y, activation, output_activation, loss):
 
 
 def loss_and_gradient(
-    coefs, intercepts, X, y, sample_weight, alpha, activation, output_activation, loss
+    coefs,
+    intercepts,
+    X,
+    y,
+    sample_weight,
+    alpha,
+    activation,
+    output_activation,
+    loss,
+    loss_parameters=None,
 ):
     """Weighted mean over samples, plus weight decay: the objective and its gradients."""
     weights = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
@@ -84,7 +97,7 @@ def loss_and_gradient(
     intercept_sums = [np.zeros(np.shape(b)) for b in intercepts]
     for x, target, w in zip(X, y, weights, strict=True):
         value, coef_gradients, intercept_gradients = backpropagate(
-            coefs, intercepts, x, target, activation, output_activation, loss
+            coefs, intercepts, x, target, activation, output_activation, loss, loss_parameters
         )
         total += w * value
         for layer in range(len(coefs)):

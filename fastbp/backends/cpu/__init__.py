@@ -1,4 +1,4 @@
 """The CPU: its objective, its epochs, its forward pass; the compiled code is in ``kernels/``.
 
-``kernels`` is imported at the first use and not before, so that ``import fastbp`` costs no compiler.
+``kernels`` is imported at the first use and not before: ``import fastbp`` loads no compiler.
 """

@@ -1,78 +1,70 @@
-"""How an objective's rows are gone through in batches, with an update of the parameters after each.
+"""Rows gone through in batches, with an update of the parameters after each: online to full batch.
 
 A compiled call does a part of an epoch, a whole one, or several where they are short and nothing is
 to be done in between.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.model import update_rules
-from fastbp.model.objective import NO_PATIENCE, Leg, Patience, Walk
+from fastbp.backends.cpu.full_pass import FullPass
+from fastbp.model.data import batch_divisor
+from fastbp.model.objective import NO_PATIENCE, EpochPlan, Patience
 from fastbp.model.shuffles import Shuffles
-from fastbp.model.update_rules import Moments, Rule
+from fastbp.model.update_rules import Moments, Rule, sgd
 
-__all__ = ["NO_PATIENCE", "NO_SHUFFLES", "EpochsMixin", "HostWalk", "Patience"]
+__all__ = ["CpuRun"]
+
+_NO_SHUFFLES = Shuffles(None)
 
 
-NO_SHUFFLES = Shuffles(None)
-
-
-class HostWalk:
-    """A training's way through an objective's rows on the CPU: a `Walk`.
+class CpuRun:
+    """A training's way through its rows on the CPU: a `Run`.
 
     Parameters
     ----------
-    objective : Objective
-        Whose rows are visited.
+    full_pass : FullPass
+        Network, data, threads and workspace.
+    alpha : float
+        Strength of the weight decay.
     parameters : ndarray of shape (n_parameters,)
         Where it starts; not changed.
     batch_size : int
-        Rows of a batch; 1 is online mode.
+        Rows of a batch, of which the last of an epoch may have fewer; 1 is online mode.
     moments : Moments
-        What the rule remembers, changed in place.
+        What the update rule remembers, changed in place.
     shuffles : Shuffles
-        Where the orders of rows come from.
+        Where the order of rows of each epoch comes from.
 
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        The parameters now.
+    moments : Moments
+        What the rule remembers now.
+    rows : ndarray of int
+        The rows in the order of the latest epoch, from which the next one's is drawn.
     """
 
     def __init__(
         self,
-        objective: Any,
+        full_pass: FullPass,
+        alpha: float,
         parameters: NDArray[np.floating],
         batch_size: int,
         moments: Moments,
         shuffles: Shuffles,
     ) -> None:
-        self._objective, self._batch_size, self._shuffles = objective, batch_size, shuffles
-        self._rows = np.arange(objective.data.n_samples)
-        self._parameters, self._moments = parameters.copy(), moments
+        from fastbp.backends.cpu import kernels
 
-    @property
-    def parameters(self) -> NDArray[np.floating]:
-        """Where it is."""
-        return self._parameters
-
-    @property
-    def moments(self) -> Moments:
-        """What the rule remembers there."""
-        return self._moments
-
-    def epochs(self, leg: Leg) -> NDArray[np.float64]:
-        """Go a leg, or the part of it that a compiled call does; returns each epoch's loss."""
-        return self._objective.epochs(
-            self.parameters,
-            self._rows,
-            self._batch_size,
-            leg.rule,
-            self.moments,
-            self._shuffles,
-            leg.patience,
-            leg.most,
-        )
+        self.parameters, self.moments = parameters.copy(), moments
+        self.rows = np.arange(full_pass.data.n_samples)
+        self._full_pass, self._data, self._alpha = full_pass, full_pass.data, alpha
+        self._batch_size, self._shuffles = batch_size, shuffles
+        self._kernels = kernels
+        self._call_epochs = kernels.online_epochs if batch_size == 1 else kernels.batch_epochs
 
     @property
     def is_finite(self) -> bool:
@@ -82,212 +74,142 @@ class HostWalk:
         """
         return bool(np.isfinite(self.parameters).all() and np.isfinite(self.moments.second).all())
 
-    def gradient(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Gradient over all rows, by the kernel that trains."""
-        return self._objective.gradient(parameters, self._batch_size)
-
-
-class EpochsMixin:
-    """The epochs of an `Objective`."""
-
-    def walk(
-        self: Any,
-        parameters: NDArray[np.floating],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-        shuffles: Shuffles,
-    ) -> Walk:
-        """Begin a `Walk` from some parameters, by a rule whose numbers alone may change."""
-        del rule
-        return HostWalk(self, parameters, batch_size, moments, shuffles)
-
-    def epoch(
-        self: Any,
-        parameters: NDArray[np.floating],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-    ) -> float:
-        """Go once through rows in mini-batches, updating the parameters after each.
+    def epochs(self, plan: EpochPlan) -> NDArray[np.float64]:
+        """Make the epochs of a plan, or as many of them as a compiled call of short duration does.
 
         Parameters
         ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, changed in place.
-        rows : ndarray of shape (n,)
-            Row numbers, in the order to be visited.
-        batch_size : int
-            Rows of a batch; the last may be smaller. 1 is online mode.
-        rule : Rule
-            The update rule.
-        moments : Moments
-            What the rule remembers, changed in place.
-
-        Returns
-        -------
-        loss : float
-            The mean of the batches' losses, each before its update, weighted by their rows.
-        """
-        rows_per_call = self._rows_of_a_call(batch_size)
-        if rows_per_call == 0:
-            return self._epoch_of_large_batches(parameters, rows, batch_size, rule, moments)
-        loss, n_rows = 0.0, 0
-        for start in range(0, len(rows), rows_per_call):
-            part = rows[start : start + rows_per_call]
-            losses, n_counted = self._call(
-                parameters, part, batch_size, rule, moments, NO_SHUFFLES, NO_PATIENCE, 1
-            )
-            loss, n_rows = loss + losses[0] * n_counted, n_rows + n_counted
-        return loss / n_rows
-
-    def epochs(
-        self: Any,
-        parameters: NDArray[np.floating],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-        shuffles: Shuffles,
-        patience: Patience,
-        most: int,
-    ) -> NDArray[np.float64]:
-        """Go through rows for some epochs, as many as a compiled call of short duration does.
-
-        Parameters
-        ----------
-        parameters, rows, batch_size, rule, moments
-            As for `epoch`; the rows are shuffled in place before each epoch.
-        shuffles : Shuffles
-            Where the orders come from.
-        patience : Patience
-            When there has been no improvement for too long; then it stops.
-        most : int
-            Epochs at most.
+        plan : EpochPlan
+            The rule, how many epochs at most, and when to end before.
 
         Returns
         -------
         losses : ndarray of shape (n_epochs,)
-            The loss of each epoch made, one at least. The last is not finite, or a parameter is
-            not, if training diverged in it.
+            The loss of each epoch made, one at least: the mean of its batches' losses, each before
+            its update, weighted by their rows. The last is not finite, or a parameter is not, if
+            training diverged in it.
         """
-        n_epochs = self._rows_of_a_call(batch_size) // len(rows)
-        if n_epochs == 0 or not shuffles.are_compiled:
-            shuffles.shuffle(rows)
-            return np.array([self.epoch(parameters, rows, batch_size, rule, moments)])
-        n_epochs = min(n_epochs, most)
-        losses, _ = self._call(
-            parameters, rows, batch_size, rule, moments, shuffles, patience, n_epochs
-        )
-        return losses
+        n_epochs = self._rows_per_call // len(self.rows)
+        if n_epochs > 0 and self._shuffles.are_compiled:
+            n_epochs = min(n_epochs, plan.max_epochs)
+            losses, _ = self._call(
+                self.rows, plan.rule, self._shuffles, plan.patience, n_epochs, self._alpha
+            )
+            return losses
+        self._shuffles.shuffle(self.rows)
+        return np.array([self._epoch(plan.rule)])
 
-    def gradient(
-        self: Any, parameters: NDArray[np.floating], batch_size: int
-    ) -> NDArray[np.floating]:
+    def gradient(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
         """Gradient over all rows, by the kernel that trains in such batches.
 
-        To have it from `loss_and_gradient` would mean to compile another kernel. Here the rows are
-        gone through at a rate of next to nothing, a power of two, with a momentum of 1: the weights
-        stay where they are, and the velocity is the sum of the gradients times the rate.
+        To have it from `FullPass` would mean to compile another kernel. Here the rows are gone
+        through at a rate of next to nothing, a power of two, with a momentum of 1: the weights stay
+        where they are, and the velocity is the sum of the gradients times the rate.
 
         Parameters
         ----------
         parameters : ndarray of shape (n_parameters,)
             The parameter vector, of the data's dtype; not changed.
-        batch_size : int
-            Rows of a batch in training; 1 is online mode.
 
         Returns
         -------
         gradient : ndarray of shape (n_parameters,)
             The gradient of the objective L, a new array.
         """
-        if self._rows_of_a_call(batch_size) == 0:  # then that is the kernel that trains
-            return self.loss_and_gradient(parameters)[1]
-        self.n_evaluations += 1
-        rate = 2.0 ** (-100 if parameters.dtype == np.float32 else -500)
-        rule = update_rules.sgd(rate, 1.0, False)
-        rows, staying = self._all_rows, parameters.copy()
-        total_weight, gradient = self.total_weight, np.zeros_like(parameters)
-        rows_per_call = self._rows_of_a_call(1) if batch_size == 1 else self._rows_per_call
-        for start in range(0, len(rows), rows_per_call):
-            part = rows[start : start + rows_per_call]
-            moments = Moments.zeros(parameters.size, parameters.dtype)
-            batch = 1 if batch_size == 1 else len(part)
-            self._call(staying, part, batch, rule, moments, NO_SHUFFLES, NO_PATIENCE, 1, alpha=0.0)
-            # What a batch's gradient was divided by.
-            weight = self.data.mean_weight if batch == 1 else self._total_weight(part)
-            gradient -= moments.first * parameters.dtype.type(weight / total_weight / rate)
-        n = self.network.n_weights
-        gradient[:n] += parameters[:n] * parameters.dtype.type(self.alpha / total_weight)
+        full_pass, network, dtype = self._full_pass, self._full_pass.network, parameters.dtype
+        if self._rows_per_call == 0:  # then that is the kernel that trains
+            return full_pass.loss_and_gradient(parameters, self._alpha)[1]
+        rate = 2.0 ** (-100 if dtype == np.float32 else -500)
+        total_weight, gradient = full_pass.total_weight, np.zeros_like(parameters)
+        is_online = self._batch_size == 1
+        rows = np.arange(self._data.n_samples)
+        per_call = self._rows_per_call if is_online else full_pass.rows_per_call
+        for start in range(0, len(rows), per_call):
+            part = rows[start : start + per_call]
+            moments = Moments.zeros(parameters.size, dtype)
+            there = CpuRun(
+                full_pass, 0.0, parameters, 1 if is_online else len(part), moments, _NO_SHUFFLES
+            )
+            there._call(part, sgd(rate, 1.0, False), _NO_SHUFFLES, NO_PATIENCE, 1, 0.0)
+            divisor = batch_divisor(
+                there._batch_size, self._data.total_weight_of(part), self._data.mean_weight
+            )
+            gradient -= moments.first * dtype.type(divisor / total_weight / rate)
+        n = network.n_weights
+        gradient[:n] += parameters[:n] * dtype.type(self._alpha / total_weight)
         return gradient
 
-    def _rows_of_a_call(self: Any, batch_size: int) -> int:
+    @property
+    def _rows_per_call(self) -> int:
         """How many rows a compiled call may visit: whole batches, or chunks of single rows."""
-        if batch_size == 1:
+        per_call = self._full_pass.rows_per_call
+        if self._batch_size == 1:
             chunk = self._kernels.ROWS_OF_A_CHUNK
-            return math.ceil(self._rows_per_call / chunk) * chunk
-        return self._rows_per_call // batch_size * batch_size
+            return math.ceil(per_call / chunk) * chunk
+        return per_call // self._batch_size * self._batch_size
+
+    def _epoch(self, rule: Rule) -> float:
+        """Go once through the rows in their order; returns the epoch's loss."""
+        per_call = self._rows_per_call
+        if per_call == 0:
+            return self._epoch_of_large_batches(rule)
+        loss, n_rows = 0.0, 0
+        for start in range(0, len(self.rows), per_call):
+            part = self.rows[start : start + per_call]
+            losses, n_counted = self._call(part, rule, _NO_SHUFFLES, NO_PATIENCE, 1, self._alpha)
+            loss, n_rows = loss + losses[0] * n_counted, n_rows + n_counted
+        return loss / n_rows
 
     def _call(
-        self: Any,
-        parameters: NDArray[np.floating],
+        self,
         rows: NDArray[np.int64],
-        batch_size: int,
         rule: Rule,
-        moments: Moments,
         shuffles: Shuffles,
         patience: Patience,
         n_epochs: int,
-        alpha: float | None = None,
+        alpha: float,
     ) -> tuple[NDArray[np.float64], int]:
-        run = self._kernels.online_epochs if batch_size == 1 else self._kernels.batch_epochs
-        course = self._kernels.Course(
+        """Call the kernel; returns the losses of the epochs made, and the rows in the last one."""
+        moments, full_pass = self.moments, self._full_pass
+        state = self._kernels.EpochState(
             generator=shuffles.generator,
             draws=np.empty(len(rows) + 1, np.int64),
             best_loss=float(patience.best_loss),
             tol=float(patience.tol),
             n_no_improvement=float(patience.n_no_improvement),
-            most=float(patience.most),
+            max_bad_epochs=float(patience.max_bad_epochs),
             losses=np.zeros(n_epochs),
         )
-        n_made, n_counted, moments.n_steps = run(
-            self._layout,
-            parameters,
-            self.data,
+        n_made, n_counted, moments.n_steps = self._call_epochs(
+            full_pass.layout,
+            self.parameters,
+            self._data,
             rows,
-            batch_size,
-            self.alpha if alpha is None else alpha,
+            self._batch_size,
+            alpha,
             rule,
             (moments.first, moments.second, moments.n_steps),
-            course,
-            self._workspace,
+            state,
+            full_pass.workspace,
         )
-        return course.losses[:n_made], n_counted
+        return state.losses[:n_made], n_counted
 
-    def _epoch_of_large_batches(
-        self: Any,
-        parameters: NDArray[np.floating],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        rule: Rule,
-        moments: Moments,
-    ) -> float:
+    def _epoch_of_large_batches(self, rule: Rule) -> float:
         """One batch is more than a compiled call should do: slabs in threads, then a step."""
-        loss, n_rows = 0.0, 0
-        for start in range(0, len(rows), batch_size):
-            batch = rows[start : start + batch_size]
-            total_weight = self._total_weight(batch)
-            if total_weight == 0:
+        full_pass, moments, loss, n_rows = self._full_pass, self.moments, 0.0, 0
+        for start in range(0, len(self.rows), self._batch_size):
+            batch = self.rows[start : start + self._batch_size]
+            total_weight = self._data.total_weight_of(batch)
+            divisor = batch_divisor(len(batch), total_weight, self._data.mean_weight)
+            if divisor == 0:
                 continue
-            if len(batch) == 1:
-                total_weight = self.data.mean_weight
-            batch_loss, gradient = self._loss_and_gradient(
-                parameters, self._slabs(batch), total_weight
+            batch_loss, gradient = full_pass.loss_and_gradient_of(
+                self.parameters, batch, divisor, self._alpha
             )
             state = (moments.first, moments.second, moments.n_steps)
-            self._kernels.step(self._layout, parameters, gradient, rule, state, self._workspace)
+            self._kernels.step(
+                full_pass.layout, self.parameters, gradient, rule, state, full_pass.workspace
+            )
             moments.n_steps += 1
             loss, n_rows = loss + batch_loss * len(batch), n_rows + len(batch)
         return loss / n_rows

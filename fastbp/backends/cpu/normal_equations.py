@@ -1,9 +1,9 @@
 """The normal equations of least squares for a network and data: how threads share the work.
 
-What is summed stands in ``kernels/jacobian.py``. Every thread takes some rows of J'J, as many as
-make an equal part of the triangle, and goes through all rows of the data for them. To work out J
-again in every thread costs little beside the products, and no number depends on how the triangle is
-cut.
+What is summed stands in ``kernels/normal_equations.py``. Every thread takes some rows of J'J, as
+many as make an equal part of the triangle, and goes through all rows of the data for them. To work
+out J again in every thread costs little beside the products, and no number depends on how the
+triangle is cut.
 """
 
 import math
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from fastbp.backends.cpu.layout import layout_of, padded_length
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
+from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 
-__all__ = ["LeastSquares"]
+__all__ = ["NormalEquations"]
 
 
 @dataclass
-class LeastSquares:
+class NormalEquations:
     """Sums of squared errors of a network on data, and of their first derivatives' products.
 
     Parameters
@@ -42,13 +43,49 @@ class LeastSquares:
 
     network: Network
     data: Data
-    _rooms: list[Any] = field(default_factory=list, init=False)
+    _workspaces: list[Any] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if self.network.loss != "squared_error":
+        if not LOSSES[self.network.loss].is_half_square:
             raise ValueError(
                 f"Normal equations are those of loss='squared_error', not of {self.network.loss!r}."
             )
+
+    def loss_gradient_hessian(
+        self,
+        parameters: NDArray[np.floating],
+        alpha: float,
+        total_weight: float,
+        n_threads: int,
+    ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
+        """Loss, gradient and Gauss-Newton matrix of the objective, weight decay included.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+        alpha : float
+            Strength of the weight decay.
+        total_weight : float
+            Sum of the sample weights.
+        n_threads : int
+            Threads that share the matrix.
+
+        Returns
+        -------
+        loss, gradient, hessian
+            As of `Objective.normal_equations`.
+        """
+        from fastbp.backends.cpu import kernels
+
+        n_weights = self.network.n_weights
+        loss, gradient, hessian = self.sums(parameters, n_threads)
+        penalty = kernels.penalise(n_weights, parameters, gradient, alpha, total_weight)
+        hessian /= total_weight
+        if alpha > 0:
+            diagonal = np.arange(n_weights)
+            hessian[diagonal, diagonal] += alpha / total_weight
+        return (loss + penalty) / total_weight, gradient, hessian
 
     def sums(
         self, parameters: NDArray[np.floating], n_threads: int
@@ -85,29 +122,29 @@ class LeastSquares:
 
         def add_strip(i: int) -> Iterator[None]:
             try:
-                workspace, room = self._rooms.pop()
+                workspace, jacobian = self._workspaces.pop()
             except IndexError:  # all are in use by other threads
-                workspace, room = self._new_room(dtype)
+                workspace, jacobian = self._new_workspaces(dtype)
             per_call = rows_per_call(flops_per_row, workspace.block_rows)
             for start in range(0, len(rows), per_call):
                 part = rows[start : start + per_call]
                 losses[i] += kernels.add_normal_equations(
-                    layout, parameters, self.data, part, workspace, room,
+                    layout, parameters, self.data, part, workspace, jacobian,
                     *strips[i], products.ravel(), gradient,
                 )  # fmt: skip
                 yield
-            self._rooms.append((workspace, room))
+            self._workspaces.append((workspace, jacobian))
 
         run_all(add_strip, range(len(strips)), min(n_threads, len(strips)))
         return float(losses[0]), gradient[:n], products[:n, :n]
 
-    def _new_room(self, dtype: np.dtype) -> tuple[Any, Any]:
+    def _new_workspaces(self, dtype: np.dtype) -> tuple[Any, Any]:
         from fastbp.backends.cpu import kernels
 
         layout = layout_of(self.network, dtype)
         workspace = kernels.make_workspace(layout, dtype)
         n_parameters = self.network.n_parameters
-        return workspace, kernels.make_jacobian_room(layout, workspace, n_parameters, dtype)
+        return workspace, kernels.make_jacobian_workspace(layout, workspace, n_parameters, dtype)
 
 
 def _equal_strips(n: int, n_threads: int) -> list[tuple[int, int]]:

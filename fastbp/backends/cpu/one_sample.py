@@ -1,7 +1,7 @@
 """One sample at a time: predictions and online updates that cost a microsecond, not a hundred.
 
-A `Single` holds a network's parameters where the kernels work on them (padded, see `Layout`), and
-its ``coefs`` and ``intercepts`` are views of that place: an edit of theirs is what the next
+A `OneSample` holds a network's parameters where the kernels work on them (padded, see `Layout`),
+and its ``coefs`` and ``intercepts`` are views of that place: an edit of theirs is what the next
 prediction uses, an update changes them in place, and nothing is copied between calls.
 """
 
@@ -19,13 +19,13 @@ from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 from fastbp.model.update_rules import Moments, Rule
 
-__all__ = ["Single"]
+__all__ = ["OneSample"]
 
 
 _PREPARING = Lock()
 
 
-class Single:
+class OneSample:
     """A network ready to predict and to learn single samples.
 
     Parameters

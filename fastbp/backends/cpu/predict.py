@@ -1,7 +1,7 @@
-"""The forward pass over a table, in threads; `single.py` has it for one sample."""
+"""The forward pass over a table, in threads; ``one_sample.py`` has it for one sample."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
 from fastbp.model.network import Network
 
-__all__ = ["predict", "predictor"]
+__all__ = ["predict"]
 
 
 def predict(
@@ -59,26 +59,3 @@ def predict(
 
     run_all(predict_slab, range(0, len(rows), per_slab), n_threads)
     return prediction
-
-
-def predictor(network: Network, data: Data, n_threads: int, device: str) -> Callable:
-    """Make a function ``predict(parameters) -> prediction`` of the same rows.
-
-    Parameters
-    ----------
-    network, data, n_threads
-        As of `predict`.
-    device : {"cpu", "cuda"}
-        Where it computes; on a GPU the data stay there.
-
-    Returns
-    -------
-    predict : callable
-        From parameters to predictions, (n_samples, n_outputs).
-    """
-    if device == "cpu":
-        return lambda parameters: predict(network, parameters, data, n_threads)
-    from fastbp.backends.gpu.data import DeviceTables
-    from fastbp.backends.gpu.full_pass import DeviceTable
-
-    return DeviceTable(network, DeviceTables([data])).predict

@@ -8,17 +8,18 @@ One sample's backpropagation, in the notation that all files here share. Layer l
     error       delta = d loss / d z        of the output layer: (prediction - y), or by chain rule
     backward    delta_below = (delta W^T) * s_below
     gradient    d loss / d W = outer(x, delta),    d loss / d b = delta
-    update      W moves against the gradient; how far is the update rule's business (moves.py)
+    update      W moves against the gradient; how far is the update rule's business
 
 The parameter vector is copied to a padded one whose rows are whole vectors of the chip
 (``packing.py``; `Layout` says how), and all kernels compute on that. ``elementwise.py`` has f, f'
 and the loss, ``passes.py`` the way up and down through all layers for a block of rows,
-``moves.py`` the update rules. On these stand ``batch.py``, the sum over rows and the sweep over
-mini-batches, ``online.py``, the sweep that updates after every sample, ``predict.py``, the forward
-pass alone, and ``jacobian.py``, the normal equations of least squares.
-``epochs.py`` makes several sweeps in a call, ``shuffle.py`` shuffles in between, ``single.py`` does
-one sample. To read them one needs three files of ``machine/``: ``simd.py`` (what a vector is),
-``matmul.py`` (how a product fills the chip) and ``views.py`` (arrays without ceremony).
+``update_rules.py`` how parameters move. On these stand ``batch.py``, the sum over rows and the
+sweep over mini-batches, ``online.py``, the sweep that updates after every sample, ``predict.py``,
+the forward pass alone, and ``normal_equations.py``, those of least squares.
+``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does
+one sample. To read them one needs, of ``machine/``: ``simd.py`` (what a vector is),
+``matmul.py`` and ``dots.py`` (how products fill the chip), ``choice.py`` (one of several functions)
+and ``views.py`` (arrays without ceremony).
 
 Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
 outputs and error signals of every layer for one block of rows, one layer's block after another's
@@ -26,11 +27,11 @@ outputs and error signals of every layer for one block of rows, one layer's bloc
 """
 
 from fastbp.backends.cpu.kernels.batch import accumulate, batch_epochs, penalise, step
-from fastbp.backends.cpu.kernels.epochs import Course
+from fastbp.backends.cpu.kernels.epochs import EpochState
 from fastbp.backends.cpu.kernels.normal_equations import (
-    JacobianRoom,
+    JacobianWorkspace,
     add_normal_equations,
-    make_jacobian_room,
+    make_jacobian_workspace,
     panel_width,
 )
 from fastbp.backends.cpu.kernels.one_sample import (
@@ -50,14 +51,14 @@ __all__ = [
     "NOT_FINITE",
     "OVERFLOW",
     "ROWS_OF_A_CHUNK",
-    "Course",
-    "JacobianRoom",
+    "EpochState",
+    "JacobianWorkspace",
     "Workspace",
     "accumulate",
     "add_normal_equations",
     "batch_epochs",
     "learn_one",
-    "make_jacobian_room",
+    "make_jacobian_workspace",
     "make_workspace",
     "online_epochs",
     "panel_width",

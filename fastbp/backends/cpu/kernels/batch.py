@@ -6,8 +6,7 @@ layers while the block's outputs are still in the cache. With N the batch's sum 
     loss      L = (1/N) sum_i w_i loss_i + alpha/(2N) |W|^2
     gradient  g = (1/N) sum_i w_i grad loss_i + (alpha/N) W
 
-For a batch of one row N is instead the mean weight of all rows: w_i / N then scales the step, where
-w_i / w_i would cancel. A batch whose weights are all 0 makes no step.
+For a batch of one row N is instead the mean weight of all rows (``model/data.py`` says why).
 """
 
 from fastbp.backends.cpu.kernels.epochs import epochs_of, pack_state, unpack_state
@@ -18,8 +17,11 @@ from fastbp.backends.cpu.kernels.update_rules import move_all, step_size
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
+from fastbp.model.data import batch_divisor
 
 __all__ = ["accumulate", "batch_epochs", "penalise", "step"]
+
+_divisor = part(batch_divisor)
 
 
 @part
@@ -111,23 +113,19 @@ def _sweep(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
     loss_sum, n_counted = 0.0, 0
     for start in range(0, rows.size, batch_size):
         batch = stretch(rows, start, min(batch_size, rows.size - start))
-        total_weight = _sum_weights(data, batch)
-        if batch.size == 1:
-            n_counted += 1
-        if total_weight == 0.0:
-            continue
-        if batch.size == 1:
-            total_weight = data.mean_weight
-        else:
+        divisor = _divisor(batch.size, _sum_weights(data, batch), data.mean_weight)
+        if batch.size == 1 or divisor > 0.0:
             n_counted += batch.size
+        if divisor == 0.0:
+            continue
         loss = _sum_rows(network, data, batch, workspace)
         if alpha > 0.0:
             weights = stretch(workspace.parameters, 0, network.n_padded_weights)
             loss += 0.5 * alpha * square_sum(weights)
-        loss_sum += loss / total_weight * batch.size
+        loss_sum += loss / divisor * batch.size
         n_steps += 1
         rate = step_size(rule, n_steps)
-        _step(network, workspace, rule, rate, 1.0 / total_weight, alpha / total_weight)
+        _step(network, workspace, rule, rate, 1.0 / divisor, alpha / divisor)
     return loss_sum, n_counted, n_steps
 
 
@@ -136,15 +134,15 @@ _epochs = epochs_of(_sweep)
 
 @kernel
 def batch_epochs(
-    network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+    network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
 ):
     """Go through some rows for some epochs, updating the parameters after each mini-batch.
 
     rows : (n,) row numbers in the order to be visited, or to be shuffled.  moments : (first,
-    second, number of steps made before).  course : Course.  parameters, moments, rows and course
+    second, number of steps made before).  state : EpochState.  parameters, moments, rows and state
     are changed in place.  Returns (epochs made, rows counted in the last one's loss, number of
     steps made).
     """
     return _epochs(
-        network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+        network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
     )

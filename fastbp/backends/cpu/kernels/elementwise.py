@@ -1,18 +1,13 @@
 """Activations and losses over a block of numbers, chosen once for the whole block.
 
 The registries hold plain functions, which here meet whole vectors. Each becomes a loop over a
-block, and the loops become one function that compares the code once and runs the right one:
-``activate`` is, unfolded,
-
-    if code == 0: loop over identity
-    elif code == 1: loop over logistic
-    ...
-
-So the choice costs one comparison a layer and block, never one a number, and all activations are
-one compile for each dtype.
+block, and the loops become one function that compares the code once and runs the right one
+(``machine/choice.py``). So the choice costs one comparison a layer and block, never one a number,
+and all activations are one compile for each dtype.
 """
 
 from fastbp.machine import elementary_cpu  # noqa: F401 - gives elementary functions compiled bodies
+from fastbp.machine.choice import choose_by_code
 from fastbp.machine.jit import part, routine
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.model.activations import ACTIVATIONS
@@ -59,14 +54,6 @@ def _loss_loop(value, gradient):
     return error
 
 
-def _choose_activation(loops):
-    """Fold loops into one function of (code, z, s)."""
-    chosen = _no_activation
-    for code, loop in reversed(list(enumerate(loops))):
-        chosen = _activation_link(code, loop, chosen)
-    return chosen
-
-
 def _activation_link(mine, loop, others):
     @routine
     def choose(code, z, s):
@@ -81,14 +68,6 @@ def _activation_link(mine, loop, others):
 @routine
 def _no_activation(code, z, s):
     pass
-
-
-def _choose_loss(loops):
-    """Fold loops into one function, which takes a code first."""
-    chosen = _no_loss
-    for code, loop in reversed(list(enumerate(loops))):
-        chosen = _loss_link(code, loop, chosen)
-    return chosen
 
 
 def _loss_link(mine, loop, others):
@@ -109,15 +88,17 @@ def _no_loss(code, canonical, parameters, prediction, y, weights, delta):
 _LOOPS = [_activation_loops(record.value, record.slope) for record in ACTIVATIONS.values()]
 
 #: ``activate(code, z, s)``: z <- f(z), for a vector z of whole vectors; s is not looked at.
-activate = _choose_activation([values for values, _ in _LOOPS])
+activate = choose_by_code(_activation_link, (values for values, _ in _LOOPS), _no_activation)
 
 #: ``activate_with_slope(code, z, s)``: z <- f(z) and s <- f'(z), for vectors of one length.
-activate_with_slope = _choose_activation([both for _, both in _LOOPS])
+activate_with_slope = choose_by_code(_activation_link, (both for _, both in _LOOPS), _no_activation)
 
 #: ``output_error(code, canonical, parameters, prediction, y, weights, delta) -> float``: for
 #: vectors of one length, return the sum of weights * loss and leave weights * d loss / d z in
 #: ``delta``, which held the slopes of the output activation. Weights of 0 make padding count for
 #: nothing.
-output_error = _choose_loss(
-    [_loss_loop(record.value, record.gradient) for record in LOSSES.values()]
+output_error = choose_by_code(
+    _loss_link,
+    (_loss_loop(record.value, record.gradient) for record in LOSSES.values()),
+    _no_loss,
 )

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu.kernels.packing import pack, unpack
+from fastbp.backends.cpu.kernels.update_rules import n_moments_of
 from fastbp.machine.jit import part
 from fastbp.machine.shuffle import shuffle
 from fastbp.machine.simd import lanes, load, splat, sum_lanes
 from fastbp.model.shuffles import Generator
-from fastbp.model.update_rules import ADAM, PLAIN
 
-__all__ = ["Course", "epochs_of", "pack_state", "unpack_state"]
+__all__ = ["EpochState", "epochs_of", "pack_state", "unpack_state"]
 
 
-class Course(NamedTuple):
-    """What a call of several epochs goes by, and what it reports.
+class EpochState(NamedTuple):
+    """Where several epochs of one call begin, when they end, and each one's loss.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class Course(NamedTuple):
         Where the shuffles come from, one before each epoch.
     draws : ndarray of shape (n_rows + 1,)
         Scratch for a shuffle.
-    best_loss, tol, n_no_improvement, most : float
-        After more than ``most`` epochs in a row whose loss is above ``best_loss - tol`` it stops;
-        the first ``n_no_improvement`` of them lie before the call.
+    best_loss, tol, n_no_improvement, max_bad_epochs : float
+        After more than ``max_bad_epochs`` epochs in a row whose loss is above ``best_loss - tol``
+        the call ends; the first ``n_no_improvement`` of them lie before it.
     losses : ndarray of shape (n_epochs,)
-        Room for each epoch's loss: the mean of its batches', weighted by their rows.
+        Becomes each epoch's loss: the mean of its batches', weighted by their rows.
     """
 
     generator: Generator
@@ -41,7 +41,7 @@ class Course(NamedTuple):
     best_loss: float
     tol: float
     n_no_improvement: float
-    most: float
+    max_bad_epochs: float
     losses: NDArray[np.float64]
 
 
@@ -49,9 +49,9 @@ class Course(NamedTuple):
 def pack_state(network, parameters, rule, moments, workspace):
     """Copy the parameters, and the moments that the rule has, to their padded copies."""
     pack(network, parameters, workspace.parameters)
-    if rule.kind != PLAIN:
+    if n_moments_of(rule) > 0:
         pack(network, moments[0], workspace.first)
-    if rule.kind == ADAM:
+    if n_moments_of(rule) > 1:
         pack(network, moments[1], workspace.second)
 
 
@@ -59,9 +59,9 @@ def pack_state(network, parameters, rule, moments, workspace):
 def unpack_state(network, parameters, rule, moments, workspace):
     """Copy the padded copies back."""
     unpack(network, workspace.parameters, parameters)
-    if rule.kind != PLAIN:
+    if n_moments_of(rule) > 0:
         unpack(network, workspace.first, moments[0])
-    if rule.kind == ADAM:
+    if n_moments_of(rule) > 1:
         unpack(network, workspace.second, moments[1])
 
 
@@ -78,29 +78,27 @@ def epochs_of(sweep):
     """Make a function of several epochs from a sweep, which goes once through the rows."""
 
     @part
-    def epochs(
-        network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
-    ):
+    def epochs(network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace):
         pack_state(network, parameters, rule, moments, workspace)
         n_steps, n_counted, n_epochs = moments[2], 0, 0
-        best_loss, n_no_improvement = course.best_loss, course.n_no_improvement
-        while n_epochs < course.losses.size:
-            if course.generator.words.size > 0:
-                shuffle(course.generator, rows, course.draws)
+        best_loss, n_no_improvement = state.best_loss, state.n_no_improvement
+        while n_epochs < state.losses.size:
+            if state.generator.words.size > 0:
+                shuffle(state.generator, rows, state.draws)
             loss_sum, n_counted, n_steps = sweep(
                 network, data, rows, batch_size, alpha, rule, n_steps, workspace
             )
             loss = loss_sum / max(n_counted, 1)
-            course.losses[n_epochs] = loss
+            state.losses[n_epochs] = loss
             n_epochs += 1
             if not (np.isfinite(loss) and _all_finite(workspace.parameters)):
                 break
             # A second moment that overflows would stop Adam without a word.
-            if rule.kind == ADAM and not _all_finite(workspace.second):
+            if n_moments_of(rule) > 1 and not _all_finite(workspace.second):
                 break
-            n_no_improvement = n_no_improvement + 1 if loss > best_loss - course.tol else 0
+            n_no_improvement = n_no_improvement + 1 if loss > best_loss - state.tol else 0
             best_loss = min(best_loss, loss)
-            if n_no_improvement > course.most:
+            if n_no_improvement > state.max_bad_epochs:
                 break
         unpack_state(network, parameters, rule, moments, workspace)
         return n_epochs, n_counted, n_steps

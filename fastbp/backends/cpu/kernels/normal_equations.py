@@ -32,11 +32,11 @@ from fastbp.machine.matmul import TILE_VECTORS, add_product
 from fastbp.machine.simd import lanes, load, splat, store
 from fastbp.machine.views import matrix, row, stretch
 
-__all__ = ["JacobianRoom", "add_normal_equations", "make_jacobian_room", "panel_width"]
+__all__ = ["JacobianWorkspace", "add_normal_equations", "make_jacobian_workspace", "panel_width"]
 
 
-class JacobianRoom(NamedTuple):
-    """Room for a block's rows of J.
+class JacobianWorkspace(NamedTuple):
+    """What a block's rows of J are written to.
 
     Attributes
     ----------
@@ -64,10 +64,10 @@ def panel_width(dtype: np.typing.DTypeLike) -> int:
     return TILE_VECTORS * (VECTOR_BYTES // np.dtype(dtype).itemsize)
 
 
-def make_jacobian_room(
+def make_jacobian_workspace(
     layout: Layout, workspace: Workspace, n_parameters: int, dtype: np.typing.DTypeLike
-) -> JacobianRoom:
-    """Make the room for blocks of a workspace."""
+) -> JacobianWorkspace:
+    """Make one for the blocks of a workspace."""
     dtype, width, rows = np.dtype(dtype), panel_width(dtype), workspace.block_rows
     n_padded = -(-n_parameters // width) * width
     lengths = {
@@ -77,17 +77,17 @@ def make_jacobian_room(
         "roots": rows,
         "errors": rows,
     }
-    return JacobianRoom(**cut(lengths, dtype))
+    return JacobianWorkspace(**cut(lengths, dtype))
 
 
 @kernel
 def add_normal_equations(
-    network, parameters, data, rows, workspace, room, first, last, products, gradient
+    network, parameters, data, rows, workspace, jacobian, first, last, products, gradient
 ):
     """Add J'J and J'e of some rows to sums.
 
     network : Layout.  parameters : (n_parameters,).  data : Data.  rows : (n,) row numbers.
-    room : JacobianRoom.  first, last : the panels whose rows of J'J are wanted.
+    jacobian : JacobianWorkspace.  first, last : the panels whose rows of J'J are wanted.
     gradient : (n_padded,), J'e is added to it; n_padded is n_parameters in whole vectors, which may
     be fewer numbers than the panels hold, or more.
     products : (n_padded * n_padded,), the squares of J'J on and above the diagonal are added to it.
@@ -100,17 +100,17 @@ def add_normal_equations(
     for start in range(0, rows.size, workspace.block_rows):
         block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
         forward_block(network, data, block, workspace)
-        _copy(workspace.deltas, room.slopes)
+        _copy(workspace.deltas, jacobian.slopes)
         total += output_errors(network, data, block, workspace)
         for i in range(block.size):
-            room.roots[i] = sqrt(workspace.row_weights[i])
+            jacobian.roots[i] = sqrt(workspace.row_weights[i])
         for output in range(data.y.shape[1]):
-            _copy(room.slopes, workspace.deltas)
-            _start_from(network, workspace, room, output, block.size)
+            _copy(jacobian.slopes, workspace.deltas)
+            _start_from(network, workspace, jacobian, output, block.size)
             _backward(network, workspace, block.size)
             for i in range(block.size):
-                _write_row(network, workspace, room, output, i, parameters.size, block.size)
-            _add_squares(room, block.size, first, last, products, gradient)
+                _write_row(network, workspace, jacobian, output, i, parameters.size, block.size)
+            _add_squares(jacobian, block.size, first, last, products, gradient)
     return total
 
 
@@ -121,7 +121,7 @@ def _copy(source, target):
 
 
 @part
-def _start_from(network, workspace, room, output, n):
+def _start_from(network, workspace, jacobian, output, n):
     """Error signals of the output layer: sqrt(w) f'(z) for one output, 0 for the others."""
     start, n_block = workspace.starts[network.activations.size], workspace.block_rows
     for j in range(network.sizes[network.activations.size]):
@@ -129,8 +129,8 @@ def _start_from(network, workspace, room, output, n):
             place = start + j * n_block + i
             if j == output:
                 error = workspace.outputs[place] - workspace.targets[j * n_block + i]
-                room.errors[i] = room.roots[i] * error
-                workspace.deltas[place] *= room.roots[i]
+                jacobian.errors[i] = jacobian.roots[i] * error
+                workspace.deltas[place] *= jacobian.roots[i]
             else:
                 workspace.deltas[place] = 0
 
@@ -152,14 +152,14 @@ def _backward(network, workspace, n):
 
 
 @part
-def _write_row(network, workspace, room, output, i, n_parameters, n):
+def _write_row(network, workspace, jacobian, output, i, n_parameters, n):
     """Write row i of the block's rows of J, in the order of the parameter vector.
 
     d f / d W = outer(x, delta),  d f / d b = delta.  Vectors are written to where they end within a
     matrix's row, and the next row is written over what was too long. What comes behind the last
     parameter makes numbers of J'J that nobody reads.
     """
-    jacobian, last = room.row, network.activations.size - 1
+    line, last = jacobian.row, network.activations.size - 1
     for layer in range(last):
         x = row(block_of(network, workspace.outputs, workspace, layer, n), i)
         delta = row(block_of(network, workspace.deltas, workspace, layer + 1, n), i)
@@ -167,49 +167,49 @@ def _write_row(network, workspace, room, output, i, n_parameters, n):
         for k in range(network.sizes[layer]):
             place, x_k = network.weights[layer] + k * fan_out, splat(x, x[k])
             for j in range(0, fan_out, lanes(x)):
-                store(jacobian, place + j, x_k * load(delta, j))
+                store(line, place + j, x_k * load(delta, j))
     x = row(block_of(network, workspace.outputs, workspace, last, n), i)
     n_outputs, place = network.sizes[last + 1], network.weights[last]
     start = workspace.starts[last + 1] + output * workspace.block_rows
     signal = workspace.deltas[start + i]
     if n_outputs == 1:
         for k in range(0, network.sizes[last], lanes(x)):
-            store(jacobian, place + k, load(x, k) * splat(x, signal))
+            store(line, place + k, load(x, k) * splat(x, signal))
     else:
         for k in range(network.sizes[last]):
             for j in range(n_outputs):
-                jacobian[place + k * n_outputs + j] = x[k] * signal if j == output else 0
+                line[place + k * n_outputs + j] = x[k] * signal if j == output else 0
     for layer in range(last):
         delta = row(block_of(network, workspace.deltas, workspace, layer + 1, n), i)
         for j in range(0, network.sizes[layer + 1], lanes(x)):
-            store(jacobian, network.biases[layer] + j, load(delta, j))
+            store(line, network.biases[layer] + j, load(delta, j))
     for j in range(n_outputs):
-        jacobian[network.biases[last] + j] = signal if j == output else 0
+        line[network.biases[last] + j] = signal if j == output else 0
     width = TILE_VECTORS * lanes(x)
     for k in range(0, n_parameters, width):
         place = k * workspace.block_rows + i * width
         for j in range(0, width, lanes(x)):
-            store(room.panels, place + j, load(jacobian, k + j))
+            store(jacobian.panels, place + j, load(line, k + j))
 
 
 @part
-def _panel(room, panel, n):
+def _panel(jacobian, panel, n):
     """View a panel's columns of the block's n rows of J."""
-    width = TILE_VECTORS * lanes(room.row)
-    return matrix(room.panels, panel * room.roots.size * width, n, width)
+    width = TILE_VECTORS * lanes(jacobian.row)
+    return matrix(jacobian.panels, panel * jacobian.roots.size * width, n, width)
 
 
 @part
-def _add_squares(room, n, first, last, products, gradient):
+def _add_squares(jacobian, n, first, last, products, gradient):
     """Add the block's part of J'J, square by square from the diagonal to the right, and of J'e."""
-    width = TILE_VECTORS * lanes(room.row)
-    errors = matrix(room.errors, 0, 1, n)
-    end = min(gradient.size, room.row.size - lanes(room.row))  # of the panels
+    width = TILE_VECTORS * lanes(jacobian.row)
+    errors = matrix(jacobian.errors, 0, 1, n)
+    end = min(gradient.size, jacobian.row.size - lanes(jacobian.row))  # of the panels
     for p in range(first, last):
-        left, begin = _panel(room, p, n), p * width
+        left, begin = _panel(jacobian, p, n), p * width
         height = min(width, end - begin)
         add_product(errors, left, matrix(gradient, begin, 1, height), n_vectors(height, left))
         for corner in range(begin, end, width):
             square = matrix(products, begin * gradient.size + corner, height, gradient.size)
             columns = n_vectors(min(width, end - corner), left)
-            add_product(left.T, _panel(room, corner // width, n), square, columns)
+            add_product(left.T, _panel(jacobian, corner // width, n), square, columns)

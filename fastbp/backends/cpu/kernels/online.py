@@ -35,12 +35,14 @@ from fastbp.backends.cpu.kernels.elementwise import activate_with_slope, output_
 from fastbp.backends.cpu.kernels.epochs import epochs_of
 from fastbp.backends.cpu.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, weights_of
-from fastbp.backends.cpu.kernels.update_rules import MOVES, step_size
+from fastbp.backends.cpu.kernels.update_rules import step_size_of
+from fastbp.machine.choice import choose_by_code
 from fastbp.machine.dots import dots
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
 from fastbp.machine.views import matrix, row, stretch
-from fastbp.model.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN
+from fastbp.model.data import batch_divisor
+from fastbp.model.update_rules import UPDATE_RULES
 
 __all__ = ["ROWS_OF_A_CHUNK", "forward_sample", "online_epochs", "sweep_in_chunks"]
 
@@ -48,6 +50,8 @@ __all__ = ["ROWS_OF_A_CHUNK", "forward_sample", "online_epochs", "sweep_in_chunk
 #: sums.
 ROWS_OF_A_CHUNK = 256
 _WIDEST_SCALE = 1024.0
+
+_divisor = part(batch_divisor)
 
 
 @part
@@ -288,10 +292,11 @@ def _squares_after(network, workspace, x, squares, shrink, rate):
     )
 
 
-def _sweep(kind, move, n_stored):
+def _sweep(record):
     """Make the sweep of one rule over a chunk of rows."""
-    is_plain = kind == PLAIN
-    mover = _mover(move, n_stored)
+    is_plain, has_schedule = record.is_plain, record.step_size is not None
+    mover = _mover(_add if is_plain else part(record.move), 1 + record.n_moments)
+    step_size = step_size_of(record)
     forward, backward = _layer_loops(mover)
     move_vector = mover(1)
 
@@ -333,9 +338,10 @@ def _sweep(kind, move, n_stored):
         for i in range(rows.size):
             weight = 1.0 / data.mean_weight
             if data.weights.size > 0:
-                weight *= data.weights[rows[i]]
-                if weight == 0.0:
+                w = data.weights[rows[i]]
+                if _divisor(1, w, data.mean_weight) == 0.0:
                     continue
+                weight *= w
             x = _input(network, workspace, n_steps % 2)
             gather(data, stretch(rows, i, 1), matrix(x, 0, 1, x.size))
             if not is_by_unit(network, 0):
@@ -352,7 +358,7 @@ def _sweep(kind, move, n_stored):
             if not math.isfinite(loss_sum):
                 break  # the weights are still those before
             n_steps += 1
-            if not is_plain:
+            if has_schedule:
                 rate = step_size(rule, n_steps)
             old_scale = scale
             if is_plain:
@@ -376,10 +382,22 @@ def _sweep(kind, move, n_stored):
     return sweep
 
 
-_plain_sweep = _sweep(PLAIN, _add, 1)
-_momentum_sweep = _sweep(MOMENTUM, MOVES[MOMENTUM], 2)
-_nesterov_sweep = _sweep(NESTEROV, MOVES[NESTEROV], 2)
-_adam_sweep = _sweep(ADAM, MOVES[ADAM], 3)
+def _sweep_link(code, sweep, others):
+    @part
+    def choose(network, data, rows, alpha, rule, n_steps, workspace):
+        if rule.code == code:
+            return sweep(network, data, rows, alpha, rule, n_steps, workspace)
+        return others(network, data, rows, alpha, rule, n_steps, workspace)
+
+    return choose
+
+
+@part
+def _no_sweep(network, data, rows, alpha, rule, n_steps, workspace):
+    return 0.0, n_steps
+
+
+_sweep_by_rule = choose_by_code(_sweep_link, map(_sweep, UPDATE_RULES.values()), _no_sweep)
 
 
 @part
@@ -390,15 +408,7 @@ def sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, works
     loss_sum = 0.0
     for start in range(0, rows.size, ROWS_OF_A_CHUNK):
         chunk = stretch(rows, start, min(ROWS_OF_A_CHUNK, rows.size - start))
-        arguments = (network, data, chunk, alpha, rule, n_steps, workspace)
-        if rule.kind == PLAIN:
-            loss, n_steps = _plain_sweep(*arguments)
-        elif rule.kind == MOMENTUM:
-            loss, n_steps = _momentum_sweep(*arguments)
-        elif rule.kind == NESTEROV:
-            loss, n_steps = _nesterov_sweep(*arguments)
-        else:
-            loss, n_steps = _adam_sweep(*arguments)
+        loss, n_steps = _sweep_by_rule(network, data, chunk, alpha, rule, n_steps, workspace)
         loss_sum += loss
     return loss_sum, rows.size, n_steps
 
@@ -408,12 +418,12 @@ _epochs = epochs_of(sweep_in_chunks)
 
 @kernel
 def online_epochs(
-    network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+    network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
 ):
     """Go through some rows for some epochs, updating the parameters after each row.
 
     Arguments and results are those of `batch_epochs`; the batch size is not looked at.
     """
     return _epochs(
-        network, parameters, data, rows, batch_size, alpha, rule, moments, course, workspace
+        network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
     )

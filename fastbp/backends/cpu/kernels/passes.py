@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-_RELU = list(ACTIVATIONS).index("relu")
+_RECTIFIER = [record.is_rectifier for record in ACTIVATIONS.values()].index(True)
 
 
 @part
@@ -79,7 +79,7 @@ def _forward(activation):
             b = biases_of(network, workspace.parameters, layer)
             fan_out = network.sizes[layer + 1]
             z = block_of(network, workspace.outputs, workspace, layer + 1, n)
-            if network.activations[layer] == _RELU:
+            if network.activations[layer] == _RECTIFIER:
                 product_above_0(x, w, b, z, n_vectors(fan_out, z))
             else:
                 product(x, w, b, z, n_vectors(fan_out, z))
@@ -164,7 +164,7 @@ def send_below(network, workspace, layer, delta, w, outputs):
     """Error signals of the layer below: delta W^T, times its slopes."""
     below = block_of(network, workspace.deltas, workspace, layer, outputs.shape[0])
     columns = n_vectors(network.sizes[layer], outputs)
-    if network.activations[layer - 1] == _RELU:
+    if network.activations[layer - 1] == _RECTIFIER:
         gate_product(delta, w, outputs, below, columns)
     else:
         scale_by_product(delta, w, below, columns)

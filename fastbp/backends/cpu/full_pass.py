@@ -1,0 +1,142 @@
+"""A pass over many rows on the CPU: loss and gradient summed in threads.
+
+Compiled calls are cut short: control is back in Python after some hundredths of a second, where
+Ctrl-C is seen. The cuts fall between blocks of rows and change no bit of the result. The rows are
+cut into at most 16 slabs, by their number alone, and the slabs' sums are added in order: the same
+bits for any number of threads.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.backends.cpu.layout import layout_of
+from fastbp.machine.threads import rows_per_call, run_all
+from fastbp.model.data import Data
+from fastbp.model.network import Network
+
+__all__ = ["FullPass"]
+
+_MAX_SLABS = 16
+_ROWS_WORTH_A_SLAB = 1024
+
+
+class FullPass:
+    """Sums over rows of a network's losses and their gradients.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    data : Data
+        Inputs, targets and sample weights.
+    n_threads : int
+        Threads that share the rows.
+
+    Attributes
+    ----------
+    workspace : Workspace
+        One that is for the calling thread alone.
+    rows_per_call : int
+        Rows that a compiled call may visit.
+    """
+
+    def __init__(self, network: Network, data: Data, n_threads: int) -> None:
+        from fastbp.backends.cpu import kernels
+
+        self.network, self.data, self.n_threads = network, data, n_threads
+        self.layout = layout_of(network, data.dtype)
+        self.workspace = kernels.make_workspace(self.layout, data.dtype)
+        self.rows_per_call = rows_per_call(6 * network.n_parameters, self.workspace.block_rows)
+        self._kernels = kernels
+        self._spare_workspaces: list[Any] = []
+
+    def loss_and_gradient(
+        self, parameters: NDArray[np.floating], alpha: float
+    ) -> tuple[float, NDArray[np.floating]]:
+        """Loss L over all rows, weight decay included, and its gradient.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+        alpha : float
+            Strength of the weight decay.
+
+        Returns
+        -------
+        loss : float
+            The objective L, a mean over rows.
+        gradient : ndarray of shape (n_parameters,)
+            Its gradient, a new array.
+        """
+        return self._loss_and_gradient(parameters, self._all_slabs, self.total_weight, alpha)
+
+    def loss_and_gradient_of(
+        self,
+        parameters: NDArray[np.floating],
+        rows: NDArray[np.int64],
+        divisor: float,
+        alpha: float,
+    ) -> tuple[float, NDArray[np.floating]]:
+        """Loss and gradient of some rows, the sums divided by a number; see `loss_and_gradient`."""
+        return self._loss_and_gradient(parameters, _slabs(rows), divisor, alpha)
+
+    @cached_property
+    def total_weight(self) -> float:
+        """Sum of the sample weights."""
+        return self.data.total_weight
+
+    @cached_property
+    def _all_slabs(self) -> list[NDArray[np.int64]]:
+        return _slabs(np.arange(self.data.n_samples))
+
+    def _loss_and_gradient(
+        self,
+        parameters: NDArray[np.floating],
+        slabs: list[NDArray[np.int64]],
+        divisor: float,
+        alpha: float,
+    ) -> tuple[float, NDArray[np.floating]]:
+        losses = np.zeros(len(slabs))
+        gradients = np.zeros((len(slabs), parameters.size), dtype=parameters.dtype)
+
+        def sum_slab(i: int) -> Iterator[None]:
+            workspace = self._lend_workspace()
+            for start in range(0, len(slabs[i]), self.rows_per_call):
+                part = slabs[i][start : start + self.rows_per_call]
+                losses[i] += self._kernels.accumulate(
+                    self.layout, parameters, self.data, part, workspace, gradients[i]
+                )
+                yield
+            self._spare_workspaces.append(workspace)
+
+        if len(slabs) == 1:  # a small table, of which Python must not take longer than the sum
+            for _ in sum_slab(0):
+                pass
+        else:
+            run_all(sum_slab, range(len(slabs)), self.n_threads)
+        gradient = gradients[0]
+        for other in gradients[1:]:
+            gradient += other
+        penalty = self._kernels.penalise(
+            self.network.n_weights, parameters, gradient, alpha, divisor
+        )
+        return (float(losses.sum()) + penalty) / divisor, gradient
+
+    def _lend_workspace(self) -> Any:
+        """Lend a workspace to a thread, which puts it back."""
+        try:
+            return self._spare_workspaces.pop()
+        except IndexError:  # all are in use by other threads
+            return self._kernels.make_workspace(self.layout, self.data.dtype)
+
+
+def _slabs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    n_slabs = min(_MAX_SLABS, math.ceil(len(rows) / _ROWS_WORTH_A_SLAB))
+    size = math.ceil(len(rows) / n_slabs)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

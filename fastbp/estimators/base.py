@@ -1,0 +1,367 @@
+"""What a regressor and a classifier share: fit, partial_fit, fitted state, pickling."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
+
+from fastbp.backends.cpu.one_sample import OneSample
+from fastbp.backends.device import DEVICES
+from fastbp.estimators.checks import check_solver, has_partial_fit, refuse_early_stopping
+from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastbp.model.network import Network
+from fastbp.solvers.conjugate_gradient import UPDATES
+from fastbp.solvers.monitor import current_watchers
+from fastbp.solvers.registry import SOLVERS
+from fastbp.solvers.stochastic import OptimiserState, invscaled_rate
+from fastbp.solvers.stopping import CRITERIA
+from fastbp.training.fit import fit
+from fastbp.training.task import FitResult, FitTask, Start
+from fastbp.training.validation_set import Table, ValidationSet, split
+
+__all__ = ["BackpropEstimator"]
+
+
+class BackpropEstimator(BaseEstimator):
+    """A network trained by backpropagation; subclasses say what its targets are."""
+
+    # What a subclass's constructor sets; its docstring says what each is.
+    hidden_layer_sizes: Any
+    activation: str
+    solver: str
+    alpha: float | str
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    random_state: Any
+    tol: float
+    warm_start: bool
+    early_stopping: bool | str
+    validation_fraction: float
+    n_jobs: int | None
+    output_activation: str | None
+    n_init: int
+    gtol: float | None
+
+    # What a fit sets. The parameters are in `_one_sample`, of which `coefs_` are views.
+    coefs_: list[NDArray[np.floating]]
+    intercepts_: list[NDArray[np.floating]]
+    loss_: float
+    t_: int
+    gradient_norm_: float
+    _network: Network
+    _state: OptimiserState | None
+    _one_sample: OneSample | None
+    #: The constructor's parameters that single samples are learnt by, once one was.
+    _learns_by: tuple | None = None
+
+    _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(HIDDEN_ACTIVATIONS))],
+        "solver": [StrOptions(set(SOLVERS))],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"bayes"})],
+        "batch_size": [
+            StrOptions({"auto", "online", "full"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean", StrOptions(set(CRITERIA))],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [None, Integral],
+        "output_activation": [None, StrOptions(set(ACTIVATIONS))],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "gtol": [None, Interval(Real, 0, None, closed="left")],
+        "loss_goal": [None, Interval(Real, None, None, closed="neither")],
+        "max_time": [None, Interval(Real, 0, None, closed="left")],
+        "cg_update": [StrOptions(set(UPDATES))],
+        "device": [StrOptions(set(DEVICES))],
+    }
+
+    @property
+    @abstractmethod
+    def _loss(self) -> str:
+        """Name of the loss."""
+
+    @property
+    @abstractmethod
+    def _score_for_early_stopping(self) -> Callable[..., float]:
+        """What ``early_stopping=True`` goes by: (y, prediction, sample_weight=weights)."""
+
+    @abstractmethod
+    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
+        """Check rows to train on."""
+
+    @abstractmethod
+    def _check_validation_rows(self, X: Any, y: Any, sample_weight: Any, like: Table) -> Table:
+        """Check rows to validate on, which are to be like those to train on."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train on all of the data.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The inputs. float32 inputs are trained on in float32, all others in float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of 0 or more.
+        X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
+            Inputs to validate on, with ``early_stopping``; no rows are set aside then. In a
+            `Pipeline`, ``transform_input=["X_val"]`` transforms them as X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            The targets to validate on.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of 0 or more.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter is wrong, the solver needs too much memory, or the training
+            diverges. The estimator is then what it was before.
+        """
+        with self._all_or_nothing():
+            validation = (X_val, y_val, sample_weight_val)
+            task = self._fit_task(X, y, sample_weight, validation)
+            self._set_fitted(task.network, fit(task))
+        return self
+
+    @available_if(has_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train for one epoch on some data, going on from the weights and moments that are there.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of 0 or more.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter is wrong, or the training diverges. The estimator is then
+            what it was before.
+        """
+        refuse_early_stopping(self, "partial_fit")
+        with self._all_or_nothing():
+            task = self._fit_task(X, y, sample_weight, one_epoch=True)
+            self._set_fitted(task.network, fit(task))
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Leave the estimator as it was if an exception passes; solvers work on copies."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fit_task(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        validation: tuple[Any, ArrayLike | None, ArrayLike | None] = (None, None, None),
+        one_epoch: bool = False,
+    ) -> FitTask:
+        """Check everything, and draw what has to be drawn: all of a fit but the training."""
+        check_solver(self, self._loss)
+        goes_on = hasattr(self, "coefs_") and (self.warm_start or one_epoch)
+        table = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        rows_to_validate = self._given_to_validate(table, *validation)
+        # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
+        random_state = check_random_state(self.random_state)
+        n_outputs = 1 if table.y.ndim == 1 else table.y.shape[1]
+        network = self._new_network(table.X.shape[1], n_outputs)
+        if goes_on:
+            self._check_same_layers(network)
+            self._store_learnt_moments()
+            parameters, state = self._parameters(), self._state
+        else:
+            parameters, state = network.initial_parameters(random_state, table.X.dtype), None
+        if rows_to_validate is None and self._sets_rows_aside:
+            table, rows_to_validate = split(table, self.validation_fraction, random_state)
+        dtype, score = parameters.dtype, self._score_for_early_stopping
+        return FitTask(
+            estimator=self,
+            network=network,
+            data=table.data(dtype),
+            validation=(
+                None
+                if rows_to_validate is None
+                else ValidationSet.of(rows_to_validate, dtype, score)
+            ),
+            start=Start(parameters, random_state),
+            state=state,
+            n_init=1 if goes_on or one_epoch else self.n_init,
+            one_epoch=one_epoch,
+            watchers=current_watchers(),
+        )
+
+    def _given_to_validate(
+        self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Table | None:
+        if X_val is None and y_val is None and sample_weight_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError(
+                "X_val and y_val go together, with sample_weight_val if you like: give both or "
+                "neither."
+            )
+        if not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are given, but early_stopping=False takes no notice of them. Set "
+                "early_stopping=True, or a rule such as 'GL5'."
+            )
+        given = (X_val, y_val, sample_weight_val)
+        return self._check_validation_rows(*given, table)
+
+    @property
+    def _sets_rows_aside(self) -> bool:
+        """Whether early stopping takes rows of the training data."""
+        by_criterion = isinstance(self.early_stopping, str)
+        return bool(self.early_stopping) and (by_criterion or SOLVERS[self.solver].stops_by_score)
+
+    def _new_network(self, n_features: int, n_outputs: int) -> Network:
+        sizes = self.hidden_layer_sizes
+        hidden = list(sizes) if np.iterable(sizes) else [sizes]
+        if not all(isinstance(size, int | np.integer) and size > 0 for size in hidden):
+            raise ValueError(
+                f"hidden_layer_sizes must be > 0, whole numbers, one a layer; got {hidden}."
+            )
+        layer_sizes = (n_features, *(int(size) for size in hidden), n_outputs)
+        return Network(layer_sizes, self.activation, self._loss, self.output_activation)
+
+    def _check_same_layers(self, network: Network) -> None:
+        fitted = self._network.layer_sizes
+        if network.layer_sizes != fitted:
+            raise ValueError(
+                f"warm_start and partial_fit go on with the fitted network of layers {fitted}, but "
+                f"hidden_layer_sizes and the data now ask for {network.layer_sizes}. Leave them as "
+                "they were, or fit anew with warm_start=False."
+            )
+
+    def _parameters(self) -> NDArray[np.floating]:
+        """`coefs_` and `intercepts_`, as they are now, in one vector."""
+        is_single = getattr(self.coefs_[0], "dtype", None) == np.float32
+        dtype = np.dtype(np.float32 if is_single else np.float64)
+        return self._network.pack(self.coefs_, self.intercepts_, dtype)
+
+    def _set_fitted(self, network: Network, result: FitResult) -> None:
+        history = result.history
+        self._network, self._state = network, result.state
+        self._learns_by = None
+        self._adopt(result.parameters)
+        self.n_layers_ = len(network.layer_sizes)
+        self.n_outputs_ = network.layer_sizes[-1]
+        self.out_activation_ = network.last_activation
+        self.stop_reason_ = result.stop_reason
+        self.n_iter_ = history.n_iter
+        self.n_fun_ = history.n_fun
+        self.t_ = history.n_samples_seen
+        self.loss_ = history.loss
+        self.gradient_norm_ = history.gradient_norm
+        self.loss_curve_ = history.loss_curve
+        self.time_curve_ = history.time_curve
+        self.gradient_norm_curve_ = history.gradient_norm_curve
+        self.init_losses_ = result.init_losses
+        self.best_loss_ = history.best_loss
+        self.validation_scores_ = history.validation_scores
+        self.best_validation_score_ = history.best_validation_score
+        for name in ("alpha_", "effective_parameters_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        if result.alpha is not None:
+            self.alpha_, self.effective_parameters_ = result.alpha, result.effective_parameters
+
+    def _adopt(self, parameters: NDArray[np.floating]) -> None:
+        """Keep parameters where single samples are learnt, and show them from there."""
+        self._one_sample = OneSample(self._network, parameters)
+        self.coefs_ = list(self._one_sample.coefs)
+        self.intercepts_ = list(self._one_sample.intercepts)
+
+    def _store_learnt_moments(self) -> None:
+        """Take the moments over from the samples learnt one by one, if there were any."""
+        if self._learns_by is not None and self._one_sample is not None and self._state is not None:
+            self._state.moments = self._one_sample.moments()
+            self._state.history.n_samples_seen = self.t_
+            if self._is_invscaled:
+                self._state.rule = self._state.rule._replace(learning_rate=self._invscaled_rate)
+        self._learns_by = None
+
+    @property
+    def _is_invscaled(self) -> bool:
+        """Whether the learning rate falls with the rows seen."""
+        return self.learning_rate == "invscaling" and SOLVERS[self.solver].has_schedule
+
+    @property
+    def _invscaled_rate(self) -> float:
+        return invscaled_rate(self.learning_rate_init, self.t_, self.power_t)
+
+    def __getstate__(self) -> dict:
+        self._store_learnt_moments()
+        state = dict(super().__getstate__())
+        state.pop("_one_sample", None)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        if "coefs_" in state:
+            self._adopt(self._parameters())

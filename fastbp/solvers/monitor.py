@@ -1,0 +1,108 @@
+"""What happens at the end of an iteration: it is recorded, printed, scored and reported.
+
+Every solver has one `Monitor` and calls it at the end of each iteration, or of several that were
+made in one compiled call. Whoever wants to see a training go on, such as the command line's
+progress bar, is a watcher: a function of the `History`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.solvers.history import History
+from fastbp.solvers.stopping import EarlyStopping
+
+__all__ = ["Monitor", "Watcher", "current_watchers", "watching"]
+
+#: Called with the history at the end of each iteration.
+Watcher = Callable[[History], object]
+
+_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Let a watcher see every iteration of the fits that begin in a block."""
+    token = _watchers.set((*_watchers.get(), watcher))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def current_watchers() -> tuple[Watcher, ...]:
+    """Who watches the fits that begin here."""
+    return _watchers.get()
+
+
+@dataclass
+class Monitor:
+    """Keeps a training's history, prints it, asks early stopping, and tells watchers.
+
+    Attributes
+    ----------
+    history : History
+        The course so far, which the training goes on with.
+    early_stopping : EarlyStopping or None
+        Then a validation score decides which parameters are the best, and when to stop.
+    tol : float
+        What counts as an improvement of the loss.
+    verbose : bool
+        Whether to print a line an iteration.
+    watchers : tuple of callable
+        Called with the history at the end of each iteration.
+    """
+
+    history: History = field(default_factory=History)
+    early_stopping: EarlyStopping | None = None
+    tol: float = 0.0
+    verbose: bool = False
+    watchers: tuple[Watcher, ...] = ()
+
+    def begin(self) -> None:
+        """Begin a training: its iterations and evaluations are counted from 0, its time goes on."""
+        self.history.n_iter = self.history.n_fun = 0
+        self.history.gradient_norm = math.nan
+        self._last_end = self.history.time_curve[-1] if self.history.time_curve else 0.0
+        self._since = time.perf_counter() - self._last_end
+
+    def end_iterations(self, losses: Sequence[float], gradient_norm: float = math.nan) -> None:
+        """Record iterations that were made in one go, with the gradient norm after the last."""
+        history, now = self.history, time.perf_counter() - self._since
+        # Epochs of one call take the same time.
+        times = np.linspace(self._last_end, now, len(losses) + 1)[1:]
+        self._last_end = now
+        for loss, end in zip(losses, times.tolist(), strict=True):
+            history.n_iter += 1
+            history.time_curve.append(end)
+            history.gradient_norm_curve.append(gradient_norm)
+            history.record_loss(loss, self.tol)
+            if self.verbose:
+                norm = "" if math.isnan(gradient_norm) else f", gradient = {gradient_norm:.2e}"
+                print(f"Iteration {history.n_iter}, loss = {loss:.8f}{norm}")
+            for watcher in self.watchers:
+                watcher(history)
+
+    def is_best(self, parameters: NDArray[np.floating]) -> bool:
+        """Score the parameters after an iteration; returns whether no others were better so far."""
+        if self.early_stopping is None:
+            return False
+        score = self.early_stopping.score(parameters)
+        is_best = self.history.record_score(score, self.early_stopping.tol)
+        self.say(f"Validation score: {score:f}")
+        return is_best
+
+    def says_stop(self) -> bool:
+        """Whether early stopping ends the training here."""
+        return self.early_stopping is not None and self.early_stopping.says_stop(self.history)
+
+    def say(self, line: str) -> None:
+        """Print a line, if lines are wanted."""
+        if self.verbose:
+            print(line)

@@ -1,0 +1,62 @@
+"""Tables of cases, made from the registries: a new record is in all of them."""
+
+import itertools
+
+import numpy as np
+
+from fastbp import Network
+from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastbp.model.losses import LOSSES
+from fastbp.model.update_rules import UPDATE_RULES, Rule
+from helpers import oracle
+
+DEPTHS = {0: (4, 2), 1: (4, 5, 2), 2: (4, 5, 3, 2), 3: (4, 3, 5, 4, 2)}
+#: Every update rule of the registry, with usual constants.
+RULES = {name: Rule.of(name, 0.05, 0.9, 0.999, 1e-8) for name in UPDATE_RULES}
+
+
+def make_case(network, n_samples, rng, weighted=True):
+    """Make parameters, X, y and weights away from kinks and with positive targets where needed."""
+    parameters = 0.7 * rng.standard_normal(network.n_parameters)
+    X = rng.standard_normal((n_samples, network.layer_sizes[0]))
+    y = rng.standard_normal((n_samples, network.layer_sizes[-1]))
+    if LOSSES[network.loss].positive:
+        y = np.round(np.exp(y))
+    weights = rng.uniform(0, 3, n_samples) if weighted else None
+    return parameters, X, y, weights
+
+
+def by_the_oracle(network, parameters, X, y, weights, alpha):
+    """Loss and gradient of the objective by the textbook, in float64."""
+    coefs, intercepts = network.unpack(np.asarray(parameters, np.float64))
+    loss, coef_gradients, intercept_gradients = oracle.loss_and_gradient(
+        coefs, intercepts, X, y, weights, alpha,
+        network.activation, network.last_activation, network.loss,
+    )  # fmt: skip
+    gradient = np.concatenate([g.ravel() for g in coef_gradients + intercept_gradients])
+    return loss, gradient
+
+
+def output_activations(loss):
+    """Names of the output activations that go with a loss."""
+    return [
+        name for name, record in ACTIVATIONS.items() if record.positive or not LOSSES[loss].positive
+    ]
+
+
+EVERY_NETWORK = [
+    Network(DEPTHS[depth], activation, loss)
+    for activation, loss, depth in itertools.product(HIDDEN_ACTIVATIONS, LOSSES, DEPTHS)
+    if depth > 0 or activation == "identity"
+] + [
+    Network(DEPTHS[depth], "tanh", loss, output)
+    for loss in LOSSES
+    for output in output_activations(loss)
+    for depth in (0, 2)
+]
+
+
+def name_of(network):
+    """Name a network in a test's id."""
+    return "-".join(map(str, (network.activation, network.loss, network.output_activation,
+                              len(network.layer_sizes) - 2)))  # fmt: skip
