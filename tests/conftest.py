@@ -39,7 +39,8 @@ def python(tmp_path):
     """Run Python code in a process of its own, under a hard timeout; returns its output."""
 
     def run(code, *, timeout=240, returncode=0, arguments=(), **environment):
-        env = os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment
+        path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])  # with the helpers
+        env = os.environ | {"PYTHONPATH": path} | environment
         result = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             env={name: value for name, value in env.items() if value is not None},

@@ -11,7 +11,7 @@ evaluated, so that every point is one that can be returned.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -150,7 +150,8 @@ class Descent:
         self, objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
     ) -> None:
         self.objective, self.options, self.limits = objective, options, options.limits
-        self.monitor, self.history = options.monitor, options.monitor.history
+        self.history = History()
+        self.monitor = replace(options.monitor, history=self.history)  # options may be used again
         self.dtype = parameters.dtype
         self._n_stalled = 0
         self.monitor.begin()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from fastbp.backends.gpu.data import DeviceTables
-from fastbp.backends.gpu.fleet import DeviceWalk, Fleet, Member
+from fastbp.backends.gpu.fleet import Fleet, FleetMember, FleetRun
 from fastbp.model.data import Data
 from fastbp.model.objective import EpochPlan
 from fastbp.model.shuffles import Shuffles
@@ -100,7 +100,7 @@ def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
     tables: dict[int, Data] = {id(entrant.task.data): entrant.task.data for entrant in entrants}
     places = {key: place for place, key in enumerate(tables)}
     members = [
-        Member(
+        FleetMember(
             entrant.task.network,
             places[id(entrant.task.data)],
             entrant.task.alpha,
@@ -114,11 +114,11 @@ def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
     fleet = Fleet(
         members,
         DeviceTables(list(tables.values())),
-        entrants[0].options.state.rule.code,
+        entrants[0].options.state.rule.record,
         n_threads,
     )
     trainings = [
-        stochastic.plan_epochs(DeviceWalk(fleet, i), entrant.options)
+        stochastic.plan_epochs(FleetRun(fleet, i), entrant.options)
         for i, entrant in enumerate(entrants)
     ]
     ended: dict[int, FitResult] = {}

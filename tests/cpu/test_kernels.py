@@ -5,7 +5,6 @@ import pytest
 from scipy import sparse
 
 from fastbp import Network, Objective, loss_and_gradient
-from fastbp.backends.cpu.epochs import NO_PATIENCE, NO_SHUFFLES, Patience
 from fastbp.backends.cpu.layout import layout_of, pad, unpad
 from fastbp.backends.cpu.predict import predict
 from fastbp.diagnostics.gradient_check import gradient_error
@@ -13,6 +12,7 @@ from fastbp.model import update_rules
 from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
+from fastbp.model.objective import NO_PATIENCE, Patience
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments
 from helpers import oracle
@@ -25,6 +25,7 @@ from helpers.cases import (
     output_activations,
 )
 from helpers.guards import DTYPES, SIZES, assert_guards_untouched, guarded
+from helpers.runs import NO_SHUFFLES, epoch, epochs
 
 
 @pytest.mark.parametrize("network", EVERY_NETWORK, ids=name_of)
@@ -176,7 +177,7 @@ def _compare_epochs(
     moments = Moments.zeros(parameters.size, parameters.dtype)
     for _ in range(n):
         order = rng.permutation(len(X))
-        loss = objective.epoch(parameters, order, batch_size, rule, moments)
+        loss = epoch(objective, parameters, order, batch_size, rule, moments)
         expected_loss = oracle.epoch(
             coefs, intercepts, X, y, weights, alpha, network.activation,
             network.last_activation, network.loss, order, batch_size, optimiser,
@@ -199,7 +200,7 @@ def test_online_is_a_mini_batch_of_one(rule, dtype, rng):
         p = parameters.astype(dtype)
         moments = (np.zeros_like(p), np.zeros_like(p), 0)
         workspace = kernels.make_workspace(layout_of(network, dtype), dtype)
-        course = kernels.Course(
+        state = kernels.EpochState(
             NO_SHUFFLES.generator, np.empty(41, np.int64), np.inf, 0.0, 0.0, np.inf, np.zeros(1)
         )
         n_made = run(
@@ -211,11 +212,11 @@ def test_online_is_a_mini_batch_of_one(rule, dtype, rng):
             0.1,
             RULES[rule],
             moments,
-            course,
+            state,
             workspace,
         )
         assert n_made == (1, 40, 40)
-        results.append((course.losses[0], p))
+        results.append((state.losses[0], p))
     tolerance = 1e-12 if dtype == np.float64 else 1e-4
     (loss, p), (expected_loss, expected) = results
     assert loss == pytest.approx(expected_loss, rel=tolerance)
@@ -292,10 +293,11 @@ def test_bits_do_not_depend_on_how_an_epoch_is_cut_into_calls(batch_size, rule, 
     for flops in (1e8, 5e4 if batch_size == 1 else 3e5):
         monkeypatch.setattr("fastbp.machine.threads._FLOPS_PER_CALL", flops)
         objective = Objective(network, as_data(X, y, weights), 0.1)
-        assert (0 < objective._rows_of_a_call(batch_size) < 1000) == (flops < 1e8)
         moments = Moments.zeros(parameters.size, parameters.dtype)
+        run = objective.run(parameters, batch_size, RULES[rule], moments, NO_SHUFFLES)
+        assert (0 < run._rows_per_call < 1000) == (flops < 1e8)
         p = parameters.copy()
-        loss = objective.epoch(p, np.arange(1000), batch_size, RULES[rule], moments)
+        loss = epoch(objective, p, np.arange(1000), batch_size, RULES[rule], moments)
         results.append((loss, p))
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-13)
     np.testing.assert_array_equal(results[1][1], results[0][1])
@@ -316,8 +318,16 @@ def test_several_epochs_of_a_call_have_the_bits_of_single_ones(dtype, batch_size
         random_state, losses = np.random.RandomState(0), []
         with Shuffles(random_state) as shuffles:
             while len(losses) < 6:
-                made = objective.epochs(
-                    p, rows, batch_size, RULES[rule], moments, shuffles, NO_PATIENCE, most
+                made = epochs(
+                    objective,
+                    p,
+                    rows,
+                    batch_size,
+                    RULES[rule],
+                    moments,
+                    shuffles,
+                    NO_PATIENCE,
+                    most,
                 )
                 assert len(made) == most
                 losses += made.tolist()
@@ -336,8 +346,8 @@ def test_several_epochs_stop_where_the_patience_ends(batch_size, rng):
         objective = Objective(network, as_data(X, y))
         moments = Moments.zeros(parameters.size, parameters.dtype)
         rule, p = update_rules.sgd(rate, 0.0, True), parameters.copy()
-        made = objective.epochs(
-            p, np.arange(100), batch_size, rule, moments, NO_SHUFFLES, patience, 30
+        made = epochs(
+            objective, p, np.arange(100), batch_size, rule, moments, NO_SHUFFLES, patience, 30
         )
         assert moments.n_steps == len(made) * -(-100 // batch_size) or not np.isfinite(made[-1])
         return made
@@ -372,12 +382,12 @@ def test_padding_stays_zero(activation, layers, rule, dtype, rng):
     p = parameters.astype(dtype)
     moments = Moments.zeros(p.size, p.dtype)
     for batch_size in (1, 7, 1, 60):
-        objective.epoch(p, np.arange(60), batch_size, RULES[rule], moments)
+        epoch(objective, p, np.arange(60), batch_size, RULES[rule], moments)
         for name in ("parameters", "gradient", "first", "second"):
-            padded = getattr(objective._workspace, name)
+            padded = getattr(objective._full_pass.workspace, name)
             assert not padded[is_padding].any(), (batch_size, name)
             assert np.isfinite(padded).all()
-    np.testing.assert_array_equal(unpad(network, objective._workspace.parameters), p)
+    np.testing.assert_array_equal(unpad(network, objective._full_pass.workspace.parameters), p)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -391,7 +401,7 @@ def test_large_batches_do_what_small_ones_do(rule, rng, monkeypatch):
         objective = Objective(network, as_data(X, y, weights), 0.1, n_threads=2)
         moments = Moments.zeros(parameters.size, parameters.dtype)
         p = parameters.copy()
-        loss = objective.epoch(p, np.arange(4000), 1500, RULES[rule], moments)
+        loss = epoch(objective, p, np.arange(4000), 1500, RULES[rule], moments)
         results.append((loss, p, moments.n_steps))
     assert results[1][2] == results[0][2] == 2
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-12)

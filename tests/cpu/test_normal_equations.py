@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from scipy import sparse
 
 from fastbp import Network, Objective
 from fastbp.backends.cpu.layout import layout_of, padded_length
-from fastbp.backends.cpu.normal_equations import LeastSquares
+from fastbp.backends.cpu.normal_equations import NormalEquations
 from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.model.data import as_data
 from helpers import oracle
@@ -106,7 +105,7 @@ def test_every_activation_and_depth(activation, depth, n_outputs, dtype, rng):
         if weighted:
             weights = weights.astype(dtype)
             weights[2] = 0
-        sums = LeastSquares(network, as_data(X, y, weights)).sums(parameters, 1)
+        sums = NormalEquations(network, as_data(X, y, weights)).sums(parameters, 1)
         assert sums[1].dtype == sums[2].dtype == dtype
         _compare(sums, _expected(network, parameters, X, y, weights), TOLERANCE[dtype])
 
@@ -119,7 +118,7 @@ def test_every_output_activation(output_activation, depth, dtype, rng):
     layers = (4, *HIDDEN[depth], 2)
     network, parameters, X, y, weights = _case(layers, 9, rng, "tanh", output_activation)
     parameters, X, y, weights = (a.astype(dtype) for a in (0.5 * parameters, X, y, weights))
-    sums = LeastSquares(network, as_data(X, y, weights)).sums(parameters, 1)
+    sums = NormalEquations(network, as_data(X, y, weights)).sums(parameters, 1)
     _compare(sums, _expected(network, parameters, X, y, weights), TOLERANCE[dtype])
 
 
@@ -134,7 +133,7 @@ def test_every_size_around_the_vector_width(size, place, dtype, rng):
     network, *arrays = _case(tuple(layers), n_samples, rng)
     # Guard values round each array: a kernel that reads or writes past an end meets them.
     parameters, X, y, weights = (guarded(a.astype(dtype)) for a in arrays)
-    sums = LeastSquares(network, as_data(X, y, weights)).sums(parameters, 2)
+    sums = NormalEquations(network, as_data(X, y, weights)).sums(parameters, 2)
     _compare(sums, _expected(network, parameters, X, y, weights), TOLERANCE[dtype])
     assert_guards_untouched(parameters, X, y, weights)
 
@@ -153,7 +152,7 @@ def test_every_number_of_rows_around_a_block(n_samples, layers, dtype, rng):
         n_samples = 2 * block + n_samples
     network, *arrays = _case(layers, n_samples, rng)
     parameters, X, y, weights = (a.astype(dtype) for a in arrays)
-    sums = LeastSquares(network, as_data(X, y, weights)).sums(parameters, 1)
+    sums = NormalEquations(network, as_data(X, y, weights)).sums(parameters, 1)
     _compare(sums, _expected(network, parameters, X, y, weights), TOLERANCE[dtype])
 
 
@@ -163,8 +162,8 @@ def test_sparse_rows_are_the_dense_rows(container, dtype, rng):
     network, parameters, X, y, weights = _case((20, 6, 2), 300, rng)
     X[rng.uniform(size=X.shape) < 0.8] = 0
     parameters, X = parameters.astype(dtype), X.astype(dtype)
-    dense = LeastSquares(network, as_data(X, y, weights)).sums(parameters, 1)
-    other = LeastSquares(network, as_data(container(X), y, weights)).sums(parameters, 1)
+    dense = NormalEquations(network, as_data(X, y, weights)).sums(parameters, 1)
+    other = NormalEquations(network, as_data(container(X), y, weights)).sums(parameters, 1)
     assert other[0] == dense[0]
     np.testing.assert_array_equal(other[1], dense[1])
     np.testing.assert_array_equal(other[2], dense[2])
@@ -180,7 +179,7 @@ def _guarded_call(network, arrays, dtype, rows, first, last):
     parameters, X, y, weights = (guarded(a.astype(dtype)) for a in arrays)
     layout, n = layout_of(network, dtype), network.n_parameters
     workspace = kernels.make_workspace(layout, dtype)
-    room = kernels.make_jacobian_room(layout, workspace, n, dtype)
+    room = kernels.make_jacobian_workspace(layout, workspace, n, dtype)
     room = type(room)(*map(guarded, room))
     written = {
         name: guarded(array)
@@ -232,22 +231,22 @@ def test_the_kernel_adds_and_writes_nowhere_else(n_samples, layers, dtype, rng):
 def test_the_bits_are_the_same_for_any_number_of_threads_and_cuts(layers, dtype, rng, monkeypatch):
     network, parameters, X, y, weights = _case(layers, 1000, rng)
     parameters, data = parameters.astype(dtype), as_data(X.astype(dtype), y, weights)
-    loss, gradient, products = LeastSquares(network, data).sums(parameters, 1)
+    loss, gradient, products = NormalEquations(network, data).sums(parameters, 1)
     for flops, n_threads in itertools.product((1e9, 1.0), (1, 2, 3, 5, 16)):
         monkeypatch.setattr("fastbp.machine.threads._FLOPS_PER_CALL", flops)
-        other = LeastSquares(network, data).sums(parameters, n_threads)
+        other = NormalEquations(network, data).sums(parameters, n_threads)
         assert other[0] == pytest.approx(loss, rel=1e-13)
         np.testing.assert_array_equal(other[1], gradient)
         np.testing.assert_array_equal(np.triu(other[2]), np.triu(products))
 
 
-def test_rooms_are_used_again_and_hold_nothing_back(rng):
+def test_workspaces_are_used_again_and_hold_nothing_back(rng):
     network, parameters, X, y, weights = _case((4, 9, 2), 50, rng)
-    least_squares = LeastSquares(network, as_data(X, y, weights))
-    first = least_squares.sums(parameters, 2)
+    equations = NormalEquations(network, as_data(X, y, weights))
+    first = equations.sums(parameters, 2)
     for n_threads in (1, 2, 3):
-        least_squares.sums(rng.standard_normal(parameters.size), n_threads)
-        again = least_squares.sums(parameters, n_threads)
+        equations.sums(rng.standard_normal(parameters.size), n_threads)
+        again = equations.sums(parameters, n_threads)
         assert again[0] == first[0]
         np.testing.assert_array_equal(again[1], first[1])
         np.testing.assert_array_equal(np.triu(again[2]), np.triu(first[2]))
@@ -255,7 +254,7 @@ def test_rooms_are_used_again_and_hold_nothing_back(rng):
         assert not np.shares_memory(again[2], first[2])
 
 
-def test_a_room_that_another_thread_has_just_taken_is_no_error(rng):
+def test_a_workspace_that_another_thread_has_just_taken_is_no_error(rng):
     """What is looked at and then taken may be gone in between, where no lock holds all threads."""
 
     class TakenInBetween(list):
@@ -265,11 +264,11 @@ def test_a_room_that_another_thread_has_just_taken_is_no_error(rng):
             return length
 
     network, parameters, X, y, weights = _case((4, 9, 2), 50, rng)
-    least_squares = LeastSquares(network, as_data(X, y, weights))
-    expected, *_ = least_squares.sums(parameters, 1)
-    assert least_squares._rooms
-    least_squares._rooms = TakenInBetween(least_squares._rooms)
-    loss, *_ = least_squares.sums(parameters, 1)
+    equations = NormalEquations(network, as_data(X, y, weights))
+    expected, *_ = equations.sums(parameters, 1)
+    assert equations._workspaces
+    equations._workspaces = TakenInBetween(equations._workspaces)
+    loss, *_ = equations.sums(parameters, 1)
     assert loss == expected
 
 
@@ -330,7 +329,7 @@ def test_inputs_are_not_written_to(rng):
     network, parameters, X, y, weights = _case((4, 5, 2), 40, rng)
     arrays = (parameters, X, y, weights)
     before = [array.copy() for array in arrays]
-    LeastSquares(network, as_data(X, y, weights)).sums(parameters, 2)
+    NormalEquations(network, as_data(X, y, weights)).sums(parameters, 2)
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -346,14 +345,12 @@ def test_nothing_is_read_beyond_the_panels_of_the_jacobian(dtype, python):
     """
     out = python(
         f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import numpy as np
 from helpers.guard_pages import cut_before_guards
 from fastbp import Network, Objective
 from fastbp.model.data import as_data
-from fastbp.backends.cpu.kernels import jacobian, workspace
-jacobian.cut = workspace.cut = cut_before_guards
+from fastbp.backends.cpu.kernels import normal_equations, workspace
+normal_equations.cut = workspace.cut = cut_before_guards
 rng = np.random.default_rng(0)
 n_parameters = []
 for n_features in range(120, 160) if {dtype!r} == "float64" else range(250, 305):

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from fastbp import BackpropRegressor, Network, loss_and_gradient
 from fastbp.diagnostics.stationary_point import StationaryPoint
-from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS
+from helpers.cases import BATCH_SOLVERS, STOCHASTIC_SOLVERS
 
 SHORT = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 #: So that there are fewer than 50 parameters and more: a dense Hessian, and Lanczos iterations.

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastbp import BackpropRegressor
-from fastbp.solvers import BATCH_SOLVERS
+from helpers.cases import BATCH_SOLVERS
 
 _ONLINE_REASON = (
     "A weight scales one step of online gradient descent, a repeated row makes several steps: the "

@@ -61,7 +61,7 @@ def snapshot():
     """Describe all that learning changes; a copy, so that it stays."""
 
     def describe(net):
-        training = copy.deepcopy(net)._training  # with the moments as they are now
+        training = copy.deepcopy(net)._state  # with the moments as they are now
         return [
             *(array.copy() for array in net.coefs_ + net.intercepts_),
             training.moments.first,
@@ -422,7 +422,7 @@ def test_padding_stays_zero(activation, dtype, solver, problem):
     net = _net(solver, activation=activation, hidden_layer_sizes=(9, 4)).fit(X, y)
     for x, target in zip(X, y, strict=True):
         net.learn_one(x, target)
-    network, workspace = net._network, net._single._workspace
+    network, workspace = net._network, net._one_sample._workspace
     for padded in (workspace.parameters, workspace.first, workspace.second):
         left = padded.copy()
         pad(network, np.zeros(network.n_parameters, dtype), left)
@@ -456,7 +456,7 @@ def test_threads_that_all_predict_first_leave_a_plan_of_arrays_that_live(problem
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(100):
-            single = _net().fit(X[:5], y[:5])._single
+            single = _net().fit(X[:5], y[:5])._one_sample
             barrier = threading.Barrier(8)
 
             def predict(_, single=single, barrier=barrier):

@@ -302,13 +302,13 @@ def test_partial_fit_keeps_moments_and_takes_changed_parameters(problem):
     net = _net("adam", shuffle=False, batch_size="full")
     for _ in range(3):
         net.partial_fit(X, y)
-    assert net._training.moments.n_steps == 3
+    assert net._state.moments.n_steps == 3
     assert net.stop_reason_ == "one_epoch"
     before = [coef.copy() for coef in net.coefs_]
     net.set_params(learning_rate_init=1e-12).partial_fit(X, y)
     np.testing.assert_allclose(net.coefs_[0], before[0], atol=1e-10)
     net.set_params(solver="sgd").partial_fit(X, y)
-    assert net._training.moments.n_steps == 1
+    assert net._state.moments.n_steps == 1
 
 
 def test_partial_fit_exists_for_sgd_and_adam_only(problem):
@@ -334,21 +334,22 @@ def test_verbose_prints_a_line_an_iteration(problem, capsys):
 
 @pytest.mark.parametrize("solver", ["mini-batch", "adam", "lbfgs"])
 def test_ctrl_c_keeps_the_weights_so_far(solver, problem, monkeypatch):
+    from fastbp.backends.cpu.epochs import CpuRun
     from fastbp.backends.cpu.objective import Objective
 
     X, y = problem()
-    name = "loss_and_gradient" if solver == "lbfgs" else "epochs"
-    method, calls = getattr(Objective, name), []
+    owner, name = (Objective, "loss_and_gradient") if solver == "lbfgs" else (CpuRun, "epochs")
+    method, calls = getattr(owner, name), []
 
-    def interrupted(self, *arguments):
+    def interrupted(self, argument):
         calls.append(1)
         if len(calls) > 4:
             raise KeyboardInterrupt
-        if name == "epochs":
-            arguments = (*arguments[:-1], 1)  # of so small a table, one call would make all epochs
-        return method(self, *arguments)
+        if name == "epochs":  # of so small a table, one call would make all
+            argument = argument._replace(max_epochs=1)
+        return method(self, argument)
 
-    monkeypatch.setattr(Objective, name, interrupted)
+    monkeypatch.setattr(owner, name, interrupted)
     with pytest.warns(UserWarning, match="interrupted by user") as record:
         net = _net(solver).fit(X, y)
     assert record[0].filename == __file__

@@ -8,7 +8,12 @@ from fastbp import Network
 from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.model.losses import LOSSES
 from fastbp.model.update_rules import UPDATE_RULES, Rule
+from fastbp.solvers import SOLVERS
 from helpers import oracle
+
+#: Names of the solvers that go through the rows in batches, and of those that do not.
+STOCHASTIC_SOLVERS = [name for name, solver in SOLVERS.items() if solver.is_stochastic]
+BATCH_SOLVERS = [name for name in SOLVERS if name not in STOCHASTIC_SOLVERS]
 
 DEPTHS = {0: (4, 2), 1: (4, 5, 2), 2: (4, 5, 3, 2), 3: (4, 3, 5, 4, 2)}
 #: Every update rule of the registry, with usual constants.

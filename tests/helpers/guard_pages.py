@@ -15,22 +15,9 @@ _PROT_NONE = 0
 _kept = []  # an array's memory lives as long as the process
 
 
-def array_before_guard(n, dtype):
-    """Make n zeros on a vector's boundary that end, in whole vectors, where a guard page begins.
-
-    Parameters
-    ----------
-    n : int
-        How many numbers.
-    dtype : dtype
-        Their dtype.
-
-    Returns
-    -------
-    array : ndarray of shape (n,)
-        The zeros.
-    """
-    n_bytes = -(-n * np.dtype(dtype).itemsize // _VECTOR_BYTES) * _VECTOR_BYTES
+def array_before_guard(n, dtype, unit_bytes=1):
+    """Make n zeros that end, in whole units of so many bytes, where a guard page begins."""
+    n_bytes = -(-n * np.dtype(dtype).itemsize // unit_bytes) * unit_bytes
     n_pages = -(-n_bytes // _PAGE)
     memory = mmap.mmap(-1, (n_pages + 1) * _PAGE)
     _kept.append(memory)
@@ -41,6 +28,15 @@ def array_before_guard(n, dtype):
     return np.frombuffer(memory, dtype, n, offset=n_pages * _PAGE - n_bytes)
 
 
+def copy_before_guard(array):
+    """Copy an array to where it ends at a guard page."""
+    copy = array_before_guard(array.size, array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 def cut_before_guards(lengths, dtype):
-    """Make a workspace's arrays, each of which ends at a guard page of its own."""
-    return {name: array_before_guard(length, dtype) for name, length in lengths.items()}
+    """Make a workspace's arrays, each of which ends, in whole vectors, at a guard page."""
+    return {
+        name: array_before_guard(length, dtype, _VECTOR_BYTES) for name, length in lengths.items()
+    }

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from fastbp import BackpropRegressor, Network, Objective
-from fastbp.backends.cpu.epochs import NO_PATIENCE
 from fastbp.machine.shuffle import shuffle
 from fastbp.model.data import as_data
+from fastbp.model.objective import NO_PATIENCE
 from fastbp.model.shuffles import Generator, Shuffles
 from fastbp.model.update_rules import Moments, sgd
 from helpers.guards import NEEDS_A_COMPILER, assert_guards_untouched, compiled, guarded
+from helpers.runs import epoch, epochs
 
 LENGTHS = [1, 2, 3, 4, 5, 31, 32, 33, 100, 623, 624, 625, 1000, 5000, 70_000]
 
@@ -108,7 +109,7 @@ def test_a_fit_shuffles_with_the_generator_it_is_given(generator, batch_size, pr
     rows = np.arange(len(X))
     for _ in range(4):
         rows = rows[ours.permutation(len(X))]
-        objective.epoch(parameters, rows, batch_size, sgd(0.001, 0, True), moments)
+        epoch(objective, parameters, rows, batch_size, sgd(0.001, 0, True), moments)
     for coef, expected in zip(net.coefs_, network.unpack(parameters)[0], strict=True):
         np.testing.assert_array_equal(coef, expected)
     np.testing.assert_array_equal(own.uniform(size=10), ours.uniform(size=10))
@@ -134,9 +135,9 @@ def test_without_a_random_state_nothing_is_shuffled(problem):
         rows = np.arange(len(X))
         shuffles.shuffle(rows)
         p, moments = start.copy(), Moments.zeros(start.size, start.dtype)
-        objective.epochs(p, rows, 1, sgd(0.01, 0, True), moments, shuffles, NO_PATIENCE, 1)
+        epochs(objective, p, rows, 1, sgd(0.01, 0, True), moments, shuffles, NO_PATIENCE, 1)
         np.testing.assert_array_equal(rows, np.arange(len(X)))
         results.append(p)
     p, moments = start.copy(), Moments.zeros(start.size, start.dtype)
-    objective.epoch(p, np.arange(len(X)), 1, sgd(0.01, 0, True), moments)
+    epoch(objective, p, np.arange(len(X)), 1, sgd(0.01, 0, True), moments)
     np.testing.assert_array_equal(results[0], p)

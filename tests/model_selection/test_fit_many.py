@@ -428,15 +428,15 @@ def test_warnings_made_errors_are_errors_like_others(problem):
 @pytest.mark.parametrize("n_starts", [1, 3])
 def test_after_ctrl_c_no_other_network_is_begun(n_starts, problem, monkeypatch):
     """A solver keeps Ctrl-C to itself and hands back what it has: what is left is not trained."""
-    begun, train_starts = [], fastbp.model_selection.fit_many.train_starts
+    begun, fit_starts = [], fastbp.model_selection.fit_many.fit_starts
 
-    def interrupted(job, clock, n_jobs):
-        begun.append(job)
-        results = train_starts(job, clock, n_jobs)
+    def interrupted(task, clock, n_jobs):
+        begun.append(task)
+        results = fit_starts(task, clock, n_jobs)
         clock.interrupted.set()
         return results
 
-    monkeypatch.setattr(fastbp.model_selection.fit_many, "train_starts", interrupted)
+    monkeypatch.setattr(fastbp.model_selection.fit_many, "fit_starts", interrupted)
     X, y = problem()
     with pytest.raises(KeyboardInterrupt):
         fit_many(X, y, [{"n_init": n_starts}] * 5, estimator=BASE)

@@ -33,7 +33,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import fastbp.model_selection.fit_many
 import fastbp.training.fit
 from fastbp import BackpropRegressor, BackpropSearchCV
-from fastbp.training.fit import trainer
+from fastbp.training.fit import override
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -95,17 +95,17 @@ def _both(estimator, grid, X, y, *, fit=None, **arguments):
 def count(monkeypatch):
     """Count trainings: side by side, and one at a time."""
     counts = {"together": 0, "alone": 0}
-    original = fastbp.training.fit.train_starts
+    original = fastbp.training.fit.fit_starts
 
     def counted(name):
-        def train_starts(job, clock, n_jobs):
+        def fit_starts(task, clock, n_jobs):
             counts[name] += 1
-            return original(job, clock, n_jobs)
+            return original(task, clock, n_jobs)
 
-        return train_starts
+        return fit_starts
 
-    monkeypatch.setattr(fastbp.model_selection.fit_many, "train_starts", counted("together"))
-    monkeypatch.setattr(fastbp.training.fit, "train_starts", counted("alone"))
+    monkeypatch.setattr(fastbp.model_selection.fit_many, "fit_starts", counted("together"))
+    monkeypatch.setattr(fastbp.training.fit, "fit_starts", counted("alone"))
     return counts
 
 
@@ -306,7 +306,7 @@ def test_metadata_that_nobody_asks_for_are_refused(problem):
         search = BackpropSearchCV(_net(), {"alpha": [0]}, cv=2)
         with pytest.raises(TypeError, match="unexpected argument"):
             search.fit(X, y, nonsense=3)
-    assert trainer.get() is None
+    assert override.get() is None
 
 
 @pytest.mark.parametrize("kind", ["pandas", "csr", "csc", "coo", "list", "float32", "outputs"])
@@ -439,7 +439,7 @@ def test_an_error_may_be_raised(grid, message, problem):
     for error_score, kind in (("raise", BackpropSearchCV), ("raise", GridSearchCV)):
         with pytest.raises(ValueError, match=message):
             kind(_net(), grid, cv=2, error_score=error_score).fit(X, y)
-    assert trainer.get() is None
+    assert override.get() is None
 
 
 @pytest.mark.parametrize("grid", [{"n_hidden": [3]}, {"alpha": []}, {"alpha": 3}], ids=str)
@@ -484,7 +484,7 @@ def test_wrong_data_are_refused(problem):
     X[3, 2] = np.nan
     with pytest.raises(ValueError, match="All the 2 fits failed.*"):
         BackpropSearchCV(_net(), {"alpha": [0]}, cv=[(np.arange(9), np.arange(9))] * 2).fit(X, y)
-    assert trainer.get() is None
+    assert override.get() is None
 
 
 # A rehearsal, then a performance.
@@ -539,19 +539,19 @@ def test_a_generator_as_a_seed_is_not_used_up(problem):
 
 def test_points_of_a_grid_share_their_rows(problem, monkeypatch):
     """However many points there are, there is one copy of a fold's rows."""
-    from fastbp.model_selection.search import train_jobs
+    from fastbp.model_selection.search import fit_tasks
 
-    tables = []
+    shared = []
 
-    def watched(jobs, n_jobs):
-        tables.extend(job.table for job in jobs)
-        return train_jobs(jobs, n_jobs)
+    def watched(tasks, n_jobs):
+        shared.extend(task.data for task in tasks)
+        return fit_tasks(tasks, n_jobs)
 
-    monkeypatch.setattr("fastbp.model_selection.search.train_jobs", watched)
+    monkeypatch.setattr("fastbp.model_selection.search.fit_tasks", watched)
     X, y = problem()
     BackpropSearchCV(_pipeline(), {"net__alpha": [0, 1.0, 2.0]}, cv=3).fit(X, y)
-    assert len(tables) == 9
-    assert len({id(table.X) for table in tables}) == 3
+    assert len(shared) == 9
+    assert len({id(data) for data in shared}) == 3
 
 
 def _warnings_of(kind, estimator, grid, X, y, **arguments):
@@ -614,24 +614,24 @@ def test_whatever_ends_it_the_next_fit_is_an_ordinary_one(error, at, problem):
     else:
         with pytest.raises(error):
             search.fit(X, y)
-    assert trainer.get() is None
+    assert override.get() is None
     assert not hasattr(search, "_splits")
     np.testing.assert_array_equal(_net().fit(X, y).predict(X), _net(n_jobs=2).fit(X, y).predict(X))
     assert search.fit(X, y).best_estimator_[-1].n_iter_ == 6
 
 
 def test_ctrl_c_in_a_training_ends_it(problem, monkeypatch):
-    begun, train_starts = [], fastbp.model_selection.fit_many.train_starts
+    begun, fit_starts = [], fastbp.model_selection.fit_many.fit_starts
 
-    def interrupted(job, clock, n_jobs):
-        begun.append(job)
+    def interrupted(task, clock, n_jobs):
+        begun.append(task)
         clock.interrupted.set()
-        return train_starts(job, clock, n_jobs)
+        return fit_starts(task, clock, n_jobs)
 
-    monkeypatch.setattr(fastbp.model_selection.fit_many, "train_starts", interrupted)
+    monkeypatch.setattr(fastbp.model_selection.fit_many, "fit_starts", interrupted)
     with pytest.raises(KeyboardInterrupt):
         BackpropSearchCV(_net(), {"alpha": [0, 1.0]}, cv=3).fit(*problem())
-    assert trainer.get() is None
+    assert override.get() is None
     assert len(begun) == 1
 
 

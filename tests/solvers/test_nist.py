@@ -12,7 +12,8 @@ import pytest
 
 from fastbp import Network, Objective
 from fastbp.model.data import as_data
-from fastbp.solvers import BATCH_SOLVERS, Options
+from fastbp.solvers import SOLVERS
+from helpers.runs import batch_options
 
 X = np.array([9.0, 14.0, 21.0, 28.0, 42.0, 57.0, 63.0, 70.0, 79.0])[:, None]
 Y = np.array([8.930, 10.800, 18.590, 22.330, 39.350, 56.110, 61.730, 64.620, 67.080])
@@ -55,8 +56,8 @@ def test_the_network_is_the_curve():
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("solver", ["lm", "bfgs"])
 def test_rat42_is_solved_to_8_digits(solver, start):
-    options = Options(max_iter=200, max_fun=500, gtol=1e-9, n_iter_no_change=math.inf)
-    parameters, history, _ = BATCH_SOLVERS[solver](
+    options = batch_options(max_iter=200, max_fun=500, gtol=1e-9, n_iter_no_change=math.inf)
+    parameters, history, *_ = SOLVERS[solver].minimise(
         WithoutOutputBias(), _parameters(*STARTS[start]), options
     )
     b3, b1, minus_b2, output_bias = parameters

@@ -11,26 +11,27 @@ import pytest
 from fastbp import Network, Objective
 from fastbp.backends.cpu.predict import predict
 from fastbp.model.data import as_data
-from fastbp.solvers import BATCH_SOLVERS, Options, bayesian_regularisation
+from fastbp.solvers import SOLVERS as REGISTRY
 from fastbp.solvers.conjugate_gradient import UPDATES
 from fastbp.solvers.descent import Descent
 from fastbp.solvers.line_search import line_search
 from fastbp.solvers.stopping import Clock, EarlyStopping, StopReason
 from helpers.guards import DTYPES
+from helpers.runs import batch_options
 
 
 def _named_solvers():
-    for name, minimise in BATCH_SOLVERS.items():
+    for name, solver in REGISTRY.items():
         if name == "cg":
             for update in UPDATES:
-                yield f"cg-{update}", (minimise, {"cg_update": update})
-        else:
-            yield name, (minimise, {})
+                yield f"cg-{update}", (solver.minimise, {"cg_update": update})
+        elif not solver.is_stochastic:
+            yield name, (solver.minimise, {})
 
 
 SOLVERS = dict(_named_solvers())
 BAYESIAN = "lm-bayesian"
-WITH_BAYESIAN = SOLVERS | {BAYESIAN: (bayesian_regularisation.minimise, {})}
+WITH_BAYESIAN = SOLVERS | {BAYESIAN: (REGISTRY["lm"].minimise_bayesian, {})}
 
 EVERY_SOLVER = pytest.mark.parametrize("solver", SOLVERS)
 EVERY_SOLVER_AND_BAYESIAN = pytest.mark.parametrize("solver", WITH_BAYESIAN)
@@ -114,7 +115,7 @@ def _minimise(solver, objective, start, **options):
     """Minimise with no stopping rule but those named, and a limit that ends what would hang."""
     minimise, own = WITH_BAYESIAN[solver]
     defaults = {"max_iter": 300, "gtol": 0.0, "n_iter_no_change": math.inf}
-    result = minimise(objective, start, Options(**(defaults | own | options)))
+    result = minimise(objective, start, batch_options(**(defaults | own | options)))
     assert result.stop_reason in get_args(StopReason)
     return result
 
@@ -167,7 +168,7 @@ def test_without_hidden_layers_it_is_linear_least_squares(solver, n_outputs, rng
 @pytest.mark.parametrize("c2", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("first_step", [1e-9, 1e-3, 1.0, 1e3, 1e9])
 def test_line_search_finds_a_strong_wolfe_point(first_step, c2):
-    descent = Descent(Rosenbrock(), START, Options(gtol=0.0))
+    descent = Descent(Rosenbrock(), START, batch_options(gtol=0.0))
     descent.begin(START)
     start, direction = descent.point, np.array([1.0, -0.3])
     slope = start.gradient @ direction
@@ -190,7 +191,7 @@ class Waves(Surface):
 @pytest.mark.parametrize("c2", [0.1, 0.9])
 @pytest.mark.parametrize("first_step", np.arange(0.1, 10, 0.3))
 def test_line_search_does_not_stay_in_a_valley_above_the_start(first_step, c2):
-    descent = Descent(Waves(), np.zeros(1), Options(gtol=0.0))
+    descent = Descent(Waves(), np.zeros(1), batch_options(gtol=0.0))
     descent.begin(np.zeros(1))
     point, step = line_search(descent, np.ones(1), first_step, c2)
     assert point.parameters.tolist() == [step]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fastbp.solvers.history import History
-from fastbp.solvers.stopping import RULES, Clock, EarlyStopping, Stop, note_loss
+from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.stopping import CRITERIA, Clock, EarlyStopping, Stop
 
 NAN = math.nan
 
@@ -19,7 +20,7 @@ def _stops_at(rule, errors, losses=None):
     early_stopping = EarlyStopping.by_name(rule, lambda parameters: -next(remaining))
     for t, loss in enumerate(losses or [1.0] * len(errors), start=1):
         history.loss_curve.append(loss)
-        early_stopping.note(history, np.zeros(1))
+        Monitor(history, early_stopping).is_best(np.zeros(1))
         if early_stopping.says_stop(history):
             return t
     return None
@@ -30,9 +31,9 @@ def _stops_at(rule, errors, losses=None):
 
 def test_the_rules_are_the_fourteen_of_the_paper():
     thresholds = {"GL": [1, 2, 3, 5], "PQ": [0.5, 0.75, 1, 2, 3], "UP": [2, 3, 4, 6, 8]}
-    assert RULES == tuple(f"{rule}{n}" for rule, numbers in thresholds.items() for n in numbers)
-    made = [EarlyStopping.by_name(name, float) for name in RULES]
-    assert [(rule.rule, rule.threshold) for rule in made] == [
+    assert CRITERIA == tuple(f"{rule}{n}" for rule, numbers in thresholds.items() for n in numbers)
+    made = [EarlyStopping.by_name(name, float) for name in CRITERIA]
+    assert [(rule.criterion, rule.threshold) for rule in made] == [
         (rule, n) for rule, numbers in thresholds.items() for n in numbers
     ]
 
@@ -102,7 +103,7 @@ def _prechelts_stop(rule, errors, losses):
     return None
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", CRITERIA)
 def test_every_rule_stops_where_the_paper_does(rule, rng):
     stops = []
     for _ in range(40):
@@ -139,7 +140,13 @@ def test_scores_are_taken_down_and_the_best_is_known():
 
     early_stopping = EarlyStopping(score, "no_improvement", 10)
     points = [np.full(2, i) for i in range(5)]
-    assert [early_stopping.note(history, p) for p in points] == [True, True, False, False, True]
+    assert [Monitor(history, early_stopping).is_best(p) for p in points] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
     assert history.validation_scores == scores
     assert history.best_validation_score == 4.0
     assert all(a is p for a, p in zip(asked, points, strict=True))
@@ -151,7 +158,7 @@ def _no_improvements(scores, threshold, tol=0.0):
     early_stopping = EarlyStopping(lambda p: next(remaining), "no_improvement", threshold, tol)
     counts, stops = [], []
     for _ in scores:
-        early_stopping.note(history, np.zeros(1))
+        Monitor(history, early_stopping).is_best(np.zeros(1))
         counts.append(history.n_no_improvement)
         stops.append(early_stopping.says_stop(history))
     return counts, stops
@@ -178,7 +185,7 @@ def test_it_is_looked_at_after_every_iteration_not_strip():
 def test_nan_is_never_the_best_score(never_best):
     remaining, history = iter([never_best, 1.0, never_best, 2.0, never_best]), History()
     early_stopping = EarlyStopping(lambda p: next(remaining), "no_improvement", 10, tol=0.1)
-    best = [early_stopping.note(history, np.zeros(1)) for _ in range(5)]
+    best = [Monitor(history, early_stopping).is_best(np.zeros(1)) for _ in range(5)]
     assert best == [False, True, False, True, False]
     assert history.best_validation_score == 2.0
     assert history.n_no_improvement == 1
@@ -193,11 +200,11 @@ def test_scores_of_nan_alone_are_no_improvement():
 # Losses, clocks, histories
 
 
-def test_note_loss_counts_losses_that_are_not_lower_by_tol():
+def test_record_loss_counts_losses_that_are_not_lower_by_tol():
     history = History(best_loss=math.inf)
     counts = []
     for loss in (4.0, 3.5, 3.25, 3.0, 2.0, 2.25, 1.75, 1.0):
-        note_loss(history, loss, tol=0.5)
+        history.record_loss(loss, tol=0.5)
         counts.append(history.n_no_improvement)
     #  below the best by:  - 0.5 0.25 0.25 1 - 0.25 0.75
     assert counts == [0, 0, 1, 2, 0, 1, 2, 0]
@@ -205,10 +212,10 @@ def test_note_loss_counts_losses_that_are_not_lower_by_tol():
     assert (history.loss, history.best_loss) == (1.0, 1.0)
 
 
-def test_note_loss_counts_nothing_where_a_score_decides():
+def test_record_loss_counts_nothing_where_a_score_decides():
     history = History()
     for loss in (1.0, 2.0, 3.0):
-        note_loss(history, loss, tol=0.0)
+        history.record_loss(loss, tol=0.0)
     assert (history.loss, history.loss_curve) == (3.0, [1.0, 2.0, 3.0])
     assert (history.best_loss, history.n_no_improvement) == (None, 0)
 

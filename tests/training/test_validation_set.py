@@ -14,13 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp import BackpropRegressor, Network, loss_and_gradient
-from fastbp.solvers import BATCH_SOLVERS, STOCHASTIC_SOLVERS
-from fastbp.solvers.stopping import RULES
+from fastbp.solvers.stopping import CRITERIA
+from helpers.cases import BATCH_SOLVERS, STOCHASTIC_SOLVERS
 from helpers.guards import DTYPES
 
 SOLVERS = (*STOCHASTIC_SOLVERS, *BATCH_SOLVERS)
 EVERY_SOLVER = pytest.mark.parametrize("solver", SOLVERS)
-EVERY_RULE = pytest.mark.parametrize("rule", [True, *RULES])
+EVERY_RULE = pytest.mark.parametrize("rule", [True, *CRITERIA])
 SHORT = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N_TRAINED = 40
 
