@@ -7,7 +7,7 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``model_selection/``  `fit_many`, `BackpropSearchCV`         |  ``plotting/``  one Display a file
 ``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
                       learn_one), ``inspection`` (check_gradient, stationary_point), ``regressor``;
-                      ``checks`` and ``refusals``: what a user may give
+                      ``parameters``, ``checks``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``options`` (from parameters to a solver's), ``validation_set``,
                       ``side_by_side`` (many fits on a GPU), ``warn``

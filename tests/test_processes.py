@@ -483,6 +483,6 @@ def test_numbas_options_are_chosen_in_one_place():
     for path in PACKAGE.rglob("*.py"):
         uses = re.findall(rf"^(?!.*``).*{names}\s*[=(](?!False)", path.read_text(), re.M)
         # One place for the CPU's, one for the GPU's.
-        assert not uses or path.name in ("jit.py", "gpu.py"), (path.name, uses)
+        assert not uses or path.name in ("jit.py", "gpu_kernels.py"), (path.name, uses)
     # No reordering of sums, and NaN and infinity are what they are.
     assert OPTIONS["fastmath"] == {"contract"}

@@ -3,26 +3,25 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.backends.cpu.one_sample import OneSample
-from fastbp.backends.device import DEVICES
-from fastbp.estimators.checks import check_solver, has_partial_fit, refuse_early_stopping
-from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastbp.estimators.parameters import (
+    CONSTRAINTS,
+    check_solver,
+    has_partial_fit,
+    refuse_early_stopping,
+)
 from fastbp.model.network import Network
-from fastbp.solvers.conjugate_gradient import UPDATES
 from fastbp.solvers.monitor import current_watchers
 from fastbp.solvers.registry import SOLVERS
 from fastbp.solvers.stochastic import OptimiserState, invscaled_rate
-from fastbp.solvers.stopping import CRITERIA
 from fastbp.training.fit import fit
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
@@ -63,45 +62,7 @@ class BackpropEstimator(BaseEstimator):
     #: The constructor's parameters that single samples are learnt by, once one was.
     _learns_by: tuple | None = None
 
-    _parameter_constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(HIDDEN_ACTIVATIONS))],
-        "solver": [StrOptions(set(SOLVERS))],
-        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"bayes"})],
-        "batch_size": [
-            StrOptions({"auto", "online", "full"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean", StrOptions(set(CRITERIA))],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [None, Integral],
-        "output_activation": [None, StrOptions(set(ACTIVATIONS))],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "gtol": [None, Interval(Real, 0, None, closed="left")],
-        "loss_goal": [None, Interval(Real, None, None, closed="neither")],
-        "max_time": [None, Interval(Real, 0, None, closed="left")],
-        "cg_update": [StrOptions(set(UPDATES))],
-        "device": [StrOptions(set(DEVICES))],
-    }
+    _parameter_constraints: ClassVar[dict] = CONSTRAINTS
 
     @property
     @abstractmethod

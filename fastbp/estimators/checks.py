@@ -1,4 +1,4 @@
-"""What a user may give: every check, with errors that name the array or parameter, cause and cure.
+"""What data a user may give, with errors that name the array, the cause and the cure.
 
 scikit-learn's `validate_data` does the conversions and keeps feature names; these functions add
 what it leaves open: which column, masked arrays, dates, negative weights.
@@ -19,85 +19,16 @@ from fastbp.estimators.refusals import (
 )
 from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
-from fastbp.solvers.registry import SOLVERS, names_where
 
 __all__ = [
     "check_inputs",
     "check_sample_weight",
-    "check_solver",
     "check_targets",
     "check_training_data",
     "check_validation_data",
-    "has_partial_fit",
-    "refuse_early_stopping",
 ]
 
 _FLOATS = (np.float64, np.float32)
-
-
-def check_solver(estimator: Any, loss: str) -> None:
-    """Refuse parameters that do not go together.
-
-    Parameters
-    ----------
-    estimator : BackpropEstimator
-        Whose parameters they are.
-    loss : str
-        Name of its loss.
-
-    Raises
-    ------
-    ValueError
-        If the solver cannot do what another parameter asks for.
-    """
-    solver, wants_bayes = SOLVERS[estimator.solver], isinstance(estimator.alpha, str)
-    if wants_bayes and solver.bayesian is None:
-        fitting = names_where(lambda each: each.bayesian is not None)
-        raise ValueError(
-            f"alpha='bayes' is found by {_listed(fitting)} alone, and solver={solver.name!r}. Take "
-            f"{_listed(fitting)}, or give alpha a number."
-        )
-    if estimator.device == "cuda" and "cuda" not in solver.devices:
-        fitting = names_where(lambda each: "cuda" in each.devices)
-        raise ValueError(
-            f"solver={solver.name!r} computes on the CPU alone, and device='cuda'. Take "
-            f"device='cpu' or 'auto', or one of the solvers {fitting}."
-        )
-    if wants_bayes and estimator.early_stopping:
-        raise ValueError(
-            "alpha='bayes' finds the weight decay from all rows and needs none to validate on. Set "
-            "early_stopping=False, or give alpha a number."
-        )
-    if not solver.takes_loss(loss):
-        fitting = names_where(lambda each: each.takes_loss(loss) and not each.is_stochastic)
-        raise ValueError(
-            f"solver={solver.name!r} is for squared errors, and loss={loss!r}. Take one of the "
-            f"solvers {fitting}, or loss='squared_error'."
-        )
-
-
-def _listed(names: list[str]) -> str:
-    return " or ".join(f"solver={name!r}" for name in names)
-
-
-def has_partial_fit(estimator: Any) -> bool:
-    """Whether an estimator's solver can go on from where it is; AttributeError says why not."""
-    if not SOLVERS[estimator.solver].is_stochastic:
-        fitting = " and ".join(map(repr, names_where(lambda each: each.is_stochastic)))
-        raise AttributeError(
-            f"partial_fit and learn_one exist for solver={fitting}, not for {estimator.solver!r}, "
-            "which needs all rows at every step. Use fit, with warm_start=True to go on."
-        )
-    return True
-
-
-def refuse_early_stopping(estimator: Any, method: str) -> None:
-    """Refuse early stopping in a method that has no rows to set aside."""
-    if estimator.early_stopping:
-        raise ValueError(
-            f"{method} does not support early_stopping={estimator.early_stopping!r}: it sees no "
-            "data to set aside. Set early_stopping=False, or use fit."
-        )
 
 
 def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> Any:

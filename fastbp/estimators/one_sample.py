@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.backends.cpu.one_sample import OneSample
 from fastbp.estimators.base import BackpropEstimator
-from fastbp.estimators.checks import check_solver, has_partial_fit, refuse_early_stopping
+from fastbp.estimators.parameters import check_solver, has_partial_fit, refuse_early_stopping
 from fastbp.training.options import next_state
 
 __all__ = ["OneSampleEstimator"]

@@ -75,7 +75,11 @@ def cache_directory() -> Path | None:
         for folder in (root, directory):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _refuse_foreign(folder)
-        (directory / _MARKER).touch()  # raises where nothing can be written
+        probe = directory / f"probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+        if not (directory / _MARKER).exists():
+            (directory / _MARKER).touch()
         os.utime(directory)  # "last used" is what pruning goes by
         _prune(root)
     except (OSError, RuntimeError) as error:

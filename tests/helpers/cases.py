@@ -37,6 +37,7 @@ def by_the_oracle(network, parameters, X, y, weights, alpha):
     loss, coef_gradients, intercept_gradients = oracle.loss_and_gradient(
         coefs, intercepts, X, y, weights, alpha,
         network.activation, network.last_activation, network.loss,
+        network.loss_parameter_of_outputs,
     )  # fmt: skip
     gradient = np.concatenate([g.ravel() for g in coef_gradients + intercept_gradients])
     return loss, gradient
@@ -49,12 +50,17 @@ def output_activations(loss):
     ]
 
 
+def _network(depth, activation, loss, output_activation=None):
+    own = (0.3,) if LOSSES[loss].parameter else ()
+    return Network(DEPTHS[depth], activation, loss, output_activation, own)
+
+
 EVERY_NETWORK = [
-    Network(DEPTHS[depth], activation, loss)
+    _network(depth, activation, loss)
     for activation, loss, depth in itertools.product(HIDDEN_ACTIVATIONS, LOSSES, DEPTHS)
     if depth > 0 or activation == "identity"
 ] + [
-    Network(DEPTHS[depth], "tanh", loss, output)
+    _network(depth, "tanh", loss, output)
     for loss in LOSSES
     for output in output_activations(loss)
     for depth in (0, 2)

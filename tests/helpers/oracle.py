@@ -158,6 +158,7 @@ def epoch(
     order,
     batch_size,
     optimiser,
+    loss_parameters=None,
 ):
     """Visit the rows in an order, in batches, with a step after each; arrays change in place.
 
@@ -173,7 +174,7 @@ def epoch(
             continue
         value, coef_gradients, intercept_gradients = loss_and_gradient(
             coefs, intercepts, X[batch], y[batch], weights, alpha,
-            activation, output_activation, loss,
+            activation, output_activation, loss, loss_parameters,
         )  # fmt: skip
         gradients = coef_gradients + intercept_gradients
         if len(batch) == 1:

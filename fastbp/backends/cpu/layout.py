@@ -17,10 +17,6 @@ from fastbp.model.network import Network
 
 __all__ = ["Layout", "layout_of", "pad", "padded_length", "unpack_padded", "unpad"]
 
-_ACTIVATION_CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
-_LOSS_CODES = {name: code for code, name in enumerate(LOSSES)}
-
-
 class Layout(NamedTuple):
     """A network as the kernels see it: integers and arrays of integers.
 
@@ -98,6 +94,7 @@ def _layout(network: Network, dtype: np.dtype) -> Layout:
     ends = np.cumsum(rows * lengths)
     n_padded_weights = int(ends[-1])
     weights, biases = network.starts
+    names = list(ACTIVATIONS)
     return Layout(
         sizes=np.array(network.layer_sizes, dtype=np.int64),
         padded=padded,
@@ -108,10 +105,8 @@ def _layout(network: Network, dtype: np.dtype) -> Layout:
         n_weights=network.n_weights,
         n_padded_weights=n_padded_weights,
         n_padded=n_padded_weights + int(padded[1:].sum()),
-        activations=np.array(
-            [_ACTIVATION_CODES[name] for name in network.activations], dtype=np.int64
-        ),
-        loss=_LOSS_CODES[network.loss],
+        activations=np.array([names.index(name) for name in network.activations], np.int64),
+        loss=list(LOSSES).index(network.loss),
         canonical=network.is_canonical,
         loss_parameters=network.loss_parameter_of_outputs,
     )
