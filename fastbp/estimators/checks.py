@@ -41,7 +41,7 @@ def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> An
     X : array-like or sparse matrix of shape (n_samples, n_features)
         The inputs.
     reset : bool, default=False
-        Whether to take down the number and names of features instead.
+        Whether to record the number and names of features instead.
 
     Returns
     -------
@@ -78,13 +78,13 @@ def check_training_data(
     Parameters
     ----------
     estimator : BaseEstimator
-        Whose number and names of features are taken down or compared.
+        Whose number and names of features are recorded or compared.
     X : array-like or sparse matrix of shape (n_samples, n_features)
         The inputs.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         The targets.
     reset : bool
-        Whether features are taken down (fit) or compared (going on).
+        Whether features are recorded (fit) or compared (going on).
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["VECTOR_BYTES", "Chip", "chip", "has_avx512", "most_accumulators"]
+__all__ = ["VECTOR_BYTES", "Chip", "chip", "has_avx512", "max_accumulators"]
 
 #: Bytes of a vector (see ``simd.py``), on every chip: the order of sums does not depend on it.
 VECTOR_BYTES = 64
@@ -47,6 +47,6 @@ def has_avx512() -> bool:
     return chip().vector_bits == 512 and not (config.CPU_NAME or config.CPU_FEATURES)
 
 
-def most_accumulators() -> int:
+def max_accumulators() -> int:
     """How many vectors a loop may sum into at once and keep all of them in registers."""
     return 16 if has_avx512() else 4

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from fastbp.machine.chip import most_accumulators
+from fastbp.machine.chip import max_accumulators
 from fastbp.machine.jit import OPTIONS
 from fastbp.machine.simd import lanes
 from fastbp.machine.vector import llvm_type, multiply_add, number_bytes, vector_of, vector_pointer
@@ -41,7 +41,7 @@ def _dots(typing_context, a, first, last, b, b_start, n_vectors):
         first, last, _, b_start, n_vectors = arguments[1:]
         other = place_of(context, builder, b, arguments[3], b_start)
         sums: list = []
-        step = min(most_accumulators(), vector.n_lanes)
+        step = min(max_accumulators(), vector.n_lanes)
         for begin in range(0, vector.n_lanes, step):
             rows = []
             for lane in range(begin, begin + step):

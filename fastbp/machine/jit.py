@@ -37,7 +37,7 @@ OPTIONS = _COMMON | {"no_cfunc_wrapper": True} | ({"pipeline_class": PIPELINE} i
 def kernel(function: Callable, nogil: bool = True) -> Callable:
     """Compile a function that Python calls, at its first call, and keep the code on disk.
 
-    One that uses room shared by all threads keeps the interpreter's lock: ``nogil=False``.
+    One that writes to arrays shared by all threads keeps the interpreter's lock: ``nogil=False``.
     """
     inside = part(function)
 

@@ -13,6 +13,6 @@ __all__ = ["aligned_zeros"]
 def aligned_zeros(n: int, dtype: np.typing.DTypeLike) -> NDArray[Any]:
     """Make n zeros that begin on a 64-byte boundary: no vector lies across two cache lines."""
     n_bytes = int(n) * np.dtype(dtype).itemsize
-    room = np.zeros(n_bytes + VECTOR_BYTES, dtype=np.uint8)
-    start = -room.ctypes.data % VECTOR_BYTES
-    return room[start : start + n_bytes].view(dtype)
+    memory = np.zeros(n_bytes + VECTOR_BYTES, dtype=np.uint8)
+    start = -memory.ctypes.data % VECTOR_BYTES
+    return memory[start : start + n_bytes].view(dtype)

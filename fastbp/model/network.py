@@ -19,7 +19,7 @@ from fastbp.model.losses import LOSSES
 
 __all__ = ["Network"]
 
-_MOST_PARAMETERS = 2**31 - 1
+_MAX_PARAMETERS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Network:
                 f"{self.output_activation!r} has others. Take None (which means "
                 f"{LOSSES[self.loss].output_activation!r}) or one of {fitting}."
             )
-        if self.n_parameters > _MOST_PARAMETERS:
+        if self.n_parameters > _MAX_PARAMETERS:
             raise ValueError(
                 f"hidden_layer_sizes={self.layer_sizes[1:-1]} with {self.layer_sizes[0]} features "
                 f"and {self.layer_sizes[-1]} outputs makes {self.n_parameters} parameters, more "
-                f"than the {_MOST_PARAMETERS} that can be trained. Take smaller layers."
+                f"than the {_MAX_PARAMETERS} that can be trained. Take smaller layers."
             )
 
     @property

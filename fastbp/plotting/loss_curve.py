@@ -138,7 +138,7 @@ class LossCurveDisplay:
         style = {"label": "validation score", "color": "C1", "linestyle": "--"}
         self.validation_line_ = _draw(self.validation_ax_, self.validation_scores, style)
         self.validation_ax_.set_ylabel("validation score")
-        # Both lines in one legend, of the axes that is drawn last, lest a line cross it.
+        # Both lines in one legend, of the axes that are drawn last, so that no line crosses it.
         self.validation_ax_.legend(handles=[self.line_, self.validation_line_], loc="center right")
 
 

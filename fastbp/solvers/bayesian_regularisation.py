@@ -31,7 +31,7 @@ from fastbp.solvers.levenberg_marquardt import Damping, normal_equations
 
 __all__ = ["minimise"]
 
-_LEAST, _MOST, _TINY = 1e-10, 1e10, 1e-300
+_MIN_ALPHA, _MAX_ALPHA, _TINY = 1e-10, 1e10, 1e-300
 #: alpha has settled where an iteration changes it by less than this part.
 _SETTLED = 1e-3
 
@@ -53,7 +53,7 @@ def minimise(
     Returns
     -------
     result : Minimised
-        The last accepted parameters, the course and the reason. ``alpha`` is 0 and
+        The last accepted parameters, the history and the reason. ``alpha`` is 0 and
         ``effective_parameters`` is all, if the training ended before the first step.
 
     Raises
@@ -102,7 +102,7 @@ class _Evidence:
         n_left = total_weight * objective.network.layer_sizes[-1] - self.effective_parameters
         gamma = float(determined[:n_weights].sum())
         alpha = gamma * errors / max(square_sum, _TINY) / max(n_left, 1.0)
-        alpha = min(max(alpha, _LEAST), _MOST)
+        alpha = min(max(alpha, _MIN_ALPHA), _MAX_ALPHA)
         change = (alpha - objective.alpha) / total_weight
         descent.is_settled = abs(alpha - objective.alpha) <= _SETTLED * alpha
         objective.alpha = alpha

@@ -23,7 +23,7 @@ from fastbp.solvers.monitor import Monitor
 from fastbp.solvers.stopping import Limits, Stop, StopReason
 
 __all__ = [
-    "LEAST_PROGRESS",
+    "MIN_PROGRESS",
     "Descent",
     "Minimised",
     "Options",
@@ -33,7 +33,7 @@ __all__ = [
 
 #: An iteration that changes the loss by no larger part of it has made no progress. It is the
 #: tolerance that SciPy's L-BFGS-B has for one iteration.
-LEAST_PROGRESS = 1e7 * np.finfo(np.float64).eps
+MIN_PROGRESS = 1e7 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Minimised(NamedTuple):
     parameters : ndarray of shape (n_parameters,)
         The new parameters.
     history : History
-        The course.
+        How it went.
     stop_reason : str
         Why it stopped.
     alpha, effective_parameters : float or None
@@ -210,7 +210,7 @@ class Descent:
         """End an iteration at a point, whatever the rules say."""
         # A change, not a fall: rprop's loss may rise, and is on its way none the less.
         change = abs(self.point.loss - point.loss)
-        stalled = change <= LEAST_PROGRESS * abs(self.point.loss)
+        stalled = change <= MIN_PROGRESS * abs(self.point.loss)
         self._n_stalled = self._n_stalled + 1 if stalled else 0
         self.point = point
         self.monitor.end_iterations([point.loss], point.gradient_norm)
@@ -246,7 +246,7 @@ class Descent:
         return None
 
     def result(self, stop_reason: StopReason) -> Minimised:
-        """Return the best point, of the dtype of the start, and the course."""
+        """Return the best point, of the dtype of the start, and the history."""
         self.history.loss = self.best.loss
         self.history.gradient_norm = self.best.gradient_norm
         return Minimised(self.best.parameters.astype(self.dtype), self.history, stop_reason)

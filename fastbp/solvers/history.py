@@ -1,4 +1,4 @@
-"""What a solver leaves behind about its way: the course of a training."""
+"""What is recorded of a training."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ __all__ = ["History"]
 
 @dataclass
 class History:
-    """The course of a training.
+    """The history of a training: its losses, gradient norms, times and scores.
 
     Attributes
     ----------

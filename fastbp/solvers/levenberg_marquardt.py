@@ -28,8 +28,8 @@ from fastbp.solvers.stopping import Stop
 
 __all__ = ["Damping", "minimise", "normal_equations"]
 
-_FIRST = 1e-3  # of H's largest diagonal entry
-_MOST = 1e20
+_FIRST_MU = 1e-3  # of H's largest diagonal entry
+_MAX_MU = 1e20
 
 
 def minimise(
@@ -92,8 +92,8 @@ class Damping:
         start = descent.point
         diagonal = hessian.diagonal()
         if math.isnan(self._mu):
-            self._mu = _FIRST * max(float(diagonal.max()), np.finfo(np.float64).tiny)
-        while self._mu < _MOST * max(1.0, float(diagonal.max())):
+            self._mu = _FIRST_MU * max(float(diagonal.max()), np.finfo(np.float64).tiny)
+        while self._mu < _MAX_MU * max(1.0, float(diagonal.max())):
             step = _solve(hessian, self._mu, -start.gradient)
             if step is not None:
                 trial = descent.evaluate(start.parameters + step)

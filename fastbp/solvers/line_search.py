@@ -26,7 +26,7 @@ from fastbp.solvers.stopping import Stop
 __all__ = ["line_search"]
 
 _C1 = 1e-4
-_MOST_TRIALS = 40
+_MAX_TRIALS = 40
 
 
 class _Trial(NamedTuple):
@@ -72,7 +72,7 @@ def line_search(
     high: _Trial | None = None  # between low and high, in either order, lies a minimum
     eps = np.finfo(descent.dtype).eps
     step = first_step if 0 < first_step < math.inf else 1.0
-    for _ in range(_MOST_TRIALS):
+    for _ in range(_MAX_TRIALS):
         point = descent.evaluate(start.parameters + step * direction)
         trial = _Trial(step, point.loss, float(point.gradient @ direction), point)
         if not point.is_finite:

@@ -1,8 +1,8 @@
 """What happens at the end of an iteration: it is recorded, printed, scored and reported.
 
 Every solver has one `Monitor` and calls it at the end of each iteration, or of several that were
-made in one compiled call. Whoever wants to see a training go on, such as the command line's
-progress bar, is a watcher: a function of the `History`.
+made in one compiled call. A watcher is a function of the
+`History` that is called after each iteration, such as the command line's progress bar.
 """
 
 import math
@@ -48,7 +48,7 @@ class Monitor:
     Attributes
     ----------
     history : History
-        The course so far, which the training goes on with.
+        The history so far, which the training continues.
     early_stopping : EarlyStopping or None
         Then a validation score decides which parameters are the best, and when to stop.
     tol : float

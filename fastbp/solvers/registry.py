@@ -93,7 +93,7 @@ class Solver:
         Returns
         -------
         result : Minimised
-            The new parameters, the course, and why it stopped.
+            The new parameters, the history, and why it stopped.
 
         Raises
         ------

@@ -23,7 +23,7 @@ from fastbp.solvers.stopping import Stop
 __all__ = ["minimise"]
 
 _GROW, _SHRINK = 1.2, 0.5
-_FIRST, _LEAST, _MOST = 0.1, 1e-10, 50.0
+_FIRST_STEP, _MIN_STEP, _MAX_STEP = 0.1, 1e-10, 50.0
 
 
 def minimise(
@@ -35,7 +35,7 @@ def minimise(
 
 def _irprop_plus(descent: Descent) -> None:
     point = descent.point
-    steps = np.full(point.parameters.size, _FIRST)
+    steps = np.full(point.parameters.size, _FIRST_STEP)
     moves, last_signs = np.zeros_like(steps), np.zeros_like(steps)
     last_loss = np.inf
     while True:
@@ -43,8 +43,8 @@ def _irprop_plus(descent: Descent) -> None:
         agreement = signs * last_signs
         jumped = agreement < 0
         steps *= np.where(jumped, _SHRINK, np.where(agreement > 0, _GROW, 1.0))
-        np.clip(steps, _LEAST, _MOST, out=steps)
-        if steps.max() <= _LEAST:
+        np.clip(steps, _MIN_STEP, _MAX_STEP, out=steps)
+        if steps.max() <= _MIN_STEP:
             raise Stop("step_size")
         taken_back = -moves if point.loss > last_loss else 0.0
         moves = np.where(jumped, taken_back, -signs * steps)
@@ -52,9 +52,9 @@ def _irprop_plus(descent: Descent) -> None:
         last_signs, last_loss = np.where(jumped, 0.0, signs), point.loss
         trial = descent.evaluate(point.parameters + moves)
         while not trial.is_finite:
-            if steps.max() <= _LEAST:
+            if steps.max() <= _MIN_STEP:
                 raise Stop("step_size")
-            steps, moves = np.maximum(_SHRINK * steps, _LEAST), _SHRINK * moves
+            steps, moves = np.maximum(_SHRINK * steps, _MIN_STEP), _SHRINK * moves
             trial = descent.evaluate(point.parameters + moves)
         point = trial
         descent.accept(point)

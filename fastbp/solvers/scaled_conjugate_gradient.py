@@ -23,8 +23,8 @@ from fastbp.solvers.stopping import Stop
 
 __all__ = ["minimise"]
 
-_LAMBDA = 1e-6
-_MOST_LAMBDA = 1e100
+_FIRST_LAMBDA = 1e-6
+_MAX_LAMBDA = 1e100
 
 
 def minimise(
@@ -38,7 +38,7 @@ def _scaled_conjugate_gradients(descent: Descent) -> None:
     point = descent.point
     r = -point.gradient
     p, n_since_restart = r, 0
-    damping: Any = _LAMBDA
+    damping: Any = _FIRST_LAMBDA
     curvature: float | None = None
     while True:
         p_squared = p @ p
@@ -65,7 +65,7 @@ def _scaled_conjugate_gradients(descent: Descent) -> None:
                 p, n_since_restart = r, 0
             if agreement >= 0.75:
                 damping *= 0.25
-        elif damping > _MOST_LAMBDA or np.array_equal(trial.parameters, point.parameters):
+        elif damping > _MAX_LAMBDA or np.array_equal(trial.parameters, point.parameters):
             raise Stop("step_size")
         if agreement < 0.25:  # 8
             growth = 4.0 if agreement == -np.inf else 1.0 - agreement

@@ -27,7 +27,7 @@ from fastbp.solvers.stopping import Limits, Stop, StopReason
 
 __all__ = ["OptimiserState", "Options", "invscaled_rate", "minimise", "plan_epochs"]
 
-_LEAST_ADAPTIVE_RATE = 1e-6
+_MIN_ADAPTIVE_RATE = 1e-6
 
 
 @dataclass
@@ -41,7 +41,7 @@ class OptimiserState:
     moments : Moments
         What the rule remembers.
     history : History
-        The course so far.
+        The history so far.
     initial_rate : float
         The learning rate that the schedule started from.
     """
@@ -284,7 +284,7 @@ def _stop_or_slow_down(options: Options) -> StopReason | None:
     if options.learning_rate != "adaptive":
         monitor.say(f"{message} Stopping.")
         return "validation" if validates else "tolerance"
-    if state.rule.learning_rate <= _LEAST_ADAPTIVE_RATE:
+    if state.rule.learning_rate <= _MIN_ADAPTIVE_RATE:
         monitor.say(f"{message} Learning rate too small. Stopping.")
         return "learning_rate"
     rate = state.rule.learning_rate / 5.0

@@ -54,7 +54,7 @@ def fit(task: FitTask) -> FitResult:
     Returns
     -------
     result : FitResult
-        The new parameters and the course of the best training.
+        The new parameters and the history of the best training.
 
     Raises
     ------

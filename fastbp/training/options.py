@@ -64,7 +64,7 @@ def batch_options(
         limits=_limits(task, clock, estimator.gtol if has_gtol else estimator.tol),
         monitor=_monitor(task, early_stopping, History()),
         max_fun=estimator.max_fun,
-        ftol=0.0 if has_gtol else descent.LEAST_PROGRESS,
+        ftol=0.0 if has_gtol else descent.MIN_PROGRESS,
         cg_update=estimator.cg_update,
     )
 

@@ -135,7 +135,7 @@ class FitResult(NamedTuple):
     parameters : ndarray of shape (n_parameters,)
         The new parameters.
     history : History
-        The course.
+        How it went.
     stop_reason : str
         Why it stopped.
     state : OptimiserState or None

@@ -17,6 +17,7 @@ from fastbp.model.network import Network
 
 __all__ = ["Layout", "layout_of", "pad", "padded_length", "unpack_padded", "unpad"]
 
+
 class Layout(NamedTuple):
     """A network as the kernels see it: integers and arrays of integers.
 

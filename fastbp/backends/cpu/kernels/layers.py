@@ -21,19 +21,19 @@ def gather(data, rows, x):
     """
     n_features = data.X.shape[1]
     for i in range(rows.size):
-        room = row(x, i)
+        target = row(x, i)
         if data.row_starts.size == 0:
             source = row(data.X, rows[i])
             whole = n_features // lanes(x) * lanes(x)
             for k in range(0, whole, lanes(x)):
-                store(room, k, load(source, k))
+                store(target, k, load(source, k))
             if whole < n_features:
-                store(room, whole, load_first(source, whole, n_features - whole))
+                store(target, whole, load_first(source, whole, n_features - whole))
         else:
-            for k in range(0, room.size, lanes(x)):
-                store(room, k, splat(x, 0.0))
+            for k in range(0, target.size, lanes(x)):
+                store(target, k, splat(x, 0.0))
             for place in range(data.row_starts[rows[i]], data.row_starts[rows[i] + 1]):
-                room[data.columns[place]] += data.values[place]
+                target[data.columns[place]] += data.values[place]
 
 
 @part
@@ -65,10 +65,10 @@ def clear_padding(x, n):
     if n == x.shape[1] or x[0, n] == 0:
         return
     for i in range(x.shape[0]):
-        room = row(x, i)
-        store(room, start, load_first(room, start, n - start))
+        target = row(x, i)
+        store(target, start, load_first(target, start, n - start))
         for k in range(start + lanes(x), x.shape[1], lanes(x)):
-            store(room, k, splat(x, 0.0))
+            store(target, k, splat(x, 0.0))
 
 
 @part

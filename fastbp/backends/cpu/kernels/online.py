@@ -194,9 +194,9 @@ def _forward_units(network, workspace, layer, x, z):
 
 
 @part
-def _row_of(network, room, workspace, layer):
+def _row_of(network, blocks, workspace, layer):
     """One sample's outputs or deltas of a layer."""
-    return stretch(room, workspace.starts[layer], network.padded[layer])
+    return stretch(blocks, workspace.starts[layer], network.padded[layer])
 
 
 @part
@@ -234,14 +234,14 @@ def _input(network, workspace, i):
 @part
 def forward_sample(network, workspace, x, rule):
     """Forward pass of one sample; returns the output layer's outputs, units in the lanes."""
-    room = _input(network, workspace, 0)
+    inputs = _input(network, workspace, 0)
     for k in range(0, x.size, lanes(x)):
-        store(room, k, load_first(x, k, min(x.size - k, lanes(x))))
+        store(inputs, k, load_first(x, k, min(x.size - k, lanes(x))))
     if not is_by_unit(network, 0):
         products = biases_of(network, workspace.products, 0)
         steps = _row_of(network, workspace.deltas, workspace, 1)
-        _forward_only(network, workspace, rule, 0.0, 0.0, room, room, steps, products)
-    _forward_rest(network, workspace, room, 1.0)
+        _forward_only(network, workspace, rule, 0.0, 0.0, inputs, inputs, steps, products)
+    _forward_rest(network, workspace, inputs, 1.0)
     return _row_of(network, workspace.outputs, workspace, network.activations.size)
 
 

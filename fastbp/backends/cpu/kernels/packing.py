@@ -45,12 +45,12 @@ def _layers_of(network, vector, padded, layer):
     """View a layer's weights in both places as (fan_in, fan_out) or larger, and its biases."""
     fan_in, fan_out = network.sizes[layer], network.sizes[layer + 1]
     w = matrix(vector, network.weights[layer], fan_in, fan_out)
-    room = weights_of(network, padded, layer)
+    padded_w = weights_of(network, padded, layer)
     if is_by_unit(network, layer):
-        room = room.T
+        padded_w = padded_w.T
     return (
         w,
-        room,
+        padded_w,
         stretch(vector, network.biases[layer], fan_out),
         biases_of(network, padded, layer),
     )
@@ -60,12 +60,12 @@ def _layers_of(network, vector, padded, layer):
 def pack(network, vector, padded):
     """Copy a parameter vector, or one like it, to its padded copy."""
     for layer in range(network.activations.size):
-        w, room, b, b_room = _layers_of(network, vector, padded, layer)
+        w, padded_w, b, padded_b = _layers_of(network, vector, padded, layer)
         for k in range(w.shape[0]):
             for j in range(w.shape[1]):
-                room[k, j] = w[k, j]
+                padded_w[k, j] = w[k, j]
         for j in range(b.size):
-            b_room[j] = b[j]
+            padded_b[j] = b[j]
 
 
 @part
@@ -80,12 +80,12 @@ def unpack(network, padded, vector):
 def unpack_and_add(network, padded, vector):
     """Add a padded copy to a vector."""
     for layer in range(network.activations.size):
-        w, room, b, b_room = _layers_of(network, vector, padded, layer)
+        w, padded_w, b, padded_b = _layers_of(network, vector, padded, layer)
         for k in range(w.shape[0]):
             for j in range(w.shape[1]):
-                w[k, j] += room[k, j]
+                w[k, j] += padded_w[k, j]
         for j in range(b.size):
-            b[j] += b_room[j]
+            b[j] += padded_b[j]
 
 
 @part

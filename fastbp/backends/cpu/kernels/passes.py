@@ -47,16 +47,16 @@ _RECTIFIER = [record.is_rectifier for record in ACTIVATIONS.values()].index(True
 
 
 @part
-def block_of(network, room, workspace, layer, n):
+def block_of(network, blocks, workspace, layer, n):
     """Rows of the input's or a hidden layer's block in ``outputs`` or ``deltas``."""
-    return matrix(room, workspace.starts[layer], n, network.padded[layer])
+    return matrix(blocks, workspace.starts[layer], n, network.padded[layer])
 
 
 @part
-def _output_block(network, room, workspace):
+def _output_block(network, blocks, workspace):
     """View the output layer's block: (n_outputs, block_rows)."""
     last = network.activations.size
-    return matrix(room, workspace.starts[last], network.sizes[last], workspace.block_rows)
+    return matrix(blocks, workspace.starts[last], network.sizes[last], workspace.block_rows)
 
 
 def _forward(activation):

@@ -1,4 +1,4 @@
-"""The room that backpropagation needs for one block of rows, sized once."""
+"""The arrays that backpropagation computes in for one block of rows, sized once."""
 
 from itertools import accumulate
 from typing import NamedTuple
@@ -17,7 +17,7 @@ __all__ = ["Workspace", "cut", "make_workspace"]
 # into that cache itself, a block has to be long, or there is more to move than to compute.
 _BLOCK_BYTES = 56 * 1024
 _LARGE_GRADIENT_BYTES = 128 * 1024
-_FEWEST_ROWS, _MOST_ROWS = 16, 128
+_MIN_ROWS, _MAX_ROWS = 16, 128
 
 
 class Workspace(NamedTuple):
@@ -94,9 +94,9 @@ def make_workspace(
     lanes = VECTOR_BYTES // dtype.itemsize
     padded, last = layout.padded.tolist(), len(layout.activations)
     bytes_per_row = 2 * sum(padded) * dtype.itemsize
-    rows = min(max(_BLOCK_BYTES // bytes_per_row, _FEWEST_ROWS), _MOST_ROWS)
+    rows = min(max(_BLOCK_BYTES // bytes_per_row, _MIN_ROWS), _MAX_ROWS)
     if layout.n_padded * dtype.itemsize > _LARGE_GRADIENT_BYTES:
-        rows = _MOST_ROWS
+        rows = _MAX_ROWS
     rows = rows // lanes * lanes
     sizes = layout.sizes.tolist()
     n_outputs = sizes[last]
@@ -140,8 +140,8 @@ def cut(lengths: dict[str, int], dtype: np.dtype) -> dict[str, NDArray]:
     """Cut one piece of zeros into arrays that all begin on a 64-byte boundary."""
     lanes = VECTOR_BYTES // dtype.itemsize
     starts = [0, *accumulate(-(-length // lanes) * lanes for length in lengths.values())]
-    room = aligned_zeros(starts[-1], dtype)
+    piece = aligned_zeros(starts[-1], dtype)
     return {
-        name: room[start : start + length]
+        name: piece[start : start + length]
         for (name, length), start in zip(lengths.items(), starts, strict=False)
     }
