@@ -17,7 +17,6 @@ from fastbp.estimators.refusals import (
     refuse_masked,
     refuse_not_finite,
 )
-from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
 
 __all__ = [
@@ -131,7 +130,7 @@ def check_training_data(
 
 
 def check_validation_data(
-    estimator: BaseEstimator, X_val: Any, y_val: Any, sample_weight_val: Any, y: NDArray, dtype: Any
+    estimator: BaseEstimator, X_val: Any, y_val: Any, sample_weight_val: Any, y: NDArray
 ) -> tuple[Any, NDArray, NDArray | None]:
     """Check inputs, targets and weights to validate on.
 
@@ -143,8 +142,6 @@ def check_validation_data(
         As to train on.
     y : ndarray
         The checked targets to train on.
-    dtype : dtype
-        float64 or float32, what is computed in.
 
     Returns
     -------
@@ -167,7 +164,6 @@ def check_validation_data(
                 "outputs."
             )
         check_targets(y_val, estimator.loss)
-        as_data(X_val, y_val, weights, dtype)
     except ValueError as error:
         raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error
     return X_val, y_val, weights

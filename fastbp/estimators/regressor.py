@@ -346,4 +346,4 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         return Table(X, check_targets(y, self.loss), weights)
 
     def _check_validation_rows(self, X: Any, y: Any, sample_weight: Any, like: Table) -> Table:
-        return Table(*check_validation_data(self, X, y, sample_weight, like.y, like.X.dtype))
+        return Table(*check_validation_data(self, X, y, sample_weight, like.y))

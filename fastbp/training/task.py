@@ -121,7 +121,7 @@ class FitTask(NamedTuple):
         digest.update(self.start.parameters.tobytes())
         digest.update(self.data.digest())
         if self.validation is not None:
-            digest.update(self.validation.digest())
+            digest.update(self.validation.data.digest())
         return digest.digest()
 
 

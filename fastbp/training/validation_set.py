@@ -34,31 +34,36 @@ class ValidationSet(NamedTuple):
 
     Attributes
     ----------
-    inputs : Data
-        The inputs, as kernels take them.
+    data : Data
+        The rows, as kernels take them.
     y : ndarray of shape (n_val,) or (n_val, n_outputs)
-        The targets.
+        The targets as they were given, for the score.
     weights : ndarray of shape (n_val,) or None
-        The sample weights.
+        The sample weights, likewise.
     score : callable
         ``score(y, prediction, sample_weight=weights) -> float``, what ``early_stopping=True`` goes
         by; higher is better.
     """
 
-    inputs: Data
+    data: Data
     y: NDArray
     weights: NDArray | None
     score: Callable[..., float]
 
     @classmethod
     def of(cls, table: Table, dtype: np.dtype, score: Callable[..., float]) -> "ValidationSet":
-        """Convert checked rows, once for all starts."""
-        inputs = as_data(table.X, dtype=dtype, is_finite=True)
-        return cls(inputs, table.y, table.weights, score)
+        """Convert checked rows, once for all starts.
 
-    def digest(self) -> bytes:
-        """Equal for rows that hold the same."""
-        return as_data(self.inputs.X, self.y, self.weights).digest() + self.inputs.digest()
+        Raises
+        ------
+        ValueError
+            If a number is too large for the dtype.
+        """
+        try:
+            data = table.data(dtype)
+        except ValueError as error:
+            raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error
+        return cls(data, table.y, table.weights, score)
 
 
 def split(
@@ -134,7 +139,7 @@ def make_early_stopping(
     early_stopping : EarlyStopping
         True goes by the score and waits for improvement; Prechelt's criteria go by minus the loss.
     """
-    predict = make_predictor(device, network, validation.inputs, n_threads)
+    predict = make_predictor(device, network, validation.data, n_threads)
     y, weights = validation.y, validation.weights
     loss, own = LOSSES[network.loss].value, network.loss_parameter_of_outputs
     targets = np.asarray(y, np.float64).reshape(len(y), -1)
