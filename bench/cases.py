@@ -74,13 +74,16 @@ def make_data(case, dtype):
     return X.astype(dtype), y.astype(dtype)
 
 
+def n_weights(sizes):
+    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+
+
 def training_flops(sizes):
-    n_weights = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
-    return 6 * sum(n_weights) - 2 * n_weights[0]
+    return 6 * n_weights(sizes) - 2 * n_weights(sizes[:2])
 
 
 def prediction_flops(sizes):
-    return 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+    return 2 * n_weights(sizes)
 
 
 def assert_same(got, expected, digits):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,35 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+#: Up to so many cases of a test are all quick.
+FEW_CASES = 16
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at -m
+def pytest_collection_modifyitems(items):
+    """Mark the cases of large tables as slow, but for a sample of each table."""
+    tables = defaultdict(list)
+    for item in items:
+        if hasattr(item, "callspec"):
+            tables[item.function].append(item)
+    for table in tables.values():
+        if len(table) > FEW_CASES:
+            quick = set(_with_every_value(table))
+            for item in table:
+                if item not in quick:
+                    item.add_marker(pytest.mark.slow)
+
+
+def _with_every_value(table):
+    """Yield a few cases in which each value of each parameter occurs."""
+    missing = {value for item in table for value in item.callspec.indices.items()}
+    # Cases that bring most first: of a product of tables, this takes its diagonals.
+    for n_new in range(len(table[0].callspec.indices), 0, -1):
+        for item in table:
+            new = missing.intersection(item.callspec.indices.items())
+            if len(new) == n_new:
+                missing -= new
+                yield item
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ functions: ``run()`` goes once through the rows as they stand, from where the la
 none shuffles. Before anything is timed, one epoch of each must have led to the same parameters.
 """
 
-from rivals import c_online, fann, fastbp_net, jax_net, numpy_net, sklearn_net, torch_net
+from bench.rivals import c_online, fann, fastbp_net, jax_net, numpy_net, sklearn_net, torch_net
 
 __all__ = ["RIVALS", "available"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters
 
-SOURCE = Path(__file__).parent.parent / "online.c"
+SOURCE = Path(__file__).with_name("online.c")
 NAME = "C"
 
 

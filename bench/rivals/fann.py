@@ -9,7 +9,7 @@ import ctypes.util
 
 import numpy as np
 
-from cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters
 
 NAME = "FANN"
 

@@ -1,34 +1,29 @@
-"""fastbp below its estimator, on the GPU and on the CPU, as `bench_cuda.py` races it.
+"""fastbp below its estimator, on the GPU and on the CPU, as `tables/cuda.py` races it.
 
 Nothing of the GPU is imported before it is asked for.
 """
 
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
-from statistics import median
-from typing import Any
 
 import numpy as np
 
 from fastbp import Objective
-from fastbp.backends.cpu.predict import predictor
+from fastbp.backends.device import make_objective, make_predictor
 from fastbp.machine.threads import run_all
 from fastbp.model.data import as_data
-from fastbp.model.objective import NO_PATIENCE, Leg
+from fastbp.model.objective import NO_PATIENCE, EpochPlan
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments
-from timing import seconds
 
 __all__ = [
     "CORES",
     "ORDERS",
     "Fastbp",
     "fleet_of",
-    "go_on",
-    "seconds_in_kernels",
+    "train_all",
     "start_of",
-    "walks_of",
+    "runs_of",
 ]
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -47,18 +42,18 @@ class Fastbp:
     def epochs(self, case, X, y, rule):
         """Give ``run()``, which goes once through the rows as they stand, and ``parameters()``."""
         start, moments = start_of(case)
-        walk = self._objective(case, X, y).walk(
+        training = self._objective(case, X, y).run(
             start, case.batch_size, rule, moments, Shuffles(None)
         )
         # As in a fit, a call for one epoch of many gets the next one's order ready meanwhile.
-        leg = Leg(rule, NO_PATIENCE, 2 if case.n_rows >= MANY_ROWS else 1)
+        plan = EpochPlan(rule, NO_PATIENCE, 2 if case.n_rows >= MANY_ROWS else 1)
 
         def run():
-            n_made = len(walk.epochs(leg))
+            n_made = len(training.epochs(plan))
             if n_made != 1:
                 raise RuntimeError(f"a call was to make one epoch and made {n_made}")
 
-        return run, lambda: walk.parameters.copy()
+        return run, lambda: training.parameters.copy()
 
     def gradient(self, case, X, y):
         """Give a function from parameters to the loss of all rows and its gradient."""
@@ -66,14 +61,10 @@ class Fastbp:
 
     def prediction(self, case, X):
         """Give a function from parameters to the predictions of all rows."""
-        return predictor(case.network, as_data(X), CORES, self._device)
+        return make_predictor(self._device, case.network, as_data(X), CORES)
 
     def _objective(self, case, X, y):
-        if self._device == "cpu":
-            return Objective(case.network, as_data(X, y), case.alpha, CORES)
-        from fastbp.backends.gpu.objective import DeviceObjective
-
-        return DeviceObjective(case.network, as_data(X, y), case.alpha)
+        return make_objective(self._device, case.network, as_data(X, y), case.alpha, CORES)
 
 
 def start_of(case, seed=0):
@@ -114,58 +105,30 @@ ORDERS: dict[str, tuple[Callable, Callable]] = {
 def fleet_of(case, data, shuffles, rule):
     """Networks on the device, each from a seed of its own."""
     from fastbp.backends.gpu.data import DeviceTables
-    from fastbp.backends.gpu.fleet import Fleet, Member
+    from fastbp.backends.gpu.fleet import Fleet, FleetMember
 
     members = [
-        Member(case.network, 0, case.alpha, 1, *start_of(case, seed), each)
+        FleetMember(case.network, 0, case.alpha, 1, *start_of(case, seed), each)
         for seed, each in enumerate(shuffles)
     ]
-    return Fleet(members, DeviceTables([data]), rule.kind, CORES)
+    return Fleet(members, DeviceTables([data]), rule.record, CORES)
 
 
-def walks_of(case, data, shuffles, rule):
+def runs_of(case, data, shuffles, rule):
     """Give the same networks for the CPU."""
-    walks = []
+    runs = []
     for seed, each in enumerate(shuffles):
         start, moments = start_of(case, seed)
         objective = Objective(case.network, data, case.alpha)
-        walks.append(objective.walk(start, 1, rule, moments, each))
-    return walks
+        runs.append(objective.run(start, 1, rule, moments, each))
+    return runs
 
 
-def go_on(walks, leg):
-    """Take every network through an epoch, one thread a core."""
+def train_all(runs, plan):
+    """Train every network for an epoch, one thread a core."""
 
-    def walk_on(walk):
-        walk.epochs(leg)
+    def train(run):
+        run.epochs(plan)
         yield
 
-    run_all(walk_on, walks, CORES)
-
-
-@contextmanager
-def launches_timed():
-    """Wait for every launch, and add up what they take."""
-    from fastbp.machine import gpu
-
-    plain, taken = gpu.launch, []
-
-    def launch(*arguments: Any) -> None:
-        gpu.synchronise()
-        taken.append(seconds(lambda: (plain(*arguments), gpu.synchronise())))
-
-    gpu.launch = launch
-    try:
-        yield taken
-    finally:
-        gpu.launch = plain
-
-
-def seconds_in_kernels(run):
-    """Seconds that launched kernels take of a call."""
-    sums = []
-    for _ in range(3):
-        with launches_timed() as taken:
-            run()
-        sums.append(sum(taken))
-    return median(sums)
+    run_all(train, runs, CORES)

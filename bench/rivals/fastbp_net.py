@@ -1,12 +1,12 @@
 """fastbp below its estimator, at the objective, where an epoch is one compiled call or some."""
 
-import numpy as np
-
-from cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters
 from fastbp import Objective
 from fastbp.backends.cpu.predict import predict
 from fastbp.model import update_rules
 from fastbp.model.data import as_data
+from fastbp.model.objective import NO_PATIENCE, EpochPlan
+from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments
 
 NAME = "fastbp"
@@ -28,11 +28,9 @@ def epochs(case, X, y):
         rule = update_rules.sgd(RATE, case.momentum, case.update == "nesterov")
     else:
         rule = update_rules.adam(RATE, 0.9, 0.999, 1e-8)
-    rows = np.arange(len(X))
-    return (
-        lambda: objective.epoch(parameters, rows, case.batch_size, rule, moments),
-        lambda: parameters,
-    )
+    run = objective.run(parameters, case.batch_size, rule, moments, Shuffles(None))
+    plan = EpochPlan(rule, NO_PATIENCE, 1)
+    return lambda: run.epochs(plan), lambda: run.parameters
 
 
 def prediction(case, X):

@@ -1,4 +1,4 @@
-"""JAX on the GPU: an epoch is one jitted ``lax.scan`` over batches; `bench_cuda.py` races it.
+"""JAX on the GPU: an epoch is one jitted ``lax.scan`` over batches; `tables/cuda.py` races it.
 
 It imports JAX. Where there is no GPU, in a try-out, it runs on the CPU. On a GPU JAX's default
 precision of a float32 product is not float32's: the row "default precision" has that, the other
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cases import initial_parameters
+from bench.cases import initial_parameters
 from fastbp.machine.gpu_kernels import SIMULATED
 
 __all__ = ["Scan", "ways"]

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters
 
 NAME = "JAX"
 

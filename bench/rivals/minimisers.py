@@ -1,4 +1,4 @@
-"""Who else minimises the error over all rows: MLPRegressor, and SciPy; `solvers.py` races them."""
+"""Who else minimises the error over all rows: MLPRegressor and SciPy, for `tables/solvers.py`."""
 
 import time
 import warnings
@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
-from rivals.nnet import Fit
+from bench.rivals.nnet import Fit
 
 
 def train_mlp(network, X, y, solver="lbfgs", **options):

@@ -3,7 +3,7 @@
 Its hidden units are logistic, s. With tanh(z) = 2 s(2z) - 1 it computes the same function as a tanh
 network at other weights: what goes into a hidden unit and what comes out of it times 2, and the
 output's bias less the sum of its weights. Its goal and its value are sums of squares. It has no
-epochs to be timed; `solvers.py` races it.
+epochs to be timed; `tables/solvers.py` races it.
 """
 
 import math

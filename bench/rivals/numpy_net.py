@@ -2,8 +2,8 @@
 
 from functools import partial
 
-import numpy_baseline
-from cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters
+from bench.rivals import numpy_baseline
 
 NAME = "NumPy"
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.neural_network import MLPRegressor
 
-from cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters
 
 NAME = "MLPRegressor"
 

@@ -1,4 +1,4 @@
-"""PyTorch on the GPU: eager, and a CUDA graph of a whole epoch; `bench_cuda.py` races them.
+"""PyTorch on the GPU: eager, and a CUDA graph of a whole epoch; `tables/cuda.py` races them.
 
 It imports PyTorch. Both take what makes PyTorch fast: data on the device, batches that are views of
 them, `torch.optim.Adam` fused into one kernel, no loss written down. A graph holds every step of an
@@ -13,7 +13,7 @@ import gc
 
 import torch
 
-from cases import initial_parameters
+from bench.cases import initial_parameters
 from fastbp.machine.gpu_kernels import SIMULATED
 
 __all__ = ["Eager", "Graph", "ways"]

@@ -9,7 +9,7 @@ import importlib.util
 
 import numpy as np
 
-from cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters
 
 NAME = "PyTorch"
 DIGITS = {"float64": 3e-2, "float32": 3e-2}

@@ -20,8 +20,8 @@ __all__ = [
     "SIMULATED",
     "device_name",
     "launch",
-    "most_blocks",
-    "most_shared_bytes",
+    "max_blocks",
+    "max_shared_bytes",
     "synchronise",
     "to_device",
     "to_host",
@@ -123,7 +123,7 @@ def device_name() -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def most_shared_bytes() -> int:
+def max_shared_bytes() -> int:
     """How many bytes of shared memory a block may have."""
     if SIMULATED:
         return 48 * 1024
@@ -148,7 +148,7 @@ def launch(
         configured(*arguments)
 
 
-def most_blocks(function: Any, n_threads: int, shared_bytes: int, *arguments: Any) -> int:
+def max_blocks(function: Any, n_threads: int, shared_bytes: int, *arguments: Any) -> int:
     """How many blocks the device holds at a time, so that they may wait for each other."""
     if SIMULATED:
         return 1

@@ -181,10 +181,10 @@ else:
 
 
 #: A multiprocessor has 65,536 registers: so 512 threads find room, or eight blocks of 64.
-_MOST_REGISTERS = 128
+_MAX_REGISTERS = 128
 
 
 def kernel(function: Callable) -> Any:
     """Compile a function that `launch` runs on the device, at its first launch."""
-    options = {} if SIMULATED else {"max_registers": _MOST_REGISTERS}
+    options = {} if SIMULATED else {"max_registers": _MAX_REGISTERS}
     return numba_cuda.jit(fastmath=False, **options)(function)

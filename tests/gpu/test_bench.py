@@ -18,7 +18,7 @@ from fastbp.machine.gpu_kernels import SIMULATED
 
 pytestmark = [pytest.mark.gpu, pytest.mark.subprocess]
 
-SCRIPT = REPOSITORY / "bench" / "bench_cuda.py"
+SCRIPT = REPOSITORY / "bench" / "run.py"
 #: Adam in two sizes of batches, the gradient, predictions, and four kinds of orders online.
 N_CASES = 8
 #: One a case, one more for the gradient in float64, and one of the fit, which is no row.
@@ -29,7 +29,7 @@ MEASURED = re.compile(r"\d *(?:[mnuµ]?s|%|[GMTk]?B/s|[GMT]?FLOP/s|samples/s)(?!
 
 def test_try_out_checks_everything(tmp_path):
     result = subprocess.run(
-        [sys.executable, SCRIPT, "--try-out", "--quick"],
+        [sys.executable, SCRIPT, "cuda", "--try-out", "--quick"],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         cwd=tmp_path,
         capture_output=True,

@@ -15,7 +15,7 @@ from fastbp.backends.device import has_gpu, why_no_gpu
 if not has_gpu():
     pytest.skip(f"needs a GPU or its simulator: {why_no_gpu()}", allow_module_level=True)
 
-from fastbp.backends.gpu import fleet
+from fastbp.backends.gpu import fleet, row_orders
 from fastbp.machine import gpu
 from helpers.gpu_cases import NUMPY_MAY_WARN, assert_close
 
@@ -351,14 +351,14 @@ def test_a_diverging_training_leaves_the_estimator_as_it_was(parameters, xy):
 
 def _interrupt(monkeypatch, at):
     """Let Ctrl-C come at so many-th launch of a fleet, with an epoch in each."""
-    monkeypatch.setattr(fleet, "_ROWS_OF_A_LAUNCH", 1)
+    monkeypatch.setattr(row_orders, "_ROWS_OF_A_LAUNCH", 1)
     epochs, calls = fleet.Fleet.epochs, []
 
-    def interrupted(self, legs):
-        calls.append(legs)
+    def interrupted(self, plans):
+        calls.append(plans)
         if len(calls) == at:
             raise KeyboardInterrupt
-        return epochs(self, legs)
+        return epochs(self, plans)
 
     monkeypatch.setattr(fleet.Fleet, "epochs", interrupted)
 
@@ -393,7 +393,7 @@ def test_interrupted_networks_side_by_side(xy, monkeypatch):
 @pytest.mark.parametrize("at", [1, 5])
 def test_a_full_device_is_a_memory_error(solver, at, xy, monkeypatch):
     cpu, net = _nets(solver=solver)
-    to_device, calls = gpu._cuda.to_device, []
+    to_device, calls = gpu.numba_cuda.to_device, []
 
     def full(array):
         calls.append(array)
@@ -402,7 +402,7 @@ def test_a_full_device_is_a_memory_error(solver, at, xy, monkeypatch):
         return to_device(array)
 
     with monkeypatch.context() as patch:
-        patch.setattr(gpu._cuda, "to_device", full)
+        patch.setattr(gpu.numba_cuda, "to_device", full)
         with pytest.raises(MemoryError, match="GPU has not enough memory left"):
             net.fit(*xy)
         with pytest.raises(MemoryError, match="GPU has not enough memory left"):

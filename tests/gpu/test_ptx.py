@@ -1,7 +1,7 @@
 """Every kernel of the GPU, compiled to PTX once: the simulator runs kernels, but types no code.
 
-No GPU is needed. The arguments' types are those that `Fleet` and `DeviceTable` launch kernels with:
-they are run on arrays of the host, and their launches are noted down instead of made.
+No GPU is needed. The arguments' types are those that `Fleet` and `FullPass` launch kernels with:
+they are run on arrays of the host, and their launches are recorded instead of made.
 """
 
 import ast
@@ -23,11 +23,11 @@ from scipy import sparse
 
 import fastbp
 from fastbp import Network
-from fastbp.model import update_rules
 from fastbp.model.data import as_data
-from fastbp.model.objective import NO_PATIENCE, Leg
+from fastbp.model.objective import NO_PATIENCE, EpochPlan
 from fastbp.model.shuffles import Shuffles
-from fastbp.model.update_rules import ADAM, MOMENTUM, NESTEROV, PLAIN, Moments
+from fastbp.model.update_rules import Moments
+from helpers.cases import RULES
 
 if numba.config.ENABLE_CUDASIM:
     pytest.skip("NUMBA_ENABLE_CUDASIM is set: kernels are not compiled", allow_module_level=True)
@@ -39,20 +39,22 @@ if not nvvm.is_available():
 
 from numba.cuda.typing.typeof import typeof  # noqa: E402
 
-from fastbp.backends.gpu.fleet import Fleet, Member  # noqa: E402
-from fastbp.backends.gpu.full_pass import DeviceTable, DeviceTables  # noqa: E402
-from fastbp.backends.gpu.kernels import Kernels, batch_kernels, online_kernel  # noqa: E402
+from fastbp.backends.gpu.data import DeviceTables  # noqa: E402
+from fastbp.backends.gpu.fleet import Fleet, FleetMember  # noqa: E402
+from fastbp.backends.gpu.full_pass import FullPass  # noqa: E402
+from fastbp.backends.gpu.kernels import (  # noqa: E402
+    BatchKernels,
+    FullPassKernels,
+    add_up,
+    batch_kernels,
+    full_pass_kernels,
+    online_kernel,
+)
 from fastbp.backends.gpu.objective import DeviceObjective  # noqa: E402
 from fastbp.backends.gpu.tiling import BYTES_OF_SUMS  # noqa: E402
-from fastbp.machine import gpu  # noqa: E402
+from fastbp.machine import gpu, gpu_kernels  # noqa: E402
 
 PTXAS = shutil.which("ptxas")
-RULES = {
-    PLAIN: update_rules.sgd(0.1, 0.0, True),
-    MOMENTUM: update_rules.sgd(0.1, 0.9, False),
-    NESTEROV: update_rules.sgd(0.1, 0.9, True),
-    ADAM: update_rules.adam(0.1, 0.9, 0.999, 1e-8),
-}
 NETWORK = Network((5, 20, 2), "tanh")
 
 
@@ -60,7 +62,7 @@ class Case(NamedTuple):
     """A kernel: its name, for tiles of 4, 8, ... rows a thread or for a rule, and its dtype."""
 
     name: str
-    variant: int
+    variant: int | str
     in_shared: bool
     dtype: str
 
@@ -68,26 +70,31 @@ class Case(NamedTuple):
     def kernel(self):
         if self.name == "online_epochs":
             return online_kernel(self.variant, self.in_shared)
-        return getattr(batch_kernels(self.variant, self.in_shared), self.name)
+        if self.name == "add_up":
+            return add_up
+        makers = (full_pass_kernels, batch_kernels)
+        make = makers[self.name in BatchKernels._fields]
+        return getattr(make(self.variant, self.in_shared), self.name)
 
     def __str__(self):
         place = "shared" if self.in_shared else "global"
         return f"{self.name}-{self.variant}-{place}-{self.dtype}"
 
 
-VARIANTS = [(name, n_fours) for name in Kernels._fields for n_fours in (1, 2)]
-VARIANTS += [("online_epochs", kind) for kind in RULES]
+TILED = FullPassKernels._fields + BatchKernels._fields
+VARIANTS = [(name, n_fours) for name in TILED for n_fours in (1, 2)]
+VARIANTS += [("online_epochs", rule) for rule in RULES]
 CASES = [
     Case(name, variant, in_shared, dtype)
     for name, variant in VARIANTS
     for in_shared in (True, False)
     for dtype in ("float32", "float64")
-]
+] + [Case("add_up", 1, False, dtype) for dtype in ("float32", "float64")]
 #: Of float64 each size of a square and each place, but not each with each: that saves ten seconds.
 COMPILED = [
     case
     for case in CASES
-    if case.dtype == "float32" or case.name == "online_epochs" or case.in_shared == case.variant - 1
+    if case.dtype == "float32" or case.name not in TILED or case.in_shared == case.variant - 1
 ]
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=str)
 EVERY_COMPILED = pytest.mark.parametrize("case", COMPILED, ids=str)
@@ -95,7 +102,7 @@ EVERY_SINGLE = pytest.mark.parametrize(
     "case", [case for case in CASES if case.dtype == "float32"], ids=str
 )
 EVERY_TILED = pytest.mark.parametrize(
-    "case", [case for case in COMPILED if case.name not in ("add_up", "online_epochs")], ids=str
+    "case", [case for case in COMPILED if case.name in TILED], ids=str
 )
 
 
@@ -103,24 +110,24 @@ EVERY_TILED = pytest.mark.parametrize(
 
 
 @contextmanager
-def _no_device(most_shared_bytes):
-    """Stand in for the device: arrays stay on the host, and launches are noted down."""
+def _no_device(max_shared_bytes):
+    """Stand in for the device: arrays stay on the host, and launches are recorded."""
     launches = []
 
     def launch(kernel, _n_blocks, _n_threads, shared_bytes, *arguments):
-        assert shared_bytes <= most_shared_bytes
+        assert shared_bytes <= max_shared_bytes
         launches.append((kernel, arguments))
 
-    def most_blocks(*arguments):
+    def max_blocks(*arguments):
         launch(*arguments[:1], 1, *arguments[1:])
         return 4
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu, "to_device", lambda array: np.array(array, order="C"))
         patch.setattr(gpu, "to_host", lambda array: array)
-        patch.setattr(gpu, "most_shared_bytes", lambda: most_shared_bytes)
+        patch.setattr(gpu, "max_shared_bytes", lambda: max_shared_bytes)
         patch.setattr(gpu, "launch", launch)
-        patch.setattr(gpu, "most_blocks", most_blocks)
+        patch.setattr(gpu, "max_blocks", max_blocks)
         yield launches
 
 
@@ -135,12 +142,12 @@ def _tables(dtype):
 def _member(batch_size, dtype):
     parameters = np.ones(NETWORK.n_parameters, dtype)
     moments = Moments.zeros(parameters.size, dtype)
-    return Member(NETWORK, 0, 0.1, batch_size, parameters, moments, Shuffles(None))
+    return FleetMember(NETWORK, 0, 0.1, batch_size, parameters, moments, Shuffles(None))
 
 
 def _train(members, data, rule):
-    fleet = Fleet(members, DeviceTables([data]), rule.kind)
-    fleet.epochs({i: Leg(rule, NO_PATIENCE, 3) for i in range(len(members))})
+    fleet = Fleet(members, DeviceTables([data]), rule.record)
+    fleet.epochs({i: EpochPlan(rule, NO_PATIENCE, 3) for i in range(len(members))})
 
 
 @cache
@@ -150,13 +157,13 @@ def _launches(dtype):
     cases = {id(case.kernel): case for case in CASES if case.dtype == dtype.name}
     parameters = np.ones(NETWORK.n_parameters, dtype)
     # Much, and so little that there is room for a sample, but neither for weights nor for a tile.
-    for most_shared_bytes in (200_000, BYTES_OF_SUMS + 375 * dtype.itemsize):
+    for max_shared_bytes in (200_000, BYTES_OF_SUMS + 375 * dtype.itemsize):
         for data in _tables(dtype):
-            with _no_device(most_shared_bytes) as of_it:
+            with _no_device(max_shared_bytes) as of_it:
                 few = as_data(data.X[:50], data.y[:50]) if len(data.X) else data
                 for each in (few, data):
-                    DeviceTable(NETWORK, DeviceTables([each])).predict(parameters)
-                    DeviceTable(NETWORK, DeviceTables([each])).sums(parameters)
+                    FullPass(NETWORK, DeviceTables([each])).predict(parameters)
+                    FullPass(NETWORK, DeviceTables([each])).sums(parameters)
                 objective = DeviceObjective(NETWORK, data, 0.1)
                 objective.loss_and_gradient(parameters)
                 for rule in RULES.values():
@@ -164,8 +171,8 @@ def _launches(dtype):
                         _train([_member(batch_size, dtype)], data, rule)
                         _train([_member(batch_size, dtype)] * 2, data, rule)
                     moments = Moments.zeros(parameters.size, dtype)
-                    walk = objective.walk(parameters, 8, rule, moments, Shuffles(None))
-                    walk.epochs(Leg(rule, NO_PATIENCE, 1))
+                    run = objective.run(parameters, 8, rule, moments, Shuffles(None))
+                    run.epochs(EpochPlan(rule, NO_PATIENCE, 1))
             for kernel, arguments in of_it:
                 launches.setdefault(cases.get(id(kernel), kernel), []).append(arguments)
     return launches
@@ -176,11 +183,11 @@ def _signature(arguments):
 
 
 def test_every_kernel_of_the_package_is_in_the_table():
-    """One that is added belongs here: to `Kernels`, or to the cases above."""
+    """One that is added belongs here: to `BatchKernels` and its kin, or to the cases above."""
     names = set()
     for source in Path(fastbp.__file__).parent.rglob("*.py"):
         text = source.read_text()
-        if not re.search(r"from fastbp\.machine(\.gpu)? import .*\b(kernel|gpu)\b", text):
+        if not re.search(r"from fastbp\.machine\.gpu_kernels import .*\bkernel\b", text):
             continue
         for node in ast.walk(ast.parse(text)):
             decorators = getattr(node, "decorator_list", [])
@@ -227,7 +234,7 @@ _assemblies = {}
 def _assembled(case, ptx):
     """Begin to assemble a kernel's PTX; returns what will tell how it went."""
     if case not in _assemblies:
-        command = [PTXAS, "-arch=sm_90", f"-maxrregcount={gpu._MOST_REGISTERS}", "-v"]
+        command = [PTXAS, "-arch=sm_90", f"-maxrregcount={gpu_kernels._MAX_REGISTERS}", "-v"]
         if case.name == "batch_epochs":
             command += ["-c"]  # the barrier of a grid is in CUDA's own library: leave it open
         command += ["-", "-o", "/dev/null"]
@@ -258,14 +265,14 @@ def test_it_compiles_and_multiplies_in_its_dtype(case):
 #: In a float32 kernel: products of float64, all arithmetic of float64, and float32 numbers that
 #: become float64, at most. What there is are sums of losses, step sizes (Adam's has two powers),
 #: and libdevice's sine, which reduces huge angles so: some in all, and none in a loop over weights.
-MOST_DOUBLE = {
+MAX_DOUBLE = {
     "add_up": (0, 0, 0),
     "predict": (0, 4, 0),
     "sum_rows": (0, 12, 2),
     "batch_epochs": (60, 150, 12),
     "many_batch_epochs": (60, 150, 12),
     "online_epochs": (8, 40, 12),
-    "online_epochs of Adam": (60, 150, 14),
+    "online_epochs with step sizes": (60, 150, 14),
 }
 
 
@@ -277,18 +284,18 @@ def test_float32_is_computed_in_float32(case):
         _count(instructions, r"(add|sub|mul|fma|div|rcp|sqrt|rsqrt)\..*f64"),
         _count(instructions, r"cvt\..*f64\.f32"),
     )
-    is_adam = case.name == "online_epochs" and case.variant == ADAM
-    most = MOST_DOUBLE[f"{case.name} of Adam" if is_adam else case.name]
-    assert all(n <= limit for n, limit in zip(counts, most, strict=True)), counts
+    has_step_size = case.name == "online_epochs" and RULES[case.variant].record.step_size
+    limits = MAX_DOUBLE[f"{case.name} with step sizes" if has_step_size else case.name]
+    assert all(n <= limit for n, limit in zip(counts, limits, strict=True)), counts
 
 
 @EVERY_TILED
 def test_a_tiles_numbers_are_loaded_sixteen_bytes_at_a_time(case):
     instructions = _instructions(_ptx(case))
     wide = r"\.v4\.(f|b|u)32" if case.dtype == "float32" else r"\.v2\.(f|b|u)64"
-    room = "shared" if case.in_shared else "global"
-    assert _count(instructions, rf"ld\.{room}{wide}") > 0
-    assert _count(instructions, rf"st\.{room}{wide}") > 0
+    place = "shared" if case.in_shared else "global"
+    assert _count(instructions, rf"ld\.{place}{wide}") > 0
+    assert _count(instructions, rf"st\.{place}{wide}") > 0
     # Weights lie in the device's memory.
     assert _count(instructions, rf"ld\.global(\.nc)?{wide}") > 0
 
@@ -301,5 +308,5 @@ def test_the_assembler_finds_registers_for_it(case):
     assert "error" not in result.stderr
     spilt = [int(n) for n in re.findall(r"(\d+) bytes spill stores", result.stderr)]
     assert spilt, result.stderr
-    most = {"float32": 400, "float64": 600}[case.dtype]
-    assert max(spilt) <= (most if case.name != "batch_epochs" else most + 300)  # left open: more
+    limit = {"float32": 400, "float64": 600}[case.dtype]
+    assert max(spilt) <= (limit if case.name != "batch_epochs" else limit + 300)  # left open: more

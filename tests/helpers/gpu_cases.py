@@ -13,13 +13,15 @@ import pytest
 
 from fastbp import Network, Objective
 from fastbp.backends.gpu.data import DeviceTables
-from fastbp.backends.gpu.fleet import Fleet, Member
+from fastbp.backends.gpu.fleet import Fleet, FleetMember
+from fastbp.backends.gpu.kernels import online_kernel
 from fastbp.machine import gpu
-from fastbp.model.data import Data
-from fastbp.model.objective import NO_PATIENCE, Leg
+from fastbp.model.data import Data, as_data
+from fastbp.model.objective import NO_PATIENCE, EpochPlan
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments
 from helpers import oracle
+from helpers.cases import make_case
 
 if gpu.SIMULATED:
     # The simulator waits for its threads in a loop, so each barrier takes until the interpreter
@@ -70,7 +72,7 @@ class Case(NamedTuple):
         return np.random.RandomState(self.seed() if callable(self.seed) else self.seed)
 
 
-class Course(NamedTuple):
+class Outcome(NamedTuple):
     """What a training leaves behind."""
 
     losses: list
@@ -81,20 +83,77 @@ class Course(NamedTuple):
     next_draw: int
 
 
-def legs_of(rule, *n_epochs, patience=NO_PATIENCE):
-    """Make legs of so many epochs, one after another."""
-    return [Leg(rule, patience, n) for n in n_epochs]
+def data_of(network, n_samples, rng, dtype=np.float64, weighted=True):
+    """Parameters and data of a network."""
+    parameters, X, y, weights = make_case(network, n_samples, rng, weighted)
+    return parameters.astype(dtype), as_data(X, y, weights, dtype)
+
+
+def trainable(network, n_samples, rng, dtype=np.float64, weighted=True, zeros=(), **more):
+    """Make a case to be trained from small parameters; some rows may have a weight of 0."""
+    parameters, data = data_of(network, n_samples, rng, dtype, weighted)
+    if zeros:
+        weights = data.weights.copy()
+        weights[list(zeros)] = 0
+        data = as_data(data.X, data.y, weights, dtype)
+    return Case(network, data, (0.5 * parameters).astype(dtype), **more)
+
+
+def keep_weights_in_device_memory(monkeypatch):
+    monkeypatch.setattr(
+        "fastbp.backends.gpu.launches.online_kernel", lambda rule, _: online_kernel(rule, False)
+    )
+
+
+def take_tiles_of(n_rows, monkeypatch):
+    monkeypatch.setattr("fastbp.backends.gpu.tiling._TILE_ROWS", (n_rows,))
+
+
+def many_cases(batch_sizes, rng, dtype=np.float64):
+    """Networks that differ in everything that they may, on two folds of one table."""
+    n_in, n_out, n = 3, 2, 15
+    X = rng.standard_normal((n, n_in))
+    y = np.round(np.exp(rng.standard_normal((n, n_out))))
+    weights = rng.uniform(0, 3, n)
+    weights[[1, 7]] = 0
+    folds = [
+        as_data(X[:11], y[:11], weights[:11], dtype),
+        as_data(X[4:], y[4:], None, dtype),
+    ]
+    networks = [
+        Network((n_in, 4, n_out), "tanh"),
+        Network((n_in, n_out), "identity", "poisson"),
+        Network((n_in, 3, 9, 4, n_out), "softplus"),
+        Network((n_in, 12, 2, n_out), "relu", "poisson", "softplus"),
+        Network((n_in, 5, n_out), "sin", output_activation="logistic"),
+    ]
+    return [
+        Case(
+            network,
+            folds[i % 2],
+            (0.4 * rng.standard_normal(network.n_parameters)).astype(dtype),
+            alpha=0.1 * i,
+            batch_size=batch_sizes[i % len(batch_sizes)],
+            seed=[0, 3, 0, None, 7][i],
+        )
+        for i, network in enumerate(networks)
+    ]
+
+
+def plans_of(rule, *n_epochs, patience=NO_PATIENCE):
+    """Make plans of so many epochs, one after another."""
+    return [EpochPlan(rule, patience, n) for n in n_epochs]
 
 
 def on_the_gpu(cases, launches):
-    """Train cases in one fleet; ``launches`` is a list of dicts from a case's number to its leg."""
+    """Train cases in one fleet; ``launches`` are dicts from a case's number to its plan."""
     tables = list({id(case.data): case.data for case in cases}.values())
     places = {id(table): place for place, table in enumerate(tables)}
     states = [case.random_state() for case in cases]
     losses = [[] for _ in cases]
     with ExitStack() as stack:
         members = [
-            Member(
+            FleetMember(
                 case.network,
                 places[id(case.data)],
                 case.alpha,
@@ -105,37 +164,36 @@ def on_the_gpu(cases, launches):
             )
             for case, state in zip(cases, states, strict=True)
         ]
-        fleet = Fleet(members, DeviceTables(tables), next(iter(launches[0].values())).rule.kind)
+        rule = next(iter(launches[0].values())).rule
+        fleet = Fleet(members, DeviceTables(tables), rule.record)
         for launch in launches:
             for i, of_one in fleet.epochs(launch).items():
                 losses[i] += of_one.tolist()
     return [
-        _course(losses[i], fleet.parameters(i), fleet.moments(i), states[i])
+        _outcome(losses[i], fleet.parameters(i), fleet.moments(i), states[i])
         for i in range(len(cases))
     ]
 
 
-def on_the_cpu(case, legs):
+def on_the_cpu(case, plans):
     """Train a case alone by the CPU's kernels."""
     objective = Objective(case.network, case.data, case.alpha)
-    p, rows = case.parameters.copy(), np.arange(case.data.n_samples)
-    moments, losses = Moments.zeros(p.size, p.dtype), []
-    state = case.random_state()
+    moments = Moments.zeros(case.parameters.size, case.parameters.dtype)
+    losses, state = [], case.random_state()
     with Shuffles(state) as shuffles:
-        for leg in legs:
-            losses += objective.epochs(
-                p, rows, case.batch_size, leg.rule, moments, shuffles, leg.patience, leg.most
-            ).tolist()
-    return _course(losses, p, moments, state)
+        run = objective.run(case.parameters, case.batch_size, plans[0].rule, moments, shuffles)
+        for plan in plans:
+            losses += run.epochs(plan).tolist()
+    return _outcome(losses, run.parameters, run.moments, state)
 
 
-def by_the_oracle(case, rule, kind, n_epochs):
+def by_the_oracle(case, rule, n_epochs):
     """Train a case by the textbook, in float64."""
     network, data = case.network, case.data
     expected = case.parameters.astype(np.float64)
     coefs, intercepts = network.unpack(expected)
     X, y, weights = (np.asarray(a, np.float64) for a in (data.X, data.y, data.weights))
-    optimiser = oracle.Optimiser(kind, rule.learning_rate, rule.beta_1 or 0.9)
+    optimiser = oracle.Optimiser(rule.record.name, rule.learning_rate, rule.beta_1 or 0.9)
     losses, rows, state = [], np.arange(data.n_samples), case.random_state()
     for _ in range(n_epochs):
         if state is not None:
@@ -143,15 +201,15 @@ def by_the_oracle(case, rule, kind, n_epochs):
         loss = oracle.epoch(
             coefs, intercepts, X, y, weights if len(weights) else None, case.alpha,
             network.activation, network.last_activation, network.loss, rows, case.batch_size,
-            optimiser,
+            optimiser, network.loss_parameter_of_outputs,
         )  # fmt: skip
         losses.append(loss)
     return losses, expected
 
 
-def _course(losses, parameters, moments, state):
+def _outcome(losses, parameters, moments, state):
     next_draw = -1 if state is None else state.randint(2**31)
-    return Course(losses, parameters, moments.first, moments.second, moments.n_steps, next_draw)
+    return Outcome(losses, parameters, moments.first, moments.second, moments.n_steps, next_draw)
 
 
 def assert_close(actual, expected, tolerance):
@@ -161,39 +219,39 @@ def assert_close(actual, expected, tolerance):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * largest)
 
 
-def assert_same_course(course, expected, tolerance=1e-10):
+def assert_same_outcome(outcome, expected, tolerance=1e-10):
     """Check what a training on the GPU leaves behind against the CPU's."""
-    assert len(course.losses) == len(expected.losses)
-    assert course.losses == pytest.approx(expected.losses, rel=tolerance)
-    assert course.parameters.dtype == course.first.dtype == expected.parameters.dtype
+    assert len(outcome.losses) == len(expected.losses)
+    assert outcome.losses == pytest.approx(expected.losses, rel=tolerance)
+    assert outcome.parameters.dtype == outcome.first.dtype == expected.parameters.dtype
     for name in ("parameters", "first", "second"):
-        assert_close(getattr(course, name), getattr(expected, name), tolerance)
-    assert course.n_steps == expected.n_steps
-    assert course.next_draw == expected.next_draw
+        assert_close(getattr(outcome, name), getattr(expected, name), tolerance)
+    assert outcome.n_steps == expected.n_steps
+    assert outcome.next_draw == expected.next_draw
 
 
-def assert_same_training(case, rule, kind=None, n_epochs=(2, 1), tolerance=1e-10, others=()):
+def assert_same_training(case, rule, n_epochs=(2, 1), tolerance=1e-10, others=(), by_oracle=True):
     """Train a case on the GPU, with others beside it, and compare with the CPU and the oracle.
 
     The epochs are made in several launches, so an order of rows that is left wrong shows in the
     next one.
     """
     cases = [case, *others]
-    legs = legs_of(rule, *n_epochs)
-    courses = on_the_gpu(cases, [dict.fromkeys(range(len(cases)), leg) for leg in legs])
-    for each, course in zip(cases, courses, strict=True):
-        assert_same_course(course, on_the_cpu(each, legs), tolerance)
-    if kind is not None:
-        losses, parameters = by_the_oracle(case, rule, kind, sum(n_epochs))
-        assert courses[0].losses == pytest.approx(losses, rel=tolerance)
-        assert_close(courses[0].parameters, parameters, tolerance)
+    plans = plans_of(rule, *n_epochs)
+    outcomes = on_the_gpu(cases, [dict.fromkeys(range(len(cases)), plan) for plan in plans])
+    for each, outcome in zip(cases, outcomes, strict=True):
+        assert_same_outcome(outcome, on_the_cpu(each, plans), tolerance)
+    if by_oracle:
+        losses, parameters = by_the_oracle(case, rule, sum(n_epochs))
+        assert outcomes[0].losses == pytest.approx(losses, rel=tolerance)
+        assert_close(outcomes[0].parameters, parameters, tolerance)
 
 
 class Guards:
     """NaNs, or 99 for integers, round each array that is moved to the device from now on."""
 
     def __init__(self, monkeypatch):
-        self._rooms = []
+        self._arrays = []
         self._to_device = gpu.to_device
         monkeypatch.setattr(gpu, "to_device", self._guarded)
 
@@ -202,16 +260,16 @@ class Guards:
         if array.size == 0:
             return self._to_device(array)
         guard = np.nan if array.dtype.kind == "f" else 99
-        room = np.full(array.size + 2 * _GUARD, guard, array.dtype)
-        room[_GUARD:-_GUARD] = array.ravel()
-        on_device = self._to_device(room)
-        self._rooms.append((on_device, guard))
+        padded = np.full(array.size + 2 * _GUARD, guard, array.dtype)
+        padded[_GUARD:-_GUARD] = array.ravel()
+        on_device = self._to_device(padded)
+        self._arrays.append((on_device, guard))
         return on_device[_GUARD : _GUARD + array.size].reshape(array.shape)
 
     def assert_untouched(self):
         """Check that nothing was written before or after any array."""
-        assert self._rooms
-        for room, guard in self._rooms:
-            on_host = gpu.to_host(room)
+        assert self._arrays
+        for on_device, guard in self._arrays:
+            on_host = gpu.to_host(on_device)
             for part in (on_host[:_GUARD], on_host[-_GUARD:]):
                 np.testing.assert_array_equal(part, np.full_like(part, guard))

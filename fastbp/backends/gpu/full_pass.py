@@ -1,7 +1,4 @@
-"""Passes over all rows on the GPU: what batch solvers and predictions use.
-
-``fleet.py`` trains in batches on the same tiles.
-"""
+"""Passes over all rows on the GPU: what batch solvers and predictions use."""
 
 import math
 from typing import Any
@@ -10,16 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.gpu.data import DeviceTables
-from fastbp.backends.gpu.kernels import MOST_SLOTS, MOST_THREADS, State, tile_placement
+from fastbp.backends.gpu.kernels import (
+    MAX_SLOTS,
+    MAX_THREADS,
+    State,
+    add_up,
+    full_pass_kernels,
+    tile_placement,
+)
 from fastbp.backends.gpu.tiling import TILES_OF_A_BATCH, Tile, n_threads_for
 from fastbp.machine import gpu
 from fastbp.model.network import Network
 
-__all__ = ["DeviceTable"]
+__all__ = ["FullPass"]
 
 
-class DeviceTable:
-    """A network and its data on the device.
+class FullPass:
+    """Sums and predictions over all rows of a table on the device.
 
     Parameters
     ----------
@@ -38,19 +42,20 @@ class DeviceTable:
         n, self._n_outputs = data.n_samples, network.layer_sizes[-1]
         self._n_weights, self._total_weight = network.n_weights, data.total_weight
         widest = max(network.layer_sizes[1:])
-        self._tile = Tile.of(placement, self._dtype, n, widest, TILES_OF_A_BATCH)
-        self._n_slots = min(MOST_SLOTS, math.ceil(n / self._tile.n_rows))
+        self._tile = tile = Tile.of(placement, self._dtype, n, widest, TILES_OF_A_BATCH)
+        self._kernels = full_pass_kernels(tile.n_fours, tile.in_shared)
+        self._n_slots = min(MAX_SLOTS, math.ceil(n / tile.n_rows))
         self._rows = gpu.to_device((tables.starts[i] + np.arange(n)).astype(np.int32))
-        self._rooms = self._tile.rooms(self._n_slots, self._dtype)
+        self._workspaces = tile.make_workspaces(self._n_slots, self._dtype)
         self._gradients: Any = None
         self._state = State(
-            plans=gpu.to_device(placement.plan.reshape(1, *placement.plan.shape)),
+            layouts=gpu.to_device(placement.layout[np.newaxis]),
             starts=gpu.zeros(1, np.int64),
             parameters=None,  # they come with each launch
             first=gpu.zeros(1, self._dtype),
             second=gpu.zeros(1, self._dtype),
             loss_parameters=gpu.to_device(
-                network.loss_parameter_of_outputs.astype(self._dtype)[None]
+                network.loss_parameter_of_outputs.astype(self._dtype)[np.newaxis]
             ),
             copies=gpu.zeros(1, np.int64),
             n_steps=gpu.zeros(1, np.int64),
@@ -59,7 +64,7 @@ class DeviceTable:
     def loss_and_gradient(
         self, parameters: NDArray[np.floating], alpha: float
     ) -> tuple[float, NDArray[np.floating]]:
-        """Loss and its gradient over all rows, weight decay included; see `Objective`.
+        """Loss L over all rows, weight decay included, and its gradient.
 
         Parameters
         ----------
@@ -97,18 +102,15 @@ class DeviceTable:
         gradient : ndarray of shape (n_parameters,)
             Its gradient, a new array.
         """
-        tile, n_moved = self._tile, self._placement.n_moved
+        n_moved = self._placement.n_moved
         if self._gradients is None:
             self._gradients = gpu.zeros(self._n_slots * n_moved, self._dtype)
             self._losses = gpu.zeros(self._n_slots, np.float64)
             self._gradient = gpu.zeros(n_moved, self._dtype)
-        self._launch(tile.kernels.sum_rows, parameters, self._gradients, self._losses)
-        n_threads = n_threads_for(MOST_THREADS)
+        self._launch(self._kernels.sum_rows, parameters, self._gradients, self._losses)
+        n_threads = n_threads_for(MAX_THREADS)
         n_blocks = math.ceil(n_moved / n_threads)
-        gpu.launch(
-            tile.kernels.add_up, n_blocks, n_threads, 0,
-            self._gradients, self._n_slots, self._gradient,
-        )  # fmt: skip
+        gpu.launch(add_up, n_blocks, n_threads, 0, self._gradients, self._n_slots, self._gradient)
         gradient = self._placement.gather(gpu.to_host(self._gradient))
         return float(gpu.to_host(self._losses).sum()), gradient
 
@@ -126,14 +128,15 @@ class DeviceTable:
             The outputs.
         """
         prediction = gpu.zeros((self._rows.size, self._n_outputs), self._dtype)
-        self._launch(self._tile.kernels.predict, parameters, prediction)
+        self._launch(self._kernels.predict, parameters, prediction)
         return gpu.to_host(prediction)
 
     def _launch(self, kernel: Any, parameters: NDArray[np.floating], *results: Any) -> None:
+        """Launch a kernel that goes through the tiles of all rows."""
         placed = gpu.to_device(self._placement.place(parameters))
         state = self._state._replace(parameters=placed)
         tile = self._tile
         gpu.launch(
             kernel, self._n_slots, tile.n_threads, tile.shared_bytes,
-            state, self._inputs, self._rows, tile.n_rows, self._rooms, *results,
+            state, self._inputs, self._rows, tile.n_rows, self._workspaces, *results,
         )  # fmt: skip

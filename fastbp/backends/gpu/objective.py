@@ -1,57 +1,117 @@
-"""An objective on the GPU: the same to solvers as one on the CPU.
+"""What solvers minimise on the GPU: a network bound to data, weights and weight decay.
 
 Data are moved to the device once. What trains in batches leaves its parameters there too, and
-fetches them when it ends; batch solvers think on the CPU, so each of their evaluations moves a
+fetches them when it ends. Batch solvers think on the CPU, so each of their evaluations moves a
 vector there and one back.
 """
 
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.backends.cpu.objective import Objective
 from fastbp.backends.gpu.data import DeviceTables
-from fastbp.backends.gpu.fleet import DeviceWalk, Fleet, Member
-from fastbp.backends.gpu.full_pass import DeviceTable
+from fastbp.backends.gpu.fleet import Fleet, FleetMember, FleetRun
+from fastbp.backends.gpu.full_pass import FullPass
+from fastbp.model.data import Data
+from fastbp.model.network import Network
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, Rule
 
 __all__ = ["DeviceObjective"]
 
 
-class DeviceObjective(Objective):
-    """The loss of a network on data, computed on the GPU; see `Objective`."""
+@dataclass
+class DeviceObjective:
+    """The loss of a network on data, computed on the GPU; see `Objective` of the CPU.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    data : Data
+        Inputs, targets and sample weights.
+    alpha : float, default=0.0
+        Strength of the weight decay; biases are not penalised.
+    n_threads : int, default=1
+        Threads of the CPU to draw orders of rows in.
+
+    Attributes
+    ----------
+    n_evaluations : int
+        How often the loss and gradient of all rows were computed.
+
+    Raises
+    ------
+    ValueError
+        If the data have another number of inputs or outputs than the network.
+    """
+
+    network: Network
+    data: Data
+    alpha: float = 0.0
+    n_threads: int = 1
+    n_evaluations: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.network.check_data(self.data)
 
     def loss_and_gradient(
         self, parameters: NDArray[np.floating]
     ) -> tuple[float, NDArray[np.floating]]:
-        """Loss and its gradient over all rows, as `Objective.loss_and_gradient`."""
+        """Loss and its gradient over all rows.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+
+        Returns
+        -------
+        loss : float
+            The objective L, a mean over rows.
+        gradient : ndarray of shape (n_parameters,)
+            Its gradient, a new array.
+        """
         self.n_evaluations += 1
-        return self._table.loss_and_gradient(parameters, self.alpha)
+        return self._full_pass.loss_and_gradient(parameters, self.alpha)
 
-    def gradient(self, parameters: NDArray[np.floating], batch_size: int) -> NDArray[np.floating]:
-        """Gradient over all rows; the batch size is not looked at."""
-        del batch_size
-        return self.loss_and_gradient(parameters)[1]
+    def normal_equations(self, parameters: NDArray[np.floating]) -> NoReturn:
+        """Refuse: normal equations are made on the CPU alone.
 
-    def walk(
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError(
+            "Normal equations are made on the CPU alone. Take device='cpu' for solvers that need "
+            "them."
+        )
+
+    def run(
         self,
         parameters: NDArray[np.floating],
         batch_size: int,
         rule: Rule,
         moments: Moments,
         shuffles: Shuffles,
-    ) -> Any:
-        """Begin a `DeviceWalk` from some parameters."""
-        member = Member(self.network, 0, self.alpha, batch_size, parameters, moments, shuffles)
-        return DeviceWalk(Fleet([member], self._tables, rule.kind, self.n_threads), 0)
+    ) -> FleetRun:
+        """Begin to go through the rows in batches, from some parameters; see `FleetRun`."""
+        member = FleetMember(self.network, 0, self.alpha, batch_size, parameters, moments, shuffles)
+        return FleetRun(Fleet([member], self._tables, rule.record, self.n_threads), 0)
+
+    @cached_property
+    def total_weight(self) -> float:
+        """Sum of the sample weights."""
+        return self.data.total_weight
 
     @cached_property
     def _tables(self) -> DeviceTables:
         return DeviceTables([self.data])
 
     @cached_property
-    def _table(self) -> DeviceTable:
-        return DeviceTable(self.network, self._tables)
+    def _full_pass(self) -> FullPass:
+        return FullPass(self.network, self._tables)

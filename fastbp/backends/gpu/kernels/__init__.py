@@ -1,38 +1,52 @@
-"""Backpropagation on the GPU: the same as ``kernels/``, imported only when it was asked for.
+"""Backpropagation on the GPU, compiled when a GPU is asked for.
 
-The notation is that of ``kernels/__init__.py``. There are two ways to keep a GPU busy.
+The notation is that of ``cpu/kernels/__init__.py``. There are two ways to keep a GPU busy.
 
-*A batch of many rows* is cut into tiles of rows, a block of threads each: ``batch.py``, on
-``tiles.py`` (up and down through the layers) and ``products.py`` (the two products of a tile).
-*Many networks at once* are a block each: sample by sample in ``online.py``, in mini-batches in
-``batch.py``. ``elementwise.py`` has activations and losses, ``moves.py`` the update rules, from the
-same plain functions as on the CPU; ``plan.py`` says where a network's weights lie, ``courses.py``
-what kernels take.
+*A batch of many rows* is cut into tiles of rows, a block of threads each: ``tiles.py`` goes up and
+down through the layers, with ``products.py``, the two products of a tile. ``full_pass.py`` sums
+over all rows or predicts them, ``batch.py`` trains in mini-batches; both share out their tiles by
+``slots.py``.
+*Many networks at once* are a block each: sample by sample in ``online.py``, with ``samples.py``, or
+in mini-batches in ``batch.py``.
+
+``elementwise.py`` has activations and losses, ``update_rules.py`` the update rules, from the same
+plain functions as on the CPU; ``epoch_end.py`` decides whether there is another epoch.
+``placement.py`` says where a network's parameters lie, ``launch_arguments.py`` what kernels take.
 
 Sums have one order and no atomic additions, so the same call gives the same bits. Nothing here
-launches a kernel: ``fleet.py``, above, does.
+launches a kernel: ``launches.py`` and ``full_pass.py``, above, do.
 """
 
-from fastbp.backends.gpu.kernels.batch import CHUNK, MOST_SLOTS, Kernels, batch_kernels
-from fastbp.backends.gpu.kernels.launch_arguments import N_NUMBERS, Course, Inputs, State
+from fastbp.backends.gpu.kernels.batch import PARAMETERS_OF_A_CHUNK, BatchKernels, batch_kernels
+from fastbp.backends.gpu.kernels.epoch_end import MAX_THREADS
+from fastbp.backends.gpu.kernels.full_pass import FullPassKernels, add_up, full_pass_kernels
+from fastbp.backends.gpu.kernels.launch_arguments import (
+    N_SETTINGS,
+    Inputs,
+    LaunchArguments,
+    State,
+)
 from fastbp.backends.gpu.kernels.online import ROWS_OF_A_CHUNK, online_kernel
 from fastbp.backends.gpu.kernels.placement import Placement, sample_placement, tile_placement
+from fastbp.backends.gpu.kernels.slots import MAX_SLOTS
 from fastbp.backends.gpu.kernels.tiles import PADDING
-from fastbp.backends.gpu.kernels.update_rules import MOST_THREADS
 
 __all__ = [
-    "CHUNK",
-    "MOST_SLOTS",
-    "MOST_THREADS",
-    "N_NUMBERS",
+    "MAX_SLOTS",
+    "MAX_THREADS",
+    "N_SETTINGS",
     "PADDING",
+    "PARAMETERS_OF_A_CHUNK",
     "ROWS_OF_A_CHUNK",
-    "Course",
+    "BatchKernels",
+    "FullPassKernels",
     "Inputs",
-    "Kernels",
+    "LaunchArguments",
     "Placement",
     "State",
+    "add_up",
     "batch_kernels",
+    "full_pass_kernels",
     "online_kernel",
     "sample_placement",
     "tile_placement",

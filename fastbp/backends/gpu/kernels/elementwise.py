@@ -1,10 +1,10 @@
 """Activations and losses on the GPU: the registries' records, chosen once a layer.
 
-As in ``kernels/elementwise.py``: each record becomes a loop over a layer's numbers, and the loops
-one function that compares the code once and runs the right one. Here a block's threads share a
-loop.
+Each record becomes a loop over a layer's numbers, which a block's threads share, and the loops
+become one function that compares the code once and runs the right one.
 """
 
+from fastbp.machine.choice import choose_by_code
 from fastbp.machine.elementary_gpu import lane, number
 from fastbp.machine.gpu_kernels import cuda, load1, part, store1
 from fastbp.model.activations import ACTIVATIONS
@@ -29,10 +29,10 @@ def _activation_loop(record):
     return loop
 
 
-def _activation_link(mine, loop, others):
+def _activation_link(wanted, loop, others):
     @part
     def choose(code, z, s, n):
-        if code == mine:
+        if code == wanted:
             loop(z, s, n)
         else:
             others(code, z, s, n)
@@ -45,12 +45,12 @@ def _no_activation(code, z, s, n):
     pass
 
 
-def _loss_link(mine, record, others):
+def _loss_link(wanted, record, others):
     value, gradient = part(record.value), part(record.gradient)
 
     @part
     def choose(code, parameter, prediction, y):
-        if code == mine:
+        if code == wanted:
             p, target, own = lane(prediction), lane(y), lane(parameter)
             return number(value(p, target, own)), number(gradient(p, target, own))
         return others(code, parameter, prediction, y)
@@ -63,19 +63,12 @@ def _no_loss(code, parameter, prediction, y):
     return prediction, prediction
 
 
-def _fold(link, pieces, end):
-    chosen = end
-    for code, piece in reversed(list(enumerate(pieces))):
-        chosen = link(code, piece, chosen)
-    return chosen
-
-
 #: ``activate_with_slope(code, z, s, n)``: z <- f(z) and s <- f'(z) for n numbers. A thread touches
 #: every blockDim-th, so that it needs no barrier after having written them itself.
-activate_with_slope = _fold(
+activate_with_slope = choose_by_code(
     _activation_link, map(_activation_loop, ACTIVATIONS.values()), _no_activation
 )
 
 #: ``loss_and_gradient(code, parameter, prediction, y) -> (loss, d loss / d prediction)`` of one
 #: output of one row.
-loss_and_gradient = _fold(_loss_link, LOSSES.values(), _no_loss)
+loss_and_gradient = choose_by_code(_loss_link, LOSSES.values(), _no_loss)

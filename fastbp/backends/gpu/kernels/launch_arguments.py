@@ -1,4 +1,4 @@
-"""What kernels take: data, parameters and courses of training, as arrays on the device.
+"""What kernels are given: data, the networks' state, and what one launch does, all on the device.
 
 One launch trains one network or hundreds; every array has a row or an entry for each. Orders of
 rows are shared by networks that visit the same rows in the same order.
@@ -6,11 +6,11 @@ rows are shared by networks that visit the same rows in the same order.
 
 from typing import Any, NamedTuple
 
-__all__ = ["Course", "Inputs", "State"]
+__all__ = ["Inputs", "LaunchArguments", "State"]
 
 
 class Inputs(NamedTuple):
-    """Data of all networks of a launch, one table behind another; as in ``fastbp.model.data.Data``."""
+    """Data of all networks of a launch, one table behind another; as in `Data`."""
 
     X: Any
     values: Any
@@ -21,16 +21,16 @@ class Inputs(NamedTuple):
 
 
 class State(NamedTuple):
-    """What training changes, one network's numbers behind another's.
+    """Networks on the device, one network's numbers behind another's: what training changes.
 
     Attributes
     ----------
-    plans : (n_networks, n_layers + 1, N_FIELDS)
-        How each lies there (``plan.py``).
+    layouts : (n_networks, n_layers + 1, N_FIELDS)
+        Each network's layout (``placement.py``).
     starts : (n_networks,)
         Where its parameters, and its moments, begin.
     parameters, first, second : (n,)
-        The parameters and the rule's moments.
+        The parameters and the update rule's moments; (1,) for moments that the rule has not.
     loss_parameters : (n_networks, n_outputs)
         The loss's own number for each output; 0 where it has none.
     copies : (n,)
@@ -39,7 +39,7 @@ class State(NamedTuple):
         Steps made.
     """
 
-    plans: Any
+    layouts: Any
     starts: Any
     parameters: Any
     first: Any
@@ -49,10 +49,8 @@ class State(NamedTuple):
     n_steps: Any
 
 
-class Course(NamedTuple):
-    """How far each network goes, by which rule, and when it stops.
-
-    An entry is for one network that the launch trains; others rest.
+class LaunchArguments(NamedTuple):
+    """What one launch does: an entry for each network that it trains. The other networks rest.
 
     Attributes
     ----------
@@ -64,17 +62,17 @@ class Course(NamedTuple):
         Which of the orders is an entry's.
     n_rows, batch_sizes : (n_entries,)
         Rows of an epoch, and of a batch.
-    total_weights : (n_entries, n_epochs, n_batches)
-        Sum of a batch's sample weights, 0 for a batch that makes no step. Online: the mean weight
-        of the entry's rows, of which there is one.
+    divisors : (n_entries, n_epochs, n_batches)
+        What a batch's sums are divided by, 0 for a batch that makes no step (`batch_divisors`).
+        Online there is one: the mean weight of the entry's rows.
     n_counted : (n_entries, n_epochs)
         Rows in an epoch's loss.
-    numbers : (n_entries, N_NUMBERS)
-        Real numbers: the rule's, alpha, and the rule of patience's (see below).
-    kinds : (n_entries,)
-        The update rule's kind.
+    settings : (n_entries, N_SETTINGS)
+        Real numbers, in columns: the update rule's constants, alpha, and the `Patience`.
+    rule_codes : (n_entries,)
+        The code of the update rule.
     n_epochs : (n_entries,)
-        Epochs at most; becomes the epochs made.
+        Epochs at most; becomes the number of epochs made.
     losses : (n_entries, n_epochs)
         Becomes each epoch's loss.
     """
@@ -84,14 +82,15 @@ class Course(NamedTuple):
     order_of: Any
     n_rows: Any
     batch_sizes: Any
-    total_weights: Any
+    divisors: Any
     n_counted: Any
-    numbers: Any
-    kinds: Any
+    settings: Any
+    rule_codes: Any
     n_epochs: Any
     losses: Any
 
 
-# Columns of a course's numbers.
-N_NUMBERS = 9
-LEARNING_RATE, BETA_1, BETA_2, EPSILON, ALPHA, BEST_LOSS, TOL, N_NO_IMPROVEMENT, MOST = range(9)
+# Columns of the settings.
+N_SETTINGS = 9
+LEARNING_RATE, BETA_1, BETA_2, EPSILON, ALPHA = range(5)
+BEST_LOSS, N_NO_IMPROVEMENT, TOL, MAX_BAD_EPOCHS = range(5, 9)

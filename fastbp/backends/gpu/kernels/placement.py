@@ -1,7 +1,7 @@
-"""How networks lie in the GPU's memory: a table of integers for each, and where each weight goes.
+"""How networks lie in the GPU's memory: a layout for each, and where each parameter goes.
 
-A plan is a table of integers (n_layers + 1, N_FIELDS). Row 0 is about the network, row l about
-layer l = 1, 2, ...; kernels read it as ``plan[layer, WEIGHTS]``. There are two kinds.
+A layout is an array of integers, (n_layers + 1, N_FIELDS). Row 0 is about the network, row l about
+layer l = 1, 2, ...; kernels read it as ``layout[layer, WEIGHTS]``. There are two kinds.
 
 *For tiles of rows* (``tiles.py``) every weight matrix is (fan_in, padded fan_out), row-major, and
 for all layers but the first there is a transposed copy behind: so both ways, up and down, are the
@@ -14,6 +14,7 @@ in as many banks of the shared memory as there are threads.
 A `Placement` says where each entry of the network's parameter vector goes.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -58,16 +59,16 @@ INPUTS, OUTPUTS, DELTAS, ACTIVATION = range(7, 11)
 # How many threads share the sum of one unit, for one sample at a time.
 N_SHARERS = 11
 #: Threads that share it at most.
-_MOST_SHARERS = 8
+_MAX_SHARERS = 8
 
 
 class Placement(NamedTuple):
-    """A network's plan, and where its parameters go.
+    """A network's layout, and where its parameters go.
 
     Attributes
     ----------
-    plan : ndarray of shape (n_layers + 1, N_FIELDS)
-        The table that kernels read.
+    layout : ndarray of shape (n_layers + 1, N_FIELDS)
+        What kernels read.
     places : ndarray of shape (n_parameters,)
         Where each entry of the parameter vector goes.
     copies : ndarray of shape (n_moved,)
@@ -78,7 +79,7 @@ class Placement(NamedTuple):
         Numbers that one row takes on its way up and down the layers.
     """
 
-    plan: NDArray[np.int64]
+    layout: NDArray[np.int64]
     places: NDArray[np.int64]
     copies: NDArray[np.int64]
     size: int
@@ -87,10 +88,10 @@ class Placement(NamedTuple):
     @property
     def n_moved(self) -> int:
         """How many numbers the update rules move, padding included."""
-        return int(self.plan[0, N_MOVED])
+        return int(self.layout[0, N_MOVED])
 
     def place(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Lay out a parameter vector, or one like it, with its copies."""
+        """Put each entry of a parameter vector, or of one like it, in its place, and its copy."""
         placed = np.zeros(self.size, parameters.dtype)
         placed[self.places] = parameters
         has_copy = self.copies >= 0
@@ -98,7 +99,7 @@ class Placement(NamedTuple):
         return placed
 
     def gather(self, placed: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Give the parameter vector, or one like it, of what was laid out."""
+        """Give the parameter vector, or one like it, of what was placed."""
         return placed[self.places]
 
 
@@ -122,14 +123,14 @@ def tile_placement(network: Network) -> Placement:
     Returns
     -------
     placement : Placement
-        Its plan and places.
+        Its layout and places.
     """
-    plan, places = _start(network, _fours)
-    n_moved = int(plan[0, N_MOVED])
+    layout, places = _start(network, _fours)
+    n_moved = int(layout[0, N_MOVED])
     copies, end, unit = np.full(n_moved, -1, np.int64), n_moved, _fours(network.layer_sizes[0])
     for layer, (n_in, n_out) in enumerate(network.shapes, start=1):
-        fields = plan[layer]
-        fields[INPUTS] = 0 if layer == 1 else plan[layer - 1, OUTPUTS]
+        fields = layout[layer]
+        fields[INPUTS] = 0 if layer == 1 else layout[layer - 1, OUTPUTS]
         fields[OUTPUTS], fields[DELTAS] = unit, unit + _fours(n_out)
         unit += 2 * _fours(n_out)
         if layer > 1:
@@ -137,7 +138,7 @@ def tile_placement(network: Network) -> Placement:
             k, j = np.indices((n_in, n_out))
             copies[fields[WEIGHTS] + k * fields[STRIDE] + j] = end + j * _fours(n_in) + k
             end += n_out * _fours(n_in)
-    return Placement(plan, places, copies, end, unit)
+    return Placement(layout, places, copies, end, unit)
 
 
 @lru_cache(maxsize=64)
@@ -154,41 +155,41 @@ def sample_placement(network: Network, n_threads: int) -> Placement:
     Returns
     -------
     placement : Placement
-        Its plan and places.
+        Its layout and places.
     """
-    plan, places = _start(network, _odd)
-    number = 0
+    layout, places = _start(network, _odd)
+    start = 0
     for layer, (n_in, n_out) in enumerate(network.shapes, start=1):
-        plan[layer, INPUTS] = 0 if layer == 1 else plan[layer - 1, OUTPUTS]
-        plan[layer, OUTPUTS], plan[layer, DELTAS] = number, number + n_out
-        number += 2 * n_out
-        plan[layer, N_SHARERS] = max(1, min(_MOST_SHARERS, n_threads // n_out, n_in))
-    n_moved = int(plan[0, N_MOVED])
-    return Placement(plan, places, np.full(n_moved, -1, np.int64), n_moved, number)
+        layout[layer, INPUTS] = 0 if layer == 1 else layout[layer - 1, OUTPUTS]
+        layout[layer, OUTPUTS], layout[layer, DELTAS] = start, start + n_out
+        start += 2 * n_out
+        layout[layer, N_SHARERS] = max(1, min(_MAX_SHARERS, n_threads // n_out, n_in))
+    n_moved = int(layout[0, N_MOVED])
+    return Placement(layout, places, np.full(n_moved, -1, np.int64), n_moved, start)
 
 
-def _start(network: Network, row_length) -> tuple:
-    """Fill in sizes, parameters and activations; rows of weights are so long."""
+def _start(
+    network: Network, row_length: Callable[[int], int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Make layout and places, but for the units; ``row_length(n_out)`` is a row's of weights."""
     shapes = network.shapes
-    plan = np.zeros((len(shapes) + 1, N_FIELDS), np.int64)
-    places, end, numbers = [], 0, list(ACTIVATIONS)
+    layout = np.zeros((len(shapes) + 1, N_FIELDS), np.int64)
+    places, end, names = [], 0, list(ACTIVATIONS)
     for layer, (n_in, n_out) in enumerate(shapes, start=1):
-        fields = plan[layer]
+        fields = layout[layer]
         fields[N_IN], fields[N_OUT] = n_in, n_out
         fields[WEIGHTS], fields[STRIDE] = end, row_length(n_out)
-        is_last = layer == len(shapes)
-        name = network.last_activation if is_last else network.activation
-        fields[ACTIVATION] = numbers.index(name)
+        fields[ACTIVATION] = names.index(network.activations[layer - 1])
         k, j = np.indices((n_in, n_out))
         places.append((end + k * fields[STRIDE] + j).ravel())
         end += n_in * row_length(n_out)
-    plan[0, N_DECAYED] = end
+    layout[0, N_DECAYED] = end
     for layer, (_, n_out) in enumerate(shapes, start=1):
         end = _fours(end)
-        plan[layer, BIASES] = end
+        layout[layer, BIASES] = end
         places.append(end + np.arange(n_out))
         end += _fours(n_out)
-    plan[0, N_MOVED] = end = _fours(end)
-    plan[0, N_LAYERS], plan[0, LOSS] = len(shapes), list(LOSSES).index(network.loss)
-    plan[0, CANONICAL] = network.is_canonical
-    return plan, np.concatenate(places)
+    layout[0, N_MOVED] = end = _fours(end)
+    layout[0, N_LAYERS], layout[0, LOSS] = len(shapes), list(LOSSES).index(network.loss)
+    layout[0, CANONICAL] = network.is_canonical
+    return layout, np.concatenate(places)

@@ -1,9 +1,10 @@
 """The two products of backpropagation for a tile of rows, shared out among a block's threads.
 
-A tile's numbers lie in a room, unit by unit: ``room[unit * stride + row]``, with the stride four
-more than the rows, so that threads next to each other find theirs in different banks. A thread
-keeps a small square of the result in registers and walks down the summed dimension; for each step
-it loads two or three times four numbers and makes 16 or 32 multiplications and additions with them.
+A tile's numbers lie in a workspace, unit by unit: ``workspace[unit * stride + row]``, with the
+stride four more than the rows, so that threads next to each other find theirs in different banks. A
+thread keeps a small square of the result in registers and walks down the summed dimension; for each
+step it loads two or three times four numbers and makes 16 or 32 multiplications and additions with
+them.
 
     product     z (units, rows)      = b + W^T x         forward, W (n_in, n_units)
                                   or   z * (W^T x)       backward, where W is the transposed copy,
@@ -84,8 +85,8 @@ def products(n_fours):
     def product(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales):
         """Z <- bias + W^T x, or, if it scales, z <- z * (W^T x).
 
-        x : room from the inputs' first unit on.  w : (n_in, w_stride).  bias : (n_units,).
-        z : room from the outputs' first unit on, which has room for a multiple of four.
+        x : workspace from the inputs' first unit on.  w : (n_in, w_stride).  bias : (n_units,).
+        z : workspace from the outputs' first unit on, with space for a multiple of four.
         """
         if n_units >= _FEW_UNITS:
             product_of_squares(x, n_in, w, w_stride, n_units, bias, z, stride, n_rows, scales)
@@ -126,7 +127,7 @@ def _add_rows(sums, x, x_place, d, d_places, start, stride):
 def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_first):
     """Gradient <- x d^T, or, if it is not the first, gradient + x d^T, summed over rows.
 
-    x, d : room from their first units on.  n_rows : a multiple of eight.
+    x, d : workspace from their first units on.  n_rows : a multiple of eight.
     gradient : (n_in, gradient_stride).
     """
     if n_out < _FEW_UNITS:
@@ -184,7 +185,7 @@ def add_outer(x, n_in, d, n_out, stride, n_rows, gradient, gradient_stride, is_f
 def add_row_sums(d, n_out, stride, n_rows, gradient, is_first):
     """Gradient <- the sums of d over rows, or gradient plus them.
 
-    d : room from its first unit on.  gradient : (n_out,).
+    d : workspace from its first unit on.  gradient : (n_out,).
     """
     j = cuda.threadIdx.x
     while j < n_out:

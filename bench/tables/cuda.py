@@ -1,14 +1,13 @@
 """What training on a GPU takes, against our own CPU kernels, PyTorch, JAX and the device's limits.
 
-    python bench/bench_cuda.py                  all cases, within ten minutes
-    python bench/bench_cuda.py --quick          fewer repeats
-    python bench/bench_cuda.py --compile        torch.compile inside a CUDA graph, too
-    NUMBA_ENABLE_CUDASIM=1 python bench/bench_cuda.py --try-out
+    python bench/run.py cuda                    all cases, within ten minutes
+    python bench/run.py cuda --quick            fewer repeats
+    python bench/run.py cuda --compile          torch.compile inside a CUDA graph, too
+    NUMBA_ENABLE_CUDASIM=1 python bench/run.py cuda --try-out
                                                 no GPU: tiny sizes in numba's simulator, the rivals
                                                 on the CPU; all is checked and nothing measured
 
-Where fastbp is not installed, from the repository's root with PYTHONPATH=. before it. PyTorch and
-JAX are timed where they are installed and see the GPU, and else named.
+PyTorch and JAX are timed where they are installed and see the GPU, and else named.
 
 Checked first, timed then. Every implementation starts at the same parameters and goes through the
 rows in the same order, as they stand, with the same Adam and no weight decay. After some 20 steps
@@ -16,7 +15,7 @@ all must have arrived where fastbp's CPU kernels arrive: to 1e-3 of the largest 
 but for one entry in a thousand, which may be ten times as far off: where a gradient is about 0,
 Adam's step is the sign of its rounding error. Gradients agree to 1e-4 of the largest entry with the
 CPU's in float64, in float64 to 1e-10; two runs on the GPU to the last bit. Who fails is named and
-not timed. Adam's epsilon is 1e-12 for all: torch puts it elsewhere (``rivals/torch_cuda.py``), and
+not timed. Adam's epsilon is 1e-12 for all: torch puts it elsewhere (`rivals/torch_cuda.py`), and
 this small it plays no part. Products are float32's: no TF32 in PyTorch, the highest precision in
 JAX; what PyTorch takes with TF32 and JAX with its default precision stands in a row of its own,
 checked to some hundredths only.
@@ -37,7 +36,7 @@ Times are medians of repeats in turns, each ended by waiting for the device, aft
   everything is compiled.
 
 A ratio is the other's time over fastbp's on the GPU, bold where fastbp loses; in brackets the goal.
-"limit" is the larger of the flops of the products (``cases.py``) over the device's FP32 peak,
+"limit" is the larger of the flops of the products (`cases.py`) over the device's FP32 peak,
 multiprocessors x lanes x 2 x clock, and of the bytes of inputs, targets and order, once each, over
 what a copy on the device reaches, reads and writes counted; parameters and moments stay in the
 second-level cache or nearer and are not counted.
@@ -46,9 +45,7 @@ Not measured: moving data to the device (but for a fit), compiling, shuffles in 
 in float64, many networks in PyTorch or JAX.
 """
 
-import argparse
 import importlib
-import sys
 from contextlib import ExitStack
 from functools import partial
 from statistics import median
@@ -56,16 +53,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cases import RATE, Case, make_data, prediction_flops, training_flops
-from cuda_race import Race
-from device_limits import ask_smi
+from bench.cases import RATE, Case, make_data, prediction_flops, training_flops
+from bench.instruments.device_limits import ask_smi
+from bench.instruments.device_race import Race
+from bench.instruments.options import parser
+from bench.instruments.timing import fit
+from bench.rivals.fastbp_cuda import ORDERS, Fastbp, fleet_of, runs_of, start_of, train_all
 from fastbp import BackpropRegressor
 from fastbp.backends.device import why_no_gpu
 from fastbp.model import update_rules
 from fastbp.model.data import as_data
-from fastbp.model.objective import NO_PATIENCE, Leg
-from rivals.fastbp_cuda import ORDERS, Fastbp, fleet_of, go_on, start_of, walks_of
-from timing import fit
+from fastbp.model.objective import NO_PATIENCE, EpochPlan
 
 ADAM = update_rules.adam(RATE, 0.9, 0.999, 1e-12)
 SGD = update_rules.sgd(RATE, 0.0, False)
@@ -113,7 +111,7 @@ class Bench:
     def _load(self, package, *options):
         """Ways to compute by a package, none where it or its GPU is missing."""
         try:
-            return importlib.import_module(f"rivals.{package}_cuda").ways(*options)
+            return importlib.import_module(f"bench.rivals.{package}_cuda").ways(*options)
         except (ImportError, RuntimeError) as error:
             print(f"Left out: {package} ({' '.join(str(error).split())}).")
             return []
@@ -199,7 +197,7 @@ class Bench:
     def _many(self, orders):
         """Networks side by side, online, for an epoch."""
         case, n = self.sizes.many, self.sizes.n_networks
-        data, leg = as_data(*make_data(case, np.float32)), Leg(SGD, NO_PATIENCE, 1)
+        data, plan = as_data(*make_data(case, np.float32)), EpochPlan(SGD, NO_PATIENCE, 1)
         n_orders, order = ORDERS[orders]
         with ExitStack() as stack:
 
@@ -207,16 +205,16 @@ class Bench:
                 each = [order(seed, case.n_rows, on_device) for seed in range(n)]
                 return [stack.enter_context(one) for one in each]
 
-            walks = walks_of(case, data, shuffles(False), SGD)
+            on_cpu = runs_of(case, data, shuffles(False), SGD)
 
             def trained(each):
                 """Parameters of some after an epoch; the same again for the same arguments."""
                 if each is self.cpu:
-                    go_on(walks, leg)
-                    return np.concatenate([walks[i].parameters for i in some])
+                    train_all(on_cpu, plan)
+                    return np.concatenate([on_cpu[i].parameters for i in some])
                 fleet = fleet_of(case, data, shuffles(True), SGD)
                 fleets.append(fleet)
-                fleet.epochs(dict.fromkeys(range(n), leg))
+                fleet.epochs(dict.fromkeys(range(n), plan))
                 return np.concatenate([fleet.parameters(i) for i in some])
 
             some, fleets = (0, n // 2, n - 1), []
@@ -225,8 +223,8 @@ class Bench:
                 return
             self.race.same_bits(what, trained(self.gpu), trained(self.gpu))
             runs = {
-                self.gpu: partial(fleets[0].epochs, dict.fromkeys(range(n), leg)),
-                self.cpu: partial(go_on, walks, leg),
+                self.gpu: partial(fleets[0].epochs, dict.fromkeys(range(n), plan)),
+                self.cpu: partial(train_all, on_cpu, plan),
             }
             self.race.measure(case, training_flops(case.sizes), runs, MANY_GOALS, n, n_orders(n))
 
@@ -252,18 +250,18 @@ class Bench:
         )
 
 
-def main():
+def main(arguments):
     """Run what the command line says; 0 where nothing failed, 2 where nothing can run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer repeats")
-    parser.add_argument("--try-out", action="store_true", help="tiny sizes, which time nothing")
-    parser.add_argument("--compile", action="store_true", help="time torch.compile, too")
-    parser.add_argument("--minutes", type=float, default=8.5, help="begin no case after so many")
-    options = parser.parse_args()
+    own = parser("cuda", __doc__)
+    own.add_argument("--quick", action="store_true", help="fewer repeats")
+    own.add_argument("--try-out", action="store_true", help="tiny sizes, which time nothing")
+    own.add_argument("--compile", action="store_true", help="time torch.compile, too")
+    own.add_argument("--minutes", type=float, default=8.5, help="begin no case after so many")
+    options = own.parse_args(arguments)
     reason = why_no_gpu()
     if reason is not None:
         print(
-            f"bench_cuda.py needs a GPU, but {reason}. With NUMBA_ENABLE_CUDASIM=1 and --try-out "
+            f"This table needs a GPU, but {reason}. With NUMBA_ENABLE_CUDASIM=1 and --try-out "
             "it checks everything in numba's simulator."
         )
         return 2
@@ -283,7 +281,3 @@ def main():
     bench.run()
     race.print_tables()
     return 1 if race.failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

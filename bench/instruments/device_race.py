@@ -1,4 +1,4 @@
-"""How `bench_cuda.py` races: who computes the same is timed, in turns; the tables of all cases."""
+"""How `tables/cuda.py` races: who computes the same is timed, in turns; the tables of all cases."""
 
 import datetime
 import math
@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import machine
-from device_limits import measure_device
-from report import number, ratio, table
-from rivals.fastbp_cuda import CORES, seconds_in_kernels
-from timing import seconds
+from bench.instruments import machine
+from bench.instruments.device_launches import seconds_in_kernels
+from bench.instruments.device_limits import measure_device
+from bench.instruments.markdown import number, ratio, table
+from bench.instruments.timing import seconds
+from bench.rivals.fastbp_cuda import CORES
 
 __all__ = ["Race"]
 

@@ -9,9 +9,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fastbp.solvers import BATCH_SOLVERS
-from rivals import minimisers, nnet
-from solvers import MADE, check_end, check_products, check_start, jacobian, made, minimise, sine
+from bench.instruments.minimising import (
+    BATCH_SOLVERS,
+    check_end,
+    check_products,
+    check_start,
+    jacobian,
+    minimise,
+)
+from bench.problems import MADE, made, sine
+from bench.rivals import minimisers, nnet
 
 N_ITER = 20
 
@@ -46,7 +53,7 @@ def test_nnet_reaches_a_goal():
 def test_iterations(benchmark, solver):
     problem = made(*MADE[0])
     run = partial(minimise, solver, problem, max_iter=N_ITER)
-    parameters, history, _ = run()
+    parameters, history, *_ = run()
     loss, _ = problem.objective.loss_and_gradient(parameters)
     before, _ = problem.objective.loss_and_gradient(problem.start)
     np.testing.assert_allclose(history.loss, loss, rtol=1e-12)

@@ -1,14 +1,19 @@
 """What all benchmarks share: one BLAS thread, the clock with its extra figures, and the table.
 
-``pytest bench/`` times everything and ends with a table of nanoseconds a sample and of ratios to
-the NumPy baseline of the same run. No test asserts anything about time.
+``pytest bench/track`` times everything and ends with a table of nanoseconds a sample and of ratios
+to the NumPy baseline of the same run. No test asserts anything about time.
 """
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-import machine
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository, for `bench`
+
+from bench.instruments import machine
 
 _RESULTS = pytest.StashKey[list]()
 

@@ -1,5 +1,7 @@
 """Nine problems of Proben1, trained as Prechelt trained them: are the test errors his or lower.
 
+``python bench/run.py proben1``, or among the tables of the batch solvers.
+
 Starts are uniform on [-0.1, 0.1]. Rprop (iRprop+, where his is the first Rprop) over all training
 rows, softsign units, until the validation error is 5 % above its lowest (rule GL5, looked at every
 5 iterations); the parameters of the lowest validation error are tested.
@@ -20,13 +22,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from bench.instruments import machine
+from bench.instruments.markdown import table
+from bench.instruments.options import parser
 from fastbp import Network, Objective
 from fastbp.backends.cpu.predict import predict
 from fastbp.model.data import as_data
-from fastbp.solvers import BATCH_SOLVERS, Options
-from fastbp.solvers.stopping import EarlyStopping
-from report import table
+from fastbp.solvers import SOLVERS, Options
+from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.stopping import EarlyStopping, Limits
 
 N_RUNS, N_PAPER_RUNS = 30, 60
 OUTPUTS = {"l": "identity", "s": "softsign"}
@@ -91,11 +97,10 @@ def train(entry, parts, seed, max_iter=3000):
     training, validation, test = parts
     network = network_of(entry, training)
     early_stopping = EarlyStopping(lambda p: -error(network, p, validation), "GL", 5.0)
-    options = Options(
-        max_iter=max_iter, gtol=0.0, n_iter_no_change=math.inf, early_stopping=early_stopping
-    )
+    limits = Limits(max_iter=max_iter, gtol=0.0, n_iter_no_change=math.inf)
+    options = Options(limits, Monitor(early_stopping=early_stopping))
     start = np.random.RandomState(seed).uniform(-0.1, 0.1, network.n_parameters)
-    result = BATCH_SOLVERS["rprop"](Objective(network, training), start, options)
+    result = SOLVERS["rprop"].minimise(Objective(network, training), start, options)
     return error(network, result.parameters, test), result
 
 
@@ -124,3 +129,10 @@ def proben1():
 
 def _verdict(mean, limit):
     return f"yes ({limit:.2f})" if mean <= limit else f"**no** ({limit:.2f})"
+
+
+def main(arguments):
+    parser("proben1", __doc__).parse_args(arguments)
+    with threadpool_limits(1):
+        print(f"{machine.line()}\n")
+        proben1()

@@ -1,4 +1,4 @@
-"""How things are timed for the report: in turns, in one process, the best of some rounds.
+"""How epochs and calls are timed: in turns, in one process, the best of some rounds.
 
 fastbp and MLPRegressor are timed through ``fit``: an epoch is the difference of a long and a short
 fit of the same data, the shuffle of every epoch included, so what a fit does once (checks, copies,
@@ -15,10 +15,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
-from cases import assert_same, assert_same_training, make_data
+from bench.cases import assert_same, assert_same_training, make_data
+from bench.rivals import available
+from bench.rivals.sklearn_net import estimator_options
 from fastbp import BackpropRegressor
-from rivals import available
-from rivals.sklearn_net import estimator_options
 
 ROUNDS = 5
 SECONDS = 0.08  # what a long fit takes, or more

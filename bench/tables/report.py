@@ -1,17 +1,16 @@
-"""The tables for the README: what a sample costs, against the rivals and the limit of this core.
+"""What a sample costs, against the rivals and the limit of this core.
 
-``python bench/report.py`` prints all of them in Markdown, in some ten minutes; ``python
-bench/report.py online`` one: online, rules, batch, full, predict, one, search. A ratio is the
-rival's time over fastbp's; "limit" is what `limits.py` measures that the core could do at best,
-over what fastbp takes. In brackets stands the goal the project has set itself for a ratio. Before a
-case is timed, every implementation has trained for an epoch from the same weights and must have
-arrived at the same ones; else nothing is printed but what differs.
+``python bench/run.py report`` prints all tables in Markdown, in some ten minutes; ``python
+bench/run.py report online`` one: online, rules, batch, full, predict, one, search. A ratio is the
+rival's time over fastbp's; "limit" is what `instruments/limits.py` measures that the core could do
+at best, over what fastbp takes. In brackets stands the goal the project has set itself for a ratio.
+Before a case is timed, every implementation has trained for an epoch from the same weights and must
+have arrived at the same ones; else nothing is printed but what differs.
 """
 
 import os
-import sys
+import warnings
 from functools import partial
-from itertools import pairwise
 
 import joblib
 import numpy as np
@@ -20,13 +19,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import scale
 from threadpoolctl import threadpool_limits
 
-import limits
-import machine
-from cases import DTYPES, Case, make_data, training_flops
+from bench.cases import DTYPES, Case, make_data, n_weights, training_flops
+from bench.instruments import limits, machine
+from bench.instruments.markdown import number, ratio, table
+from bench.instruments.options import parse_names, parser
+from bench.instruments.timing import ESTIMATORS, best_of, fitted_alike, seconds, time_epochs
+from bench.rivals import RIVALS
 from fastbp import Objective
 from fastbp.model.data import as_data
-from rivals import RIVALS
-from timing import ESTIMATORS, best_of, fitted_alike, seconds, time_epochs
 
 ONLINE = ((10, 16, 1), (10, 50, 1), (32, 128, 1), (64, 256, 4), (784, 128, 10))
 ONLINE_GOALS = {"C": 1.5, "FANN": 6, "JAX": 2.5, "MLPRegressor": 300}
@@ -39,34 +39,6 @@ BATCH = {
 }
 FULL = ((64, 128, 128, 1), (16, 64, 64, 1))
 PREDICTED = {((10, 50, 1), "tanh"): 4, ((10, 50, 1), "relu"): 4, ((64, 128, 128, 1), "relu"): 1.2}
-
-
-def number(x):
-    """Write a number with two or three digits that matter."""
-    return f"{x:#.3g}" if 1 <= x < 100 else f"{x:.0f}" if x >= 100 else f"{x:.2g}"
-
-
-def ratio(rival, own, goal=None):
-    """Write a ratio, bold where fastbp loses, with its goal."""
-    if rival is None:
-        return ""
-    text = number(rival / own)
-    text = f"**{text}**" if rival < own else text
-    return text if goal is None else f"{text} ({goal})"
-
-
-def table(heads, rows):
-    """Print a table in Markdown; columns of numbers are those whose first row has one."""
-    rows = list(rows)
-    print("| " + " | ".join(heads) + " |")
-    print("| " + " | ".join("---" if i < 2 else "--:" for i in range(len(heads))) + " |")
-    for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
-    print()
-
-
-def n_weights(sizes):
-    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
 
 
 def online():
@@ -219,9 +191,8 @@ def search():
 TABLES = {f.__name__: f for f in (online, rules, batch, full, predict, one, search)}
 
 
-def main(names):
-    import warnings
-
+def main(arguments):
+    names = parse_names(parser("report", __doc__), TABLES, arguments).names
     warnings.simplefilter("ignore")
     with threadpool_limits(1):
         print(machine.line())
@@ -230,14 +201,7 @@ def main(names):
         ]
         print(f"Left out: {', '.join(absent) or 'none'}.\n")
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-        for name in names or TABLES:
+        for name in names:
             if cores:  # JAX takes all the cores there are, whatever it is told
                 os.sched_setaffinity(0, cores if name in ("full", "search") else {min(cores)})
             TABLES[name]()
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except AssertionError as difference:
-        sys.exit(f"The implementations do not compute the same; there is no table.\n{difference}")

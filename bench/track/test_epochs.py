@@ -7,8 +7,8 @@ and ended where the NumPy baseline ends, which `test_baseline.py` holds against 
 import numpy as np
 import pytest
 
-from cases import DTYPES, SIZES, Case, assert_same_training, make_data, training_flops
-from rivals import RIVALS
+from bench.cases import DTYPES, SIZES, Case, assert_same_training, make_data, training_flops
+from bench.rivals import RIVALS
 
 DIGITS = {"float64": 1e-9, "float32": 1e-3}
 

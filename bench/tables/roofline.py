@@ -1,6 +1,6 @@
 """A picture: how near each case comes to what the core can do.
 
-``python bench/roofline.py out.png`` draws it.
+``python bench/run.py roofline out.png`` draws it.
 
 The roof is the lower of two lines: the peak of multiply-adds, and bytes moved times the bandwidth
 of the place the weights fit into. A case's place on the x axis is how many operations it makes for
@@ -8,16 +8,14 @@ a byte of weights that it moves: online a weight is loaded and stored for four o
 mode for as many times more as the batch has rows.
 """
 
-import sys
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-import limits
-import machine
-from cases import DTYPES, Case, training_flops
-from report import BATCH, FULL, ONLINE, n_weights
-from timing import time_epochs
+from bench.cases import DTYPES, Case, n_weights, training_flops
+from bench.instruments import limits, machine
+from bench.instruments.options import parser
+from bench.instruments.timing import time_epochs
+from bench.tables.report import BATCH, FULL, ONLINE
 
 
 def measured(case, dtype):
@@ -81,6 +79,9 @@ def draw(path):
     figure.savefig(path, dpi=130)
 
 
-if __name__ == "__main__":
+def main(arguments):
+    options = parser("roofline", __doc__)
+    options.add_argument("path", nargs="?", default="roofline.png")
+    path = options.parse_args(arguments).path
     with threadpool_limits(1):
-        draw(sys.argv[1] if len(sys.argv) > 1 else "roofline.png")
+        draw(path)

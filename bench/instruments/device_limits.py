@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from timing import seconds
+from bench.instruments.timing import seconds
 
 __all__ = ["Device", "ask_smi", "measure_device"]
 

@@ -189,15 +189,6 @@ def epoch(net, X, y, batch_size, step):
     return total / len(X)
 
 
-def fit(net, X, y, batch_size, step, n_epochs, random_state):
-    """Train for some epochs, each in another order, drawn as scikit-learn draws it."""
-    rows = np.arange(len(X))
-    for _ in range(n_epochs):
-        rows = rows[random_state.permutation(len(X))]
-        loss = epoch(net, X[rows], y[rows], batch_size, step)
-    return loss
-
-
 def predict(net, X):
     prediction = np.empty((len(X), net.sizes[-1]), X.dtype)
     for start in range(0, len(X), BLOCK_ROWS):

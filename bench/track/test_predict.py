@@ -2,8 +2,8 @@
 
 import pytest
 
-from cases import DTYPES, SIZES, Case, assert_same, make_data, prediction_flops
-from rivals import RIVALS
+from bench.cases import DTYPES, SIZES, Case, assert_same, make_data, prediction_flops
+from bench.rivals import RIVALS
 
 DIGITS = {"float64": 1e-12, "float32": 1e-5}
 N_ROWS = {"small": 20_000, "medium": 5_000, "large": 2_000}

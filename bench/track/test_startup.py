@@ -6,11 +6,9 @@ fit is cold when nothing is compiled (an empty NUMBA_CACHE_DIR), cached when an 
 left its code there.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
+
+from bench.instruments.fresh_process import run_python
 
 FIT = """
 import numpy as np
@@ -30,17 +28,9 @@ FITS = {
 IMPORT = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 
 
-def run_python(code, cache):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    return float(result.stdout)
-
-
 def time_process(benchmark, code, cache, rounds):
     seconds = []
-    benchmark.pedantic(lambda: seconds.append(run_python(code, cache)), rounds=rounds)
+    benchmark.pedantic(lambda: seconds.append(float(run_python(code, cache))), rounds=rounds)
     benchmark.extra_info["seconds_inside"] = min(seconds)
 
 

@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-import numpy_baseline
-import oracle
-from cases import ALPHA, DTYPES, assert_same
+from bench.cases import ALPHA, DTYPES, assert_same
+from bench.rivals import numpy_baseline
 from fastbp import Network
+from helpers import oracle
 
 SIZES = (5, 7, 4, 2)
 N_ROWS = 23

@@ -1,122 +1,44 @@
 """The tables of the batch solvers: what they need to the same error, and what they spend.
 
-``python bench/solvers.py`` prints all of them in Markdown; ``python bench/solvers.py race`` one:
-race, sin, cost, lm, proben1. One thread. In brackets stands the goal the project has set itself.
-Before anything is timed, all sides have the same loss at the start, and the loss a rival ends at is
-that of its parameters in fastbp; else nothing is printed but what differs.
+``python bench/run.py solvers`` prints all of them in Markdown, ``python bench/run.py solvers race``
+one: race, sin, cost, lm, proben1. One thread. In brackets stands the goal the project has set
+itself. Before anything is timed, all sides have the same loss at the start, and the loss a rival
+ends at is that of its parameters in fastbp; else nothing is printed but what differs.
 """
 
 import math
 import statistics
-import sys
 import time
+import warnings
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import blas
-from sklearn.datasets import load_diabetes, make_friedman1
-from sklearn.preprocessing import scale
 from threadpoolctl import threadpool_limits
 
-import machine
-import proben1
-from cases import assert_same
-from fastbp import BackpropRegressor, Network, Objective
-from fastbp.model.data import as_data
-from fastbp.solvers import BATCH_SOLVERS, Options
-from fastbp.solvers.stopping import Clock
-from report import number, ratio, table
-from rivals import minimisers, nnet
-from timing import best_of, seconds
+from bench.instruments import machine
+from bench.instruments.markdown import number, ratio, table
+from bench.instruments.minimising import (
+    BATCH_SOLVERS,
+    check_end,
+    check_products,
+    check_start,
+    fit,
+    jacobian,
+    minimise,
+)
+from bench.instruments.options import parse_names, parser
+from bench.instruments.timing import best_of, seconds
+from bench.problems import MADE, made, race_problems, sine
+from bench.rivals import minimisers, nnet
+from bench.tables import proben1
+from fastbp.solvers import SOLVERS, Options
+from fastbp.solvers.stopping import Limits
 
 ROUNDS = 5
-MADE = ((1000, 5, 10), (2000, 10, 20), (5000, 10, 50))
 COSTLY = ((5000, 10, 50), (20_000, 10, 20), (2000, 64, 64))
 COST_GOAL, LM_GOAL = 1.3, 0.6
-MOST_ITERATIONS, MOST_EVALUATIONS = 5_000, 50_000
 PATIENCE = 10  # times the rival's time
-
-
-class Problem(NamedTuple):
-    """Data and a network of one hidden layer of tanh units, with its start."""
-
-    name: str
-    X: np.ndarray
-    y: np.ndarray
-    n_hidden: int
-    seed: int = 0
-
-    @property
-    def network(self):
-        """The network as fastbp describes it."""
-        return Network((self.X.shape[1], self.n_hidden, 1), "tanh")
-
-    @property
-    def start(self):
-        """The parameters that all sides start from."""
-        return self.network.initial_parameters(np.random.RandomState(self.seed), self.X.dtype)
-
-    @property
-    def objective(self):
-        """The training error as fastbp computes it, made anew."""
-        return Objective(self.network, as_data(self.X, self.y))
-
-
-def made(n_rows, n_inputs, n_hidden, dtype=np.float64):
-    """Normal inputs, and tanh of a linear function of them."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n_rows, n_inputs))
-    y = np.tanh(X @ rng.standard_normal((n_inputs, 1)))
-    name = f"{n_rows} rows, {n_inputs}-{n_hidden}-1"
-    return Problem(name, X.astype(dtype), y.astype(dtype), n_hidden)
-
-
-def standardised(name, X, y, n_hidden=10):
-    """Data of scikit-learn's."""
-    X, y = scale(X), scale(y)[:, None]
-    return Problem(f"{name}, {X.shape[1]}-{n_hidden}-1", X, y, n_hidden)
-
-
-def race_problems():
-    """What is raced over: made data, where the error falls to about 0, and two with noise."""
-    friedman = make_friedman1(1000, 10, noise=1.0, random_state=0)
-    return [
-        *(made(*sizes) for sizes in MADE),
-        standardised("diabetes", *load_diabetes(return_X_y=True)),
-        standardised("friedman1", *friedman),
-    ]
-
-
-def minimise(solver, problem, goal=-math.inf, max_iter=MOST_ITERATIONS, most_seconds=math.inf):
-    """Train by a solver of ours, from the arrays on, until the goal or a limit."""
-    options = Options(
-        max_iter=max_iter,
-        max_fun=MOST_EVALUATIONS,
-        gtol=0.0,
-        n_iter_no_change=math.inf,
-        loss_goal=goal,
-        clock=Clock(most_seconds),
-    )
-    return BATCH_SOLVERS[solver](problem.objective, problem.start, options)
-
-
-def fit(solver, problem, goal, most_seconds=math.inf):
-    """Train by the estimator, as MLPRegressor is; returns why it stopped."""
-    net = BackpropRegressor(
-        hidden_layer_sizes=(problem.n_hidden,),
-        activation="tanh",
-        solver=solver,
-        alpha=0,
-        max_iter=MOST_ITERATIONS,
-        max_fun=MOST_EVALUATIONS,
-        n_iter_no_change=math.inf,
-        gtol=0,
-        loss_goal=goal,
-        max_time=None if math.isinf(most_seconds) else most_seconds,
-        random_state=problem.seed,
-    )
-    return net.fit(problem.X, problem.y.ravel()).stop_reason_
 
 
 def _nnet(problem):
@@ -138,34 +60,6 @@ RACERS = {"nnet": (_nnet, 5), "MLPRegressor": (_mlp, 10), "SciPy CG over NumPy":
 def racers():
     """The rivals that are installed."""
     return {name: racer for name, racer in RACERS.items() if name != "nnet" or not nnet.missing()}
-
-
-def check_start(problem):
-    """Require the same loss on all sides at the start, and NumPy's gradient there."""
-    network, X, y, start = problem.network, problem.X, problem.y, problem.start
-    loss, gradient = problem.objective.loss_and_gradient(start)
-    losses = {}
-    losses["NumPy"], theirs = minimisers.numpy_loss_and_gradient(network, X, y)(start)
-    np.testing.assert_allclose(theirs, gradient, rtol=0, atol=1e-9 * np.abs(gradient).max())
-    if problem.seed == 0:
-        mlp = minimisers.mlp_start(network, X, y)
-        np.testing.assert_array_equal(mlp.parameters, start)
-        losses["MLPRegressor"] = mlp.loss
-    if not nnet.missing():
-        (fit,) = nnet.train(network, X, y, [start], max_iter=0, least_seconds=0)
-        losses["nnet"] = fit.loss
-        np.testing.assert_allclose(fit.parameters, start, rtol=0, atol=1e-12)
-    for name, other in losses.items():
-        np.testing.assert_allclose(other, loss, rtol=1e-9, err_msg=f"{name}, {problem.name}")
-
-
-def check_end(problem, name, fit):
-    """Require that a rival's parameters have the loss it says.
-
-    Not to the last digit: nnet's units are 0 and 1 beyond 15.
-    """
-    loss, _ = problem.objective.loss_and_gradient(fit.parameters)
-    np.testing.assert_allclose(fit.loss, loss, rtol=1e-3, err_msg=f"{name}, {problem.name}")
 
 
 def time_race(problem):
@@ -223,12 +117,6 @@ def milliseconds(time):
     return number(1e3 * time) if math.isfinite(time) else "-"
 
 
-def sine(seed):
-    """One period of a sine, 41 points, for a 1-5-1 net."""
-    x = np.linspace(-1, 1, 41)[:, None]
-    return Problem("sine", x, np.sin(np.pi * x), 5, seed)
-
-
 def sin():
     """One period of a sine to a mean squared error of 0.002, from 30 starts."""
     goal, max_iter, problems = 0.001, 1000, [sine(seed) for seed in range(30)]
@@ -269,8 +157,10 @@ def cost():
         problem = made(*sizes)
         check_start(problem)
         objective, start = problem.objective, problem.start
-        options = Options(max_iter=100, gtol=0.0, n_iter_no_change=math.inf)
-        runs = {name: partial(BATCH_SOLVERS[name], objective, start, options) for name in solvers}
+        options = Options(Limits(max_iter=100, gtol=0.0, n_iter_no_change=math.inf))
+        runs = {
+            name: partial(SOLVERS[name].minimise, objective, start, options) for name in solvers
+        }
         n_fun = {name: run().history.n_fun for name, run in runs.items()}
         gradient, times = math.inf, dict.fromkeys(runs, math.inf)
         for _ in range(ROUNDS):
@@ -282,16 +172,6 @@ def cost():
         rows.append([problem.name, f"{1e6 * gradient:.0f}", *cells])
     names = [f"{name} (SciPy's)" if name == "lbfgs" else name for name in solvers]
     table([f"time / gradients ({COST_GOAL})", "gradient, µs", *names], rows)
-
-
-def jacobian(problem, parameters):
-    """The derivatives of the predictions, a row for each row of the data, in Fortran's order."""
-    (w1, w2), (b1, _) = problem.network.unpack(parameters)
-    hidden = np.tanh(problem.X @ w1 + b1)
-    delta = (1 - hidden * hidden) * w2.ravel()
-    n = len(hidden)
-    first = (problem.X[:, :, None] * delta[:, None, :]).reshape(n, -1)
-    return np.asfortranarray(np.hstack([first, hidden, delta, np.ones((n, 1), hidden.dtype)]))
 
 
 def lm():
@@ -329,13 +209,6 @@ def lm():
     table(["lm", "dtype", *heads, "BLAS / normal equations", "BLAS / iteration"], rows)
 
 
-def check_products(objective, parameters, J):
-    """Require that the normal equations are those of a J."""
-    _, _, hessian = objective.normal_equations(parameters)
-    expected = np.triu(J.T @ J / J.dtype.type(len(J)))
-    assert_same(np.triu(hessian), expected, {"float64": 1e-9, "float32": 1e-4})
-
-
 TABLES = {
     "race": race,
     "sin": sin,
@@ -345,21 +218,13 @@ TABLES = {
 }
 
 
-def main(names):
-    import warnings
-
+def main(arguments):
+    names = parse_names(parser("solvers", __doc__), TABLES, arguments).names
     warnings.simplefilter("ignore")
     with threadpool_limits(1):
         print(machine.line())
         print(f"Left out: {nnet.missing() or 'nothing'}.\n")
-        for name in names or TABLES:
+        for name in names:
             since = time.perf_counter()
             TABLES[name]()
             print(f"({name}: {time.perf_counter() - since:.0f} s)\n")
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except AssertionError as difference:
-        sys.exit(f"The implementations do not compute the same; there is no table.\n{difference}")

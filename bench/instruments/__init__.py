@@ -1,0 +1,1 @@
+"""What measures, checks that all compute the same, and writes tables."""

@@ -1,0 +1,1 @@
+"""The tables, one a file: each has ``main(arguments)``, which `run.py` calls."""
