@@ -33,11 +33,12 @@ def pytest_collection_modifyitems(items):
 
 def _with_every_value(table):
     """Yield a few cases in which each value of each parameter occurs."""
-    missing = {value for item in table for value in item.callspec.indices.items()}
+    values = {item: {(k, id(v)) for k, v in item.callspec.params.items()} for item in table}
+    missing = set().union(*values.values())
     # Cases that bring most first: of a product of tables, this takes its diagonals.
-    for n_new in range(len(table[0].callspec.indices), 0, -1):
+    for n_new in range(len(table[0].callspec.params), 0, -1):
         for item in table:
-            new = missing.intersection(item.callspec.indices.items())
+            new = missing & values[item]
             if len(new) == n_new:
                 missing -= new
                 yield item

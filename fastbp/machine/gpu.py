@@ -128,8 +128,8 @@ def max_shared_bytes() -> int:
     if SIMULATED:
         return 48 * 1024
     with _clear_errors():
-        most = int(numba_cuda.get_current_device().MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
-    return most - _SHARED_BYTES_OF_THE_DRIVER
+        limit = int(numba_cuda.get_current_device().MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
+    return limit - _SHARED_BYTES_OF_THE_DRIVER
 
 
 def launch(

@@ -3,12 +3,12 @@
 A successor package is a change here, in ``gpu.py``, which launches kernels, and in
 ``elementary_gpu.py``, and nowhere else. They are imported only where a GPU was asked for.
 
-``kernel``, ``part`` and ``cuda`` (with ``cuda.threadIdx``, ``cuda.syncthreads`` and its kin, as in
+``kernel``, ``part`` and ``cuda`` (with ``cuda.threadIdx``, ``cuda.syncthreads`` and so on, as in
 all CUDA programs), and loads and stores without questions: `load4`, `store4`, `load1`, `store1` and
 `tail`.
 
 With NUMBA_ENABLE_CUDASIM=1 numba runs kernels in Python, a thread of Python for each of the GPU's.
-``cuda`` then stands for the launch that is going on, and `load4` and its kin are what they say.
+``cuda`` then stands for the launch that is going on, and `load4` and so on are plain Python.
 """
 
 from collections.abc import Callable
@@ -180,7 +180,7 @@ else:
         return ir.Constant(ir.IntType(32), i)
 
 
-#: A multiprocessor has 65,536 registers: so 512 threads find room, or eight blocks of 64.
+#: A multiprocessor has 65,536 registers: enough for 512 threads, or eight blocks of 64.
 _MAX_REGISTERS = 128
 
 

@@ -54,6 +54,7 @@ from fastbp.backends.gpu.objective import DeviceObjective  # noqa: E402
 from fastbp.backends.gpu.tiling import BYTES_OF_SUMS  # noqa: E402
 from fastbp.machine import gpu, gpu_kernels  # noqa: E402
 
+pytestmark = pytest.mark.slow
 PTXAS = shutil.which("ptxas")
 NETWORK = Network((5, 20, 2), "tanh")
 
@@ -183,7 +184,7 @@ def _signature(arguments):
 
 
 def test_every_kernel_of_the_package_is_in_the_table():
-    """One that is added belongs here: to `BatchKernels` and its kin, or to the cases above."""
+    """One that is added belongs here: to `BatchKernels`, `FullPassKernels` or the cases above."""
     names = set()
     for source in Path(fastbp.__file__).parent.rglob("*.py"):
         text = source.read_text()

@@ -7,7 +7,6 @@ vector there and one back.
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,19 +76,6 @@ class DeviceObjective:
         """
         self.n_evaluations += 1
         return self._full_pass.loss_and_gradient(parameters, self.alpha)
-
-    def normal_equations(self, parameters: NDArray[np.floating]) -> NoReturn:
-        """Refuse: normal equations are made on the CPU alone.
-
-        Raises
-        ------
-        NotImplementedError
-            Always.
-        """
-        raise NotImplementedError(
-            "Normal equations are made on the CPU alone. Take device='cpu' for solvers that need "
-            "them."
-        )
 
     def run(
         self,
