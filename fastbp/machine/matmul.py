@@ -14,7 +14,8 @@ a cycle and needs 8 to 10 sums in flight to do so, since a sum is ready for the 
 tiles of 4, 2 and 1 rows, with more vectors, so that there are still enough sums.
 
 What is done with a tile's sums before they are stored costs next to nothing there, and a pass over
-memory elsewhere: adding to C, multiplying by the slopes that C holds, relu forward and backward.
+memory elsewhere: adding to C, multiplying by the slopes that C holds, relu forward and backward. A
+product's kind is compared twice a tile, so that all kinds are one loop, compiled once.
 
 Every number of C is the sum over k in order, from its start, whatever tile it falls into; its bits
 do not depend on the other rows.
@@ -41,7 +42,7 @@ from fastbp.machine.vector import (
     vector_of,
     vector_pointer,
 )
-from fastbp.machine.views import struct_of
+from fastbp.machine.views import matrix, struct_of
 
 __all__ = [
     "TILE_VECTORS",
@@ -108,8 +109,11 @@ TILE_VECTORS = _WIDEST[0]
 
 
 @routine
-def _all_tiles(kind, a, b, start, c, n_vectors):
-    """Go through the tiles of C: all of a panel of columns, whose part of B stays in the cache."""
+def _all_tiles(kind, a, b, other, c, n_vectors):
+    """Go through the tiles of C: all of a panel of columns, whose part of B stays in the cache.
+
+    other : what a kind needs beside A and B: (1, l) where sums start, else (m, l).
+    """
     m, row = c.shape[0], 0
     for rows, widest in zip(_ROWS, _WIDEST):  # noqa: B905 - numba knows no strict
         end = row + (m - row) // rows * rows
@@ -117,7 +121,7 @@ def _all_tiles(kind, a, b, start, c, n_vectors):
         while row < end and column < n_vectors:
             vectors = _width(rows, widest, n_vectors - column)
             for i in range(row, end, rows):
-                _tile(kind, rows, vectors, a, b, start, c, i, column)
+                _tile(kind, rows, vectors, a, b, other, c, i, column)
             column += vectors
         row = end
 
@@ -139,7 +143,9 @@ _STORE, _STORE_ABOVE_0, _ADD, _SCALE, _GATE = range(5)
 
 @overload(product, target="cpu", jit_options=OPTIONS)
 def _product(a, b, start, c, n_vectors):
-    return lambda a, b, start, c, n_vectors: _all_tiles(_STORE, a, b, start, c, n_vectors)
+    return lambda a, b, start, c, n_vectors: _all_tiles(
+        _STORE, a, b, matrix(start, 0, 1, start.size), c, n_vectors
+    )
 
 
 @overload(add_product, target="cpu", jit_options=OPTIONS)
@@ -149,7 +155,9 @@ def _add_product(a, b, c, n_vectors):
 
 @overload(product_above_0, target="cpu", jit_options=OPTIONS)
 def _product_above_0(a, b, start, c, n_vectors):
-    return lambda a, b, start, c, n_vectors: _all_tiles(_STORE_ABOVE_0, a, b, start, c, n_vectors)
+    return lambda a, b, start, c, n_vectors: _all_tiles(
+        _STORE_ABOVE_0, a, b, matrix(start, 0, 1, start.size), c, n_vectors
+    )
 
 
 @overload(scale_by_product, target="cpu", jit_options=OPTIONS)
@@ -165,12 +173,14 @@ def _gate_product(a, b, gate, c, n_vectors):
 @intrinsic
 def _tile(typing_context, kind, rows, vectors, a, b, other, c, i, column):
     """Compute the tile of C at row i and vector ``column``, of ``rows`` rows and some vectors."""
-    if not isinstance(kind, types.IntegerLiteral):
-        return None
     vector = vector_of(c)
 
     def generate(context, builder, signature, arguments):
-        _, rows, vectors, *_, i, column = arguments
+        # A caller's kind is a constant, and LLVM would make a copy of all this for each, by inlining
+        # or by specialising: the second attribute is what forbids that.
+        builder.function.attributes.add("noinline")
+        builder.function.attributes.add("noduplicate")
+        kind, rows, vectors, *_, i, column = arguments
         views = [
             struct_of(context, builder, view, value)
             for view, value in zip((a, b, other, c), arguments[3:7], strict=True)
@@ -184,13 +194,13 @@ def _tile(typing_context, kind, rows, vectors, a, b, other, c, i, column):
             switch.add_case(ir.Constant(_INDEX, n_rows * 16 + n_vectors), case)
             builder.position_at_end(case)
             tile = _Tile(builder, vector, i, first, n_rows, n_vectors)
-            tile.emit(kind.literal_value, *views)
+            tile.emit(kind, *views)
             builder.branch(after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
-    numbers = [types.intp] * 2
-    return types.void(kind, *numbers, a, b, other, c, *numbers), generate
+    numbers = [types.intp] * 3
+    return types.void(*numbers, a, b, other, c, *numbers[:2]), generate
 
 
 class _Tile(NamedTuple):
@@ -204,28 +214,67 @@ class _Tile(NamedTuple):
     n_vectors: int
 
     def emit(self, kind, a, b, other, c):
-        """Emit what a kind of product does with a tile."""
+        """Emit what the kinds of product do with a tile."""
+        sums = self._sum(a, b, self._begin(kind, other))
+        for place, value in self._end(kind, sums, other).items():
+            self.builder.store(value, self._at(c, *place), align=self._align)
+
+    def _begin(self, kind, other):
+        """Emit the sums' first values: a row for all, or those of C, or zeros."""
         builder, zero = self.builder, ir.Constant(llvm_type(self.vector), None)
         places = [(r, v) for r in range(self.n_rows) for v in range(self.n_vectors)]
-        if kind == _ADD:
-            begin = {place: self._load(self._at(c, *place)) for place in places}
-        elif kind in (_STORE, _STORE_ABOVE_0):
+
+        def one_row():
             start = builder.gep(other.data, [self.first])
             row = [self._load(self._vector(start, v)) for v in range(self.n_vectors)]
-            begin = {(r, v): row[v] for r, v in places}
-        else:
-            begin = dict.fromkeys(places, zero)
-        sums = self._sum(a, b, begin)
-        for place in places:
-            value, target = sums[place], self._at(c, *place)
-            if kind == _STORE_ABOVE_0:
-                value = builder.select(builder.fcmp_ordered("<", value, zero), zero, value)
-            elif kind == _SCALE:
-                value = builder.fmul(value, self._load(target))
-            elif kind == _GATE:
-                gate = self._load(self._at(other, *place))
-                value = builder.select(builder.fcmp_ordered("==", gate, zero), zero, value)
-            builder.store(value, target, align=self._align)
+            return {(r, v): row[v] for r, v in places}
+
+        def same_place():
+            return {place: self._load(self._at(other, *place)) for place in places}
+
+        cases = [((_STORE, _STORE_ABOVE_0), one_row), ((_ADD,), same_place)]
+        return self._choose(kind, cases, dict.fromkeys(places, zero))
+
+    def _end(self, kind, sums, other):
+        """Emit what becomes of the sums before they are stored."""
+        builder, zero = self.builder, ir.Constant(llvm_type(self.vector), None)
+
+        def above_0():
+            below = {place: builder.fcmp_ordered("<", sums[place], zero) for place in sums}
+            return {place: builder.select(below[place], zero, sums[place]) for place in sums}
+
+        def scaled():
+            return {place: builder.fmul(sums[place], there(place)) for place in sums}
+
+        def gated():
+            shut = {place: builder.fcmp_ordered("==", there(place), zero) for place in sums}
+            return {place: builder.select(shut[place], zero, sums[place]) for place in sums}
+
+        def there(place):
+            return self._load(self._at(other, *place))
+
+        cases = [((_STORE_ABOVE_0,), above_0), ((_SCALE,), scaled), ((_GATE,), gated)]
+        return self._choose(kind, cases, sums)
+
+    def _choose(self, kind, cases, otherwise):
+        """Emit a switch over kinds: (kinds, instructions that give a value for every place)."""
+        builder = self.builder
+        before, joined = builder.basic_block, builder.append_basic_block("joined")
+        switch = builder.switch(kind, joined)
+        results = {before: otherwise}
+        for codes, emit in cases:
+            case = builder.append_basic_block("kind")
+            for code in codes:
+                switch.add_case(_constant(code), case)
+            builder.position_at_end(case)
+            results[case] = emit()
+            builder.branch(joined)
+        builder.position_at_end(joined)
+        chosen = {place: builder.phi(llvm_type(self.vector)) for place in otherwise}
+        for block, values in results.items():
+            for place, value in values.items():
+                chosen[place].add_incoming(value, block)
+        return chosen
 
     def _sum(self, a, b, begin):
         """Emit the loop over k, with the sums and the addresses in A and B as its variables."""
