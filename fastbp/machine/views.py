@@ -27,7 +27,6 @@ from numba.extending import (
     intrinsic,
     lower_builtin,
     lower_getattr,
-    overload,
     register_model,
     type_callable,
 )
@@ -281,17 +280,14 @@ def _borrowed(context, builder, argument, value):
     return context.cast(builder, value, argument, _borrowed_type(argument))
 
 
-@intrinsic
-def _borrow(typing_context, arguments):
-    def generate(context, builder, signature, values):
-        return _borrowed(context, builder, arguments, values[0])
-
-    return _borrowed_type(arguments)(arguments), generate
+@type_callable(borrow)
+def _type_borrow(context):
+    return lambda arguments: _borrowed_type(arguments)
 
 
-@overload(borrow, target="cpu", jit_options={"_nrt": False})
-def _overload_borrow(arguments):
-    return lambda arguments: _borrow(arguments)
+@lower_builtin(borrow, types.Any)
+def _lower_borrow(context, builder, signature, arguments):
+    return _borrowed(context, builder, signature.args[0], arguments[0])
 
 
 def _field_type(hint: Any, number: types.Type) -> types.Type:
