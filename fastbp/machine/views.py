@@ -103,6 +103,17 @@ class _ViewModel(models.StructModel):
             members += [(name, types.intp) for name in ("length_1", "stride_0", "stride_1")]
         super().__init__(dmm, fe_type, members)
 
+    # numba would pass each number as an argument of its own, and put it together again.
+
+    def get_argument_type(self):
+        return self.get_value_type()
+
+    def as_argument(self, builder, value):
+        return value
+
+    def from_argument(self, builder, value):
+        return value
+
 
 def _new(context, builder, view, data, *numbers):
     struct = cgutils.create_struct_proxy(view)(context, builder)
