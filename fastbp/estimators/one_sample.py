@@ -92,7 +92,7 @@ class OneSampleEstimator(BackpropEstimator):
                     np.reshape(x, (1, -1)), np.reshape(y, (1, -1) if np.size(y) > 1 else 1)
                 )
             one = self._start_learning()
-        if self._is_invscaled:
+        if self.learning_rate == "invscaling" and self._is_invscaled:
             one.set_rate(self._invscaled_rate)
         self.loss_ = one.learn(x, y)
         self.t_ += 1
@@ -126,7 +126,7 @@ class OneSampleEstimator(BackpropEstimator):
 
 def _learning_parameters(estimator: Any) -> tuple:
     return (
-        estimator._loss,
+        getattr(estimator, "loss", None),
         estimator.activation,
         estimator.output_activation,
         estimator.solver,

@@ -74,13 +74,12 @@ class Monitor:
 
     def end_iterations(self, losses: Sequence[float], gradient_norm: float = math.nan) -> None:
         """Record iterations that were made in one go, with the gradient norm after the last."""
-        history, now = self.history, time.perf_counter() - self._since
-        # Epochs of one call take the same time.
-        times = np.linspace(self._last_end, now, len(losses) + 1)[1:]
-        self._last_end = now
-        for loss, end in zip(losses, times.tolist(), strict=True):
+        history, begin, n = self.history, self._last_end, len(losses)
+        self._last_end = time.perf_counter() - self._since
+        each = (self._last_end - begin) / max(n, 1)  # epochs of one call take the same time
+        for i, loss in enumerate(losses, start=1):
             history.n_iter += 1
-            history.time_curve.append(end)
+            history.time_curve.append(begin + i * each)
             history.gradient_norm_curve.append(gradient_norm)
             history.record_loss(loss, self.tol)
             if self.verbose:
