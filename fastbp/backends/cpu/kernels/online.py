@@ -397,33 +397,57 @@ def _no_sweep(network, data, rows, alpha, rule, n_steps, workspace):
     return 0.0, n_steps
 
 
-_sweep_by_rule = choose_by_code(_sweep_link, map(_sweep, UPDATE_RULES.values()), _no_sweep)
+_SWEEPS = [_sweep(record) for record in UPDATE_RULES.values()]
+_sweep_by_rule = choose_by_code(_sweep_link, _SWEEPS, _no_sweep)
 
 
-@part
-def sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
-    """Go once through some rows, updating the padded parameters after each."""
-    for j in range(workspace.row_weights.size):
-        workspace.row_weights[j] = 0
-    loss_sum = 0.0
-    for start in range(0, rows.size, ROWS_OF_A_CHUNK):
-        chunk = stretch(rows, start, min(ROWS_OF_A_CHUNK, rows.size - start))
-        loss, n_steps = _sweep_by_rule(network, data, chunk, alpha, rule, n_steps, workspace)
-        loss_sum += loss
-    return loss_sum, rows.size, n_steps
+def _in_chunks(sweep):
+    """Make a function that goes through all rows from one that goes through a chunk."""
+
+    @part
+    def sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
+        for j in range(workspace.row_weights.size):
+            workspace.row_weights[j] = 0
+        loss_sum = 0.0
+        for start in range(0, rows.size, ROWS_OF_A_CHUNK):
+            chunk = stretch(rows, start, min(ROWS_OF_A_CHUNK, rows.size - start))
+            loss, n_steps = sweep(network, data, chunk, alpha, rule, n_steps, workspace)
+            loss_sum += loss
+        return loss_sum, rows.size, n_steps
+
+    return sweep_in_chunks
 
 
-_epochs = epochs_of(sweep_in_chunks)
+#: ``sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace)``: go once
+#: through some rows, updating the padded parameters after each, by whichever rule.
+sweep_in_chunks = _in_chunks(_sweep_by_rule)
 
 
-@kernel
+def _epochs_by(name, sweep):
+    """Make the kernel of one rule."""
+    epochs = epochs_of(_in_chunks(sweep))
+
+    def run(network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace):
+        return epochs(
+            network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
+        )
+
+    run.__qualname__ = f"online_epochs_{name}"  # by which the cache tells kernels apart
+    return kernel(run)
+
+
+_EPOCHS = [_epochs_by(name, sweep) for name, sweep in zip(UPDATE_RULES, _SWEEPS, strict=True)]
+
+
 def online_epochs(
     network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
 ):
     """Go through some rows for some epochs, updating the parameters after each row.
 
-    Arguments and results are those of `batch_epochs`; the batch size is not looked at.
+    Arguments and results are those of `batch_epochs`; the batch size is not looked at. Each rule
+    has a kernel of its own: most of a sweep is the rule's, and who uses one waits for no other to
+    be compiled.
     """
-    return _epochs(
+    return _EPOCHS[rule.code](
         network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
     )
