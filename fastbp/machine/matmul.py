@@ -176,8 +176,8 @@ def _tile(typing_context, kind, rows, vectors, a, b, other, c, i, column):
     vector = vector_of(c)
 
     def generate(context, builder, signature, arguments):
-        # A caller's kind is a constant, and LLVM would make a copy of all this for each, by inlining
-        # or by specialising: the second attribute is what forbids that.
+        # A caller's kind is a constant, and LLVM would make a copy of all this for each: the first
+        # attribute forbids it to inline, the second to specialise.
         builder.function.attributes.add("noinline")
         builder.function.attributes.add("noduplicate")
         kind, rows, vectors, *_, i, column = arguments

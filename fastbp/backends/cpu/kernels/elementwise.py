@@ -2,14 +2,14 @@
 
 The registries hold plain functions, which here meet whole vectors. Each becomes a loop over a
 block, and the loops become one function that compares the code once and runs the right one
-(``machine/choice.py``). So the choice costs one comparison a layer and block, never one a number,
+(``machine/switch.py``). So the choice costs one comparison a layer and block, never one a number,
 and all activations are one compile for each dtype.
 """
 
 from fastbp.machine import elementary_cpu  # noqa: F401 - gives elementary functions compiled bodies
-from fastbp.machine.choice import choose_by_code
 from fastbp.machine.jit import part, routine
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
+from fastbp.machine.switch import switch
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.losses import LOSSES
 
@@ -54,51 +54,38 @@ def _loss_loop(value, gradient):
     return error
 
 
-def _activation_link(mine, loop, others):
+def _choose_activation(loops):
+    loop_of_code = switch(loops)
+
     @routine
     def choose(code, z, s):
-        if code == mine:
-            loop(z, s)
-        else:
-            others(code, z, s)
+        loop_of_code(code, (z, s))
 
     return choose
 
 
-@routine
-def _no_activation(code, z, s):
-    pass
+def _choose_loss(loops):
+    loop_of_code = switch(loops)
 
-
-def _loss_link(mine, loop, others):
     @routine
     def choose(code, canonical, parameters, prediction, y, weights, delta):
-        if code == mine:
-            return loop(canonical, parameters, prediction, y, weights, delta)
-        return others(code, canonical, parameters, prediction, y, weights, delta)
+        return loop_of_code(code, (canonical, parameters, prediction, y, weights, delta))
 
     return choose
-
-
-@routine
-def _no_loss(code, canonical, parameters, prediction, y, weights, delta):
-    return 0.0
 
 
 _LOOPS = [_activation_loops(record.value, record.slope) for record in ACTIVATIONS.values()]
 
 #: ``activate(code, z, s)``: z <- f(z), for a vector z of whole vectors; s is not looked at.
-activate = choose_by_code(_activation_link, (values for values, _ in _LOOPS), _no_activation)
+activate = _choose_activation([values for values, _ in _LOOPS])
 
 #: ``activate_with_slope(code, z, s)``: z <- f(z) and s <- f'(z), for vectors of one length.
-activate_with_slope = choose_by_code(_activation_link, (both for _, both in _LOOPS), _no_activation)
+activate_with_slope = _choose_activation([both for _, both in _LOOPS])
 
 #: ``output_error(code, canonical, parameters, prediction, y, weights, delta) -> float``: for
 #: vectors of one length, return the sum of weights * loss and leave weights * d loss / d z in
 #: ``delta``, which held the slopes of the output activation. Weights of 0 make padding count for
 #: nothing.
-output_error = choose_by_code(
-    _loss_link,
-    (_loss_loop(record.value, record.gradient) for record in LOSSES.values()),
-    _no_loss,
+output_error = _choose_loss(
+    [_loss_loop(record.value, record.gradient) for record in LOSSES.values()]
 )
