@@ -54,4 +54,4 @@ print(len(re.findall(r"^define [^\\n]*_all_tiles", code, re.M)))
 """,
         NUMBA_CACHE_DIR=str(tmp_path),
     )
-    assert int(out) == 2  # with and without relu
+    assert int(out) == 1  # with and without relu
