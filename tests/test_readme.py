@@ -33,6 +33,7 @@ def test_the_first_two_shell_commands_set_up_and_run_the_main_job_and_the_tests(
     assert README.index(first) == README.index("python3")
 
 
+@pytest.mark.subprocess
 def test_every_command_in_the_readme_exists():
     result = subprocess.run(
         [sys.executable, "-m", "fastbp", "-h"], capture_output=True, text=True, timeout=60

@@ -311,7 +311,7 @@ def test_several_epochs_of_a_call_have_the_bits_of_single_ones(dtype, batch_size
     parameters, X, y, weights = make_case(network, 300, rng)
     data = as_data(X, y, weights, dtype)
     results = []
-    for most in (6, 1):
+    for max_epochs in (6, 1):
         objective = Objective(network, data, alpha=0.1)
         p, rows = parameters.astype(dtype), np.arange(300)
         moments = Moments.zeros(p.size, p.dtype)
@@ -327,14 +327,14 @@ def test_several_epochs_of_a_call_have_the_bits_of_single_ones(dtype, batch_size
                     moments,
                     shuffles,
                     NO_PATIENCE,
-                    most,
+                    max_epochs,
                 )
-                assert len(made) == most
+                assert len(made) == max_epochs
                 losses += made.tolist()
         next_draw = random_state.randint(2**31)
         results.append((p, rows, losses, moments.first, moments.second, moments.n_steps, next_draw))
-    for several, single in zip(*results, strict=True):
-        np.testing.assert_array_equal(several, single)
+    for several, alone in zip(*results, strict=True):
+        np.testing.assert_array_equal(several, alone)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
@@ -426,12 +426,3 @@ def test_saturated_units_have_finite_gradients(rng):
         loss, gradient = loss_and_gradient(network, parameters * 1e6, X, y)
         assert np.isfinite(loss)
         assert np.isfinite(gradient).all()
-
-
-def test_evaluations_are_counted(rng):
-    network = Network((3, 1))
-    parameters, X, y, _ = make_case(network, 5, rng)
-    objective = Objective(network, as_data(X, y))
-    for _ in range(3):
-        objective.loss_and_gradient(parameters)
-    assert objective.n_evaluations == 3

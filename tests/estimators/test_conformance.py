@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastbp import BackpropRegressor
 from helpers.cases import BATCH_SOLVERS
+from helpers.guards import TOO_SLOW_IN_PYTHON
 
 _ONLINE_REASON = (
     "A weight scales one step of online gradient descent, a repeated row makes several steps: the "
@@ -36,8 +37,10 @@ def _expected_failures(estimator):
     return _EXPECTED_ONLINE if estimator.batch_size == "online" else {}
 
 
+@TOO_SLOW_IN_PYTHON
 @parametrize_with_checks(
     [
+        BackpropRegressor(max_iter=100, solver="sgd", batch_size=40),
         # One check has targets in the hundreds: online, the default rate would diverge there.
         BackpropRegressor(
             max_iter=100,
@@ -46,7 +49,6 @@ def _expected_failures(estimator):
             momentum=0,
             learning_rate_init=2e-4,
         ),
-        BackpropRegressor(max_iter=100, solver="sgd", batch_size=40),
         BackpropRegressor(max_iter=100, solver="sgd", batch_size="full"),
         BackpropRegressor(max_iter=100, solver="adam"),
         # Steepest descent crosses a valley again and again; a rounding error grows each time, and
@@ -81,7 +83,8 @@ def _net(**parameters):
     return BackpropRegressor(**defaults | parameters)
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@TOO_SLOW_IN_PYTHON
+@pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_grid_search_finds_the_same_in_any_backend(diabetes, backend):
     model = make_pipeline(StandardScaler(), _net(activation="tanh", solver="sgd"))
@@ -94,6 +97,7 @@ def test_grid_search_finds_the_same_in_any_backend(diabetes, backend):
     )
 
 
+@TOO_SLOW_IN_PYTHON
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scaled_inputs_and_targets_in_a_pipeline(diabetes):
     net = _net(activation="tanh", solver="lbfgs", alpha=5.0, max_iter=100)
@@ -102,13 +106,6 @@ def test_scaled_inputs_and_targets_in_a_pipeline(diabetes):
     )
     X, y = load_diabetes(return_X_y=True)
     assert cross_val_score(model, X, y, cv=5).mean() > 0.4
-
-
-def test_clone_is_unfitted_and_has_the_same_parameters(diabetes):
-    fitted = _net(solver="lbfgs", tol=0.1).fit(*diabetes)
-    copied = clone(fitted)
-    assert copied.get_params() == fitted.get_params()
-    assert not hasattr(copied, "coefs_")
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -11,9 +11,12 @@ import pytest
 
 from fastbp import BackpropRegressor
 from fastbp.backends.cpu.layout import pad
-from helpers.guards import DTYPES
+from helpers.guards import DTYPES, NEEDS_A_COMPILER
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    NEEDS_A_COMPILER,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 SOLVERS = {
     "plain": {"solver": "sgd", "momentum": 0},
@@ -447,6 +450,7 @@ def test_threads_that_share_an_estimator_get_the_serial_results(warm, problem):
         assert all(got == expected for got in pool.map(predict_all, range(8)))
 
 
+@pytest.mark.slow
 def test_threads_that_all_predict_first_leave_a_plan_of_arrays_that_live(problem):
     """A plan holds addresses and no reference: its workspace has to be the one that is kept."""
     from fastbp.backends.cpu import kernels
@@ -456,16 +460,16 @@ def test_threads_that_all_predict_first_leave_a_plan_of_arrays_that_live(problem
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(100):
-            single = _net().fit(X[:5], y[:5])._one_sample
+            one_sample = _net().fit(X[:5], y[:5])._one_sample
             barrier = threading.Barrier(8)
 
-            def predict(_, single=single, barrier=barrier):
+            def predict(_, one_sample=one_sample, barrier=barrier):
                 barrier.wait()
-                return single.predict(X[0])
+                return one_sample.predict(X[0])
 
             with ThreadPoolExecutor(8) as pool:
                 assert len({p.tobytes() for p in pool.map(predict, range(8))}) == 1
-            kept = kernels.plan_of(single._layout, single._workspace)
-            np.testing.assert_array_equal(single._plan, kept)
+            kept = kernels.plan_of(one_sample._layout, one_sample._workspace)
+            np.testing.assert_array_equal(one_sample._plan, kept)
     finally:
         sys.setswitchinterval(interval)

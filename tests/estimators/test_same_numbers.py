@@ -185,7 +185,11 @@ def test_every_method(method):
         np.testing.assert_allclose(got.loss_curve_, expected.loss_curve_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("case", TABLE, ids=lambda case: "-".join(map(str, case.values())))
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.slow] * (i % 4 > 0)) for i, case in enumerate(TABLE)],
+    ids=lambda case: "-".join(map(str, case.values())),
+)
 def test_every_pair_of_choices(case):
     got = _train(BackpropRegressor(**_parameters(case)), case)
     with np.errstate(all="ignore"), warnings.catch_warnings():

@@ -7,9 +7,15 @@ from numba.core import caching
 
 from fastbp.machine.jit import kernel
 
-NEEDS_A_COMPILER = pytest.mark.skipif(
-    bool(numba.config.DISABLE_JIT), reason="without a compiler these are NumPy's functions"
-)
+
+def _unless_compiled(reason):
+    return pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason=reason)
+
+
+#: What is skipped where NUMBA_DISABLE_JIT makes all of it plain Python.
+NEEDS_A_COMPILER = _unless_compiled("is about compiled code")
+TOO_SLOW_IN_PYTHON = _unless_compiled("takes too long without a compiler")
+OVERFLOWS_IN_PYTHON = _unless_compiled("without a compiler, NumPy warns of the overflow itself")
 DTYPES = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
 #: Numbers around the vector width, where edges are.
 SIZES = [*range(1, 18), 31, 33, 64, 65]
@@ -24,11 +30,11 @@ def compiled(function):
 
 
 def guarded(array):
-    """Copy an array to the middle of a room of NaNs, or of 99 for integers."""
+    """Copy an array to the middle of a buffer of NaNs, or of 99 for integers."""
     array = np.asarray(array)
-    room = np.full(array.size + 2 * _GUARD, _guard_of(array), dtype=array.dtype)
-    inner = room[_GUARD:-_GUARD].reshape(array.shape)
-    assert inner.base is room
+    buffer = np.full(array.size + 2 * _GUARD, _guard_of(array), dtype=array.dtype)
+    inner = buffer[_GUARD:-_GUARD].reshape(array.shape)
+    assert inner.base is buffer
     inner[...] = array
     return inner
 

@@ -49,10 +49,10 @@ EVERY = pytest.mark.parametrize(("apply", "function"), FUNCTIONS.values(), ids=F
 
 def _applied(apply, x):
     """Apply to all numbers, padded to whole vectors."""
-    room = np.zeros(-(-len(x) // 16) * 16, dtype=x.dtype)
-    room[: len(x)] = x
-    got = np.full_like(room, np.nan)
-    apply(room, got)
+    buffer = np.zeros(-(-len(x) // 16) * 16, dtype=x.dtype)
+    buffer[: len(x)] = x
+    got = np.full_like(buffer, np.nan)
+    apply(buffer, got)
     return got[: len(x)]
 
 
@@ -77,6 +77,7 @@ def _around(numbers, dtype):
     return (number[:, np.newaxis] + steps).ravel().astype(dtype)
 
 
+@pytest.mark.slow
 @EVERY
 @DTYPES
 @NEEDS_LONGDOUBLE

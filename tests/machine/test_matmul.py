@@ -83,9 +83,9 @@ def _integers(rng, shape, dtype):
 def _in_nan(array, more_rows=0, more_columns=0):
     """Put an array at the start of a larger one of NaN."""
     m, n = array.shape
-    room = np.full((m + more_rows, n + more_columns), np.nan, array.dtype)
-    room[:m, :n] = array
-    return room
+    buffer = np.full((m + more_rows, n + more_columns), np.nan, array.dtype)
+    buffer[:m, :n] = array
+    return buffer
 
 
 def _n_vectors(n, dtype):
@@ -223,8 +223,8 @@ def test_transpose_is_numpys(place, size, dtype, rng):
     lanes = 64 // np.dtype(dtype).itemsize
     numbers = rng.standard_normal((rows, columns)).astype(dtype)
     a = guarded(_in_nan(numbers, more_columns=-columns % lanes))
-    room = np.zeros((columns, rows + -rows % lanes), dtype)
-    expected, got = guarded(room), guarded(room)
+    buffer = np.zeros((columns, rows + -rows % lanes), dtype)
+    expected, got = guarded(buffer), guarded(buffer)
     _transpose(a, expected)
     RUN_TRANSPOSE(a, got)
     np.testing.assert_array_equal(got[:, :rows], numbers.T)

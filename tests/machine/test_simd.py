@@ -32,12 +32,12 @@ def _run_both(function, inputs, out, *rest):
     outputs = []
     for run in (function, compiled(function)):
         arrays = [guarded(array) for array in inputs]
-        room = guarded(out)
-        run(*arrays, room, *rest)
+        buffer = guarded(out)
+        run(*arrays, buffer, *rest)
         for array, given in zip(arrays, inputs, strict=True):
             np.testing.assert_array_equal(array, given)
-        assert_guards_untouched(*arrays, room)
-        outputs.append(room)
+        assert_guards_untouched(*arrays, buffer)
+        outputs.append(buffer)
     plain, by_compiler = outputs
     return plain, by_compiler
 

@@ -35,8 +35,8 @@ GRIDS = {
     "bayesian": [{"solver": "lm", "alpha": "bayes"}, {"solver": "lm", "alpha": 0.1}],
     "starts": [{"n_init": 3}, {"n_init": 2, "solver": "lbfgs"}, {}],
     "early stopping": [
-        {"early_stopping": rule, "solver": solver, "validation_fraction": 0.3}
-        for rule in (True, "GL5")
+        {"early_stopping": criterion, "solver": solver, "validation_fraction": 0.3}
+        for criterion in (True, "GL5")
         for solver in ("adam", "lbfgs", "cg")
     ],
     "seeds": [{"random_state": seed} for seed in (0, 1, 2)],
@@ -455,7 +455,7 @@ X = np.random.RandomState(0).standard_normal((2000, 5)); y = np.tanh(X.sum(axis=
 net = BackpropRegressor("squared_error", (8,), tol=0, n_iter_no_change=10**9, max_time=9)
 fit_many(X, y, [{{"max_iter": 1, "tol": 1e9, "n_iter_no_change": 1}}], estimator=net,
          errors="return")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
 timer = threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT))
 timer.start()
 since = time.monotonic()

@@ -1,4 +1,4 @@
-"""The rules that end a training, against sequences worked out by hand and Prechelt's formulas."""
+"""The criteria that end a training, against sequences by hand and Prechelt's formulas."""
 
 import dataclasses
 import math
@@ -14,10 +14,10 @@ from fastbp.solvers.stopping import CRITERIA, Clock, EarlyStopping, Stop
 NAN = math.nan
 
 
-def _stops_at(rule, errors, losses=None):
-    """Iteration, from 1 on, at which a rule first says stop; None if it never does."""
+def _stops_at(criterion, errors, losses=None):
+    """Iteration, from 1 on, at which a criterion first says stop; None if it never does."""
     history, remaining = History(), iter(errors)
-    early_stopping = EarlyStopping.by_name(rule, lambda parameters: -next(remaining))
+    early_stopping = EarlyStopping.by_name(criterion, lambda parameters: -next(remaining))
     for t, loss in enumerate(losses or [1.0] * len(errors), start=1):
         history.loss_curve.append(loss)
         Monitor(history, early_stopping).is_best(np.zeros(1))
@@ -26,15 +26,17 @@ def _stops_at(rule, errors, losses=None):
     return None
 
 
-# Prechelt's rules
+# Prechelt's criteria
 
 
-def test_the_rules_are_the_fourteen_of_the_paper():
+def test_the_criteria_are_the_fourteen_of_the_paper():
     thresholds = {"GL": [1, 2, 3, 5], "PQ": [0.5, 0.75, 1, 2, 3], "UP": [2, 3, 4, 6, 8]}
-    assert CRITERIA == tuple(f"{rule}{n}" for rule, numbers in thresholds.items() for n in numbers)
+    assert CRITERIA == tuple(
+        f"{criterion}{n}" for criterion, numbers in thresholds.items() for n in numbers
+    )
     made = [EarlyStopping.by_name(name, float) for name in CRITERIA]
-    assert [(rule.criterion, rule.threshold) for rule in made] == [
-        (rule, n) for rule, numbers in thresholds.items() for n in numbers
+    assert [(early_stopping.criterion, early_stopping.threshold) for early_stopping in made] == [
+        (criterion, n) for criterion, numbers in thresholds.items() for n in numbers
     ]
 
 
@@ -85,9 +87,9 @@ def test_up_is_no_rise_where_nothing_changes():
     assert _stops_at("UP2", np.arange(50.0).tolist()) == 15
 
 
-def _prechelts_stop(rule, errors, losses):
+def _prechelts_stop(criterion, errors, losses):
     """The same from the paper's formulas, all worked out anew at the end of each strip."""
-    name, number = rule[:2], float(rule[2:])
+    name, number = criterion[:2], float(criterion[2:])
     for t in range(5, len(errors) + 1, 5):
         ends, strip = errors[4:t:5], losses[t - 5 : t]
         loss = 100 * (ends[-1] / min(ends) - 1)
@@ -103,28 +105,28 @@ def _prechelts_stop(rule, errors, losses):
     return None
 
 
-@pytest.mark.parametrize("rule", CRITERIA)
-def test_every_rule_stops_where_the_paper_does(rule, rng):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_stops_where_the_paper_does(criterion, rng):
     stops = []
     for _ in range(40):
         trend = np.linspace(0, 1, 100)
         errors = np.exp(-3 * trend + 3 * trend**2 + 0.01 * rng.standard_normal(100).cumsum())
         losses = (np.exp(-trend) + 0.001 * rng.random(100)).tolist()
-        stops.append(_stops_at(rule, errors.tolist(), losses))
-        assert stops[-1] == _prechelts_stop(rule, errors.tolist(), losses)
+        stops.append(_stops_at(criterion, errors.tolist(), losses))
+        assert stops[-1] == _prechelts_stop(criterion, errors.tolist(), losses)
     assert len(set(stops)) > 2
 
 
-@pytest.mark.parametrize("rule", ["GL5", "PQ0.5"])
-def test_an_error_of_nan_ends_it_at_a_look_and_not_between(rule):
+@pytest.mark.parametrize("criterion", ["GL5", "PQ0.5"])
+def test_an_error_of_nan_ends_it_at_a_look_and_not_between(criterion):
     losses = [1.0, 0.99, 0.98, 0.97, 0.96] * 2
-    assert _stops_at(rule, [1.0] * 9 + [NAN], losses) == 10
-    assert _stops_at(rule, [1.0] * 4 + [NAN] + [1.0] * 5, losses) == 5
+    assert _stops_at(criterion, [1.0] * 9 + [NAN], losses) == 10
+    assert _stops_at(criterion, [1.0] * 4 + [NAN] + [1.0] * 5, losses) == 5
     for where in (0, 3, 5, 8):
         errors = [1.0] * 10
         errors[where] = NAN
-        assert _stops_at(rule, errors, losses) is None
-        assert _stops_at(rule, [*errors[:9], 2.0], losses) == 10
+        assert _stops_at(criterion, errors, losses) is None
+        assert _stops_at(criterion, [*errors[:9], 2.0], losses) == 10
 
 
 # No improvement

@@ -1,0 +1,172 @@
+"""`fastbp fit`: what it reports, what it saves, and which files and options it refuses."""
+
+import re
+
+import joblib
+import numpy as np
+import pytest
+
+from fastbp.cli.main import main
+from helpers.command_line import HEADER, error_of, r2_of
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8")]
+)
+def test_fit_reports_the_error_on_held_out_rows(rows, write, capsys, delimiter, encoding):
+    path = write([HEADER, *rows], delimiter, encoding)
+    assert main(["fit", str(path), "--target", "price"]) == 0
+    output = capsys.readouterr()
+    assert r2_of(output.out) > 0.9
+    assert "80 rows, 2 inputs (rooms, age)" in output.out
+    assert "Training on 64 rows, testing on 16" in output.out
+    assert "validation rows" in output.out
+    assert not output.err
+
+
+def test_bayesian_regularisation_needs_no_validation_rows(rows, write, capsys):
+    path = write([HEADER, *rows])
+    arguments = ("--target", "price", "--solver", "lm", "--alpha", "bayes", "--hidden", "5")
+    assert main(["fit", str(path), *arguments]) == 0
+    output = capsys.readouterr()
+    assert r2_of(output.out) > 0.9
+    assert not output.err
+
+
+def test_the_units_are_the_targets(rows, write, capsys):
+    small = [[*row[:-1], repr(float(row[-1]) / 1000)] for row in rows]
+    errors = []
+    for table in (rows, small):
+        main(["fit", str(write([HEADER, *table])), "--target", "price"])
+        errors.append(float(re.search(r"RMSE +(\S+)", capsys.readouterr().out)[1]))
+    assert errors[0] == pytest.approx(1000 * errors[1], rel=1e-2)
+
+
+def test_a_saved_model_predicts_what_was_reported(rows, write, tmp_path, capsys):
+    saved = tmp_path / "model.joblib"
+    arguments = ["--target", "price", "--save", str(saved), "--test-fraction", "0.5"]
+    assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
+    table = np.array(rows, dtype=float)
+    model = joblib.load(saved)
+    assert model.predict(table[:, :-1]).shape == (80,)
+    assert model.score(table[:, :-1], table[:, -1]) > 0.9
+    assert "--save" not in capsys.readouterr().err
+
+
+def test_options_reach_the_network(rows, write, tmp_path):
+    saved = tmp_path / "model.joblib"
+    arguments = (
+        "--target price --hidden 7 3 --activation relu --solver sgd --max-iter 4 "
+        "--batch-size online --seed 5 --alpha 0.5"
+    ).split()
+    assert main(["fit", str(write([HEADER, *rows])), *arguments, "--save", str(saved)]) == 0
+    net = joblib.load(saved).regressor_[-1]
+    assert [coefs.shape for coefs in net.coefs_] == [(2, 7), (7, 3), (3, 1)]
+    assert (net.activation, net.solver, net.batch_size) == ("relu", "sgd", "online")
+    assert (net.n_iter_, net.random_state, net.alpha) == (4, 5, 0.5)
+
+
+def test_the_seed_decides(rows, write, capsys):
+    path = str(write([HEADER, *rows]))
+    results = []
+    for seed in ("1", "1", "2"):
+        main(["fit", path, "--target", "price", "--max-iter", "5", "--seed", seed])
+        results.append(r2_of(capsys.readouterr().out))
+    assert results[0] == results[1] != results[2]
+
+
+def test_dropped_columns_may_hold_anything(rows, write, capsys):
+    lines = [["name", *HEADER], *(["a house, say", *row] for row in rows)]
+    assert main(["fit", str(write(lines)), "--target", "price", "--drop", "name"]) == 0
+    assert "2 inputs (rooms, age)" in capsys.readouterr().out
+
+
+def test_an_empty_line_is_no_row(rows, write, capsys):
+    assert main(["fit", str(write([HEADER, *rows, []])), "--target", "price"]) == 0
+    assert "80 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        (0, "three", ["column 'rooms' has 'three'", "not a number", "--drop rooms"]),
+        (0, "3,5", ["'3,5'", "decimals are written with a point"]),
+        (1, "", ["column 'age' has no value", "--drop age"]),
+        (1, "NaN", ["column 'age' has no value ('NaN')"]),
+        (1, "NA", ["column 'age' has no value ('NA')"]),
+        (1, "inf", ["infinite"]),
+        (1, "1e999", ["infinite"]),
+        (2, "cheap", ["column 'price' has 'cheap'"]),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named(rows, write, capsys, column, cell, said):
+    rows[4][column] = cell
+    error = error_of(capsys, "fit", write([HEADER, *rows]), "--target", "price")
+    assert "line 6" in error
+    assert all(words in error for words in said), error
+    assert ("--drop" in error) == (column != 2)
+
+
+def test_the_line_is_the_files_own(rows, write, capsys):
+    rows[4][0] = "three"
+    lines = [["name", *HEADER], [], *(["two\nlines", *row] for row in rows)]
+    error = error_of(capsys, "fit", write(lines), "--target", "price", "--drop", "name")
+    assert "line 12:" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"rooms,age,price\n", "0 rows below its header"),
+        (b"rooms,age,price\n1,2,3\n", "1 rows below its header"),
+        (b"rooms,age,price\n1,2,3\n1,2\n", "line 3 has 2 cells where the header has 3"),
+        (b"rooms,age,price\n1,2,3,4\n", "line 2 has 4 cells where the header has 3"),
+        (b"price\n1\n2\n", "no column besides 'price'"),
+        (b"rooms,price,price\n1,2,3\n", "2 columns named 'price'"),
+        (b"rooms,Price\n1,2\n", "did you mean 'Price'? Its columns: rooms, Price"),
+        (b"rooms,cost\n1,2\n", "no column 'price'. Its columns: rooms, cost"),
+        (b"rooms,price\n" + b"1,2\n" * 20, "is 2 in every row"),
+        (b"\xff\xfer\x00o\x00", "not a text file in UTF-8"),
+        (b"rooms,price\n1,\xe9\n", "not a text file in UTF-8"),
+        (b'rooms,price\n1,"' + b"2" * 200_000 + b'"\n', "not a CSV file"),
+        (b"rooms,price\n1,\x00\n", "houses.csv"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path, capsys, content, said):
+    path = tmp_path / "houses.csv"
+    path.write_bytes(content)
+    assert said in error_of(capsys, "fit", path, "--target", "price")
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, capsys):
+    for path in (tmp_path / "none.csv", tmp_path):
+        assert f"cannot read {path}" in error_of(capsys, "fit", path, "--target", "price")
+
+
+def test_saving_is_tried_before_the_training(rows, write, tmp_path, capsys):
+    data = write([HEADER, *rows])
+    content = data.read_bytes()
+    for path, said in (
+        (tmp_path / "none" / "model", "cannot save to"),
+        (tmp_path, "cannot save to"),
+        (data, "would overwrite the data"),
+    ):
+        assert said in error_of(capsys, "fit", data, "--target", "price", "--save", path)
+    assert data.read_bytes() == content
+    never = tmp_path / "never"
+    error_of(capsys, "fit", data, "--target", "size", "--save", never)
+    assert not never.exists()
+
+
+@pytest.mark.parametrize("fraction", ["0.001", "0.99"])
+def test_a_split_that_leaves_too_little_is_refused(rows, write, capsys, fraction):
+    arguments = ("--target", "price", "--test-fraction", fraction)
+    assert "for testing" in error_of(capsys, "fit", write([HEADER, *rows]), *arguments)
+
+
+def test_a_training_that_diverges_is_one_line(rows, write, capsys):
+    arguments = ("--target", "price", "--solver", "sgd", "--alpha", "1e9")
+    error = error_of(capsys, "fit", write([HEADER, *rows]), *arguments)
+    assert "diverged" in error

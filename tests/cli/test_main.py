@@ -1,0 +1,212 @@
+"""The command line as a whole: its commands, its errors, and that it ends as it should."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import pytest
+
+from fastbp import __version__
+from fastbp.backends.cpu import kernels
+from fastbp.cli.main import main
+from fastbp.machine.cache import cache_directory
+from helpers.command_line import (
+    HEADER,
+    POSIX,
+    SUBPROCESS,
+    command,
+    environment,
+    error_of,
+    r2_of,
+    run,
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "fit houses.csv",
+        "fit --target price",
+        "guess",
+        "--frobnicate",
+        "fit houses.csv --target price --hidden 0",
+        "fit houses.csv --target price --hidden many",
+        "fit houses.csv --target price --test-fraction 1",
+        "fit houses.csv --target price --test-fraction nan",
+        "fit houses.csv --target price --seed -1",
+        "fit houses.csv --target price --alpha -1",
+        "fit houses.csv --target price --batch-size some",
+        "fit houses.csv --target price --solver newton",
+        "fit houses.csv --target price --activation step",
+    ],
+)
+def test_a_wrong_option_is_one_line(capsys, arguments):
+    error_of(capsys, *arguments.split())
+
+
+@SUBPROCESS
+def test_bad_input_ends_a_process_with_code_2(tmp_path):
+    result = run("fit", tmp_path / "none.csv", "--target", "price")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("fastbp: error: ")
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_info_describes_machine_and_versions(capsys):
+    assert main(["info"]) == 0
+    output = capsys.readouterr().out
+    assert re.search(rf"^fastbp +{re.escape(__version__)}$", output, re.M)
+    for name in "Python numpy scipy scikit-learn numba llvmlite CPU vectors FMA cores".split():
+        assert re.search(rf"^{name} +\S", output, re.M), name
+    assert re.search("^GPU +(none: .*(numba-cuda|driver|no NVIDIA)|\\w)", output, re.M)
+    assert str(cache_directory()) in output
+
+
+@SUBPROCESS
+def test_version_and_help_load_no_compiler():
+    code = (
+        "import sys\nfrom fastbp.cli.main import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print('numba' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    for arguments, said in (
+        (["--version"], __version__),
+        (["-h"], "warmup"),
+        (["fit", "-h"], "csv"),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=environment(), check=True, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert said in result.stdout
+        assert result.stdout.endswith("False False\n")
+
+
+@SUBPROCESS
+def test_warmup_compiles_every_kernel_once(python):
+    code = """
+from fastbp.backends.cpu import kernels
+from fastbp.cli.main import main
+main(["warmup"])
+for name in kernels.__all__:
+    kernel = getattr(kernels, name)
+    if hasattr(kernel, "signatures"):
+        print("KERNEL", name, len(kernel.signatures))
+print("MISSES", sum(sum(getattr(kernels, name).stats.cache_misses.values())
+                    for name in kernels.__all__ if hasattr(getattr(kernels, name), "stats")))
+"""
+    python(code)
+    directory = cache_directory()
+    before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
+    output = python(code)
+    after = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
+    compiled = dict(re.findall(r"KERNEL (\w+) (\d+)", output))
+    expected = [name for name in kernels.__all__ if hasattr(getattr(kernels, name), "signatures")]
+    assert compiled == dict.fromkeys(expected, "2")  # float64 and float32
+    assert "MISSES 0" in output
+    assert after == before
+    assert str(directory) in output
+    assert output.count(" s\n") == 14
+
+
+@SUBPROCESS
+def test_no_argument_compares_modes_with_mlp_regressor():
+    result = run()
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # no progress line in a pipe, no warning
+    search, comparison = result.stdout.split("MLPRegressor (", 1)
+    number = r"\d\.\d{3} ± \d\.\d{3}"
+    for mode in ("online", "32", "full"):
+        assert len(re.findall(rf"^[* ] +{mode} +\S+ +{number} +\d", search, re.M)) == 4
+        row = re.search(rf"^ +{mode} +({number}) +({number}) +\S+ +\S+ +\S+$", comparison, re.M)
+        ours, theirs = (float(cell.split()[0]) for cell in row.groups())
+        assert ours == pytest.approx(theirs, abs=2e-3)
+        assert ours > 0.4
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("Best: batch_size=")
+    assert "faster than MLPRegressor: " in last
+
+
+def _all_of(terminal):
+    """What is written to a terminal until its other end is closed, which Linux calls an error."""
+    pieces = []
+    try:
+        while piece := os.read(terminal, 4096):
+            pieces.append(piece)
+    except OSError:
+        pass
+    return b"".join(pieces).decode()
+
+
+@POSIX
+@SUBPROCESS
+@pytest.mark.parametrize("has_tqdm", [True, False])
+def test_a_terminal_shows_progress(rows, write, tmp_path, has_tqdm):
+    import pty
+    import termios
+
+    if has_tqdm:
+        pytest.importorskip("tqdm")
+    else:
+        (tmp_path / "tqdm.py").write_text("raise ImportError")
+    variables = environment()
+    variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), variables["PYTHONPATH"]])
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))  # tqdm shows nothing where there are no columns
+    saved = tmp_path / "model"
+    process = subprocess.Popen(
+        command("fit", write([HEADER, *rows]), "--target", "price", "--save", saved),
+        env=variables, stdout=subprocess.PIPE, stderr=theirs, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    # Read as it comes: a terminal that nobody reads blocks who writes to it, after 4 KiB.
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(_all_of, ours)
+        output = process.communicate(timeout=240)[0]
+        shown = reading.result(timeout=60)
+    os.close(ours)
+    assert process.returncode == 0
+    assert "\rtraining:" in shown
+    assert ("it/s" in shown) == has_tqdm
+    assert r2_of(output) > 0.9
+    assert "Iteration" not in output + shown
+    model = joblib.load(saved)
+    assert not model.regressor[-1].verbose
+    assert not model.regressor_[-1].verbose
+
+
+@POSIX
+@SUBPROCESS
+def test_ctrl_c_is_one_line_and_130(rows, write):
+    process = subprocess.Popen(
+        command("fit", write([HEADER, *100 * rows]), "--target", "price", "--solver", "lbfgs",
+                 "--hidden", 300, 300, 300, "--alpha", 0),  # minutes
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # In the background a shell has SIGINT ignored, and children would ignore it too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert any("Training on" in line for line in iter(process.stdout.readline, ""))
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors == "fastbp: interrupted\n"
+
+
+@POSIX
+@SUBPROCESS
+def test_a_closed_pipe_is_no_error():
+    process = subprocess.Popen(
+        command("info"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(timeout=60)
