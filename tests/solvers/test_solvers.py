@@ -21,7 +21,8 @@ from helpers.surfaces import (
     weighted_problem,
 )
 
-#: Evaluations until Rosenbrock's function is below 1e-6: about twice as many as were measured.
+#: Evaluations until Rosenbrock's function is below 1e-6: about twice as many as were measured. A
+#: new solver has as many as the slowest.
 ROSENBROCK_BUDGET = {
     "lbfgs": 85, "bfgs": 85, "cg": 180, "scg": 200, "lm": 55, "rprop": 7000, "gd": 3800,
 }  # fmt: skip
@@ -39,7 +40,7 @@ LINEAR_BUDGET = {
 @EVERY_SOLVER
 def test_rosenbrocks_function_is_minimised_within_a_budget(solver):
     objective = watched(Rosenbrock())
-    budget = ROSENBROCK_BUDGET[solver.split("-")[0]]
+    budget = ROSENBROCK_BUDGET.get(solver.split("-")[0], 7000)
     result = minimise(solver, objective, START, max_iter=10**6, max_fun=budget, loss_goal=1e-6)
     assert result.stop_reason == "goal"
     assert Rosenbrock().loss_and_gradient(result.parameters)[0] <= 1e-6
@@ -53,7 +54,7 @@ def test_without_hidden_layers_it_is_linear_least_squares(solver, n_outputs, rng
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     y = 2.0 + X @ rng.standard_normal((5, n_outputs)) + 0.01 * rng.standard_normal((200, n_outputs))
     expected, *_ = np.linalg.lstsq(np.column_stack([X, np.ones(200)]), y)
-    max_iter, tolerance = LINEAR_BUDGET[solver.split("-")[0]]
+    max_iter, tolerance = LINEAR_BUDGET.get(solver.split("-")[0], (350, 1e-8))
     objective = Objective(Network((5, n_outputs)), as_data(X, y))
     start = rng.standard_normal(6 * n_outputs)
     result = minimise(solver, objective, start, max_iter=max_iter, gtol=1e-9)
