@@ -14,8 +14,8 @@ a cycle and needs 8 to 10 sums in flight to do so, since a sum is ready for the 
 tiles of 4, 2 and 1 rows, with more vectors, so that there are still enough sums.
 
 What is done with a tile's sums before they are stored costs next to nothing there, and a pass over
-memory elsewhere: adding to C, multiplying by the slopes that C holds, relu forward and backward.
-Kinds that begin alike are one loop, compiled once; a tile asks which it is before it is stored.
+memory elsewhere: adding to C, multiplying by the slopes that C holds, relu forward and backward. A
+product's kind is compared twice a tile, so that all kinds are one loop, compiled once.
 
 Every number of C is the sum over k in order, from its start, whatever tile it falls into; its bits
 do not depend on the other rows.
@@ -108,6 +108,24 @@ _WIDEST = tuple(widths[0] for widths in _WIDTHS.values())
 TILE_VECTORS = _WIDEST[0]
 
 
+@routine
+def _all_tiles(kind, a, b, other, c, n_vectors):
+    """Go through the tiles of C: all of a panel of columns, whose part of B stays in the cache.
+
+    other : what a kind needs beside A and B: (1, l) where sums start, else (m, l).
+    """
+    m, row = c.shape[0], 0
+    for rows, widest in zip(_ROWS, _WIDEST):  # noqa: B905 - numba knows no strict
+        end = row + (m - row) // rows * rows
+        column = 0
+        while row < end and column < n_vectors:
+            vectors = _width(rows, widest, n_vectors - column)
+            for i in range(row, end, rows):
+                _tile(kind, rows, vectors, a, b, other, c, i, column)
+            column += vectors
+        row = end
+
+
 @part
 def _width(rows, widest, left):
     """Vectors of the next panel: the widest there is, but no single one at the end."""
@@ -121,80 +139,51 @@ def _width(rows, widest, left):
 
 
 _STORE, _STORE_ABOVE_0, _ADD, _SCALE, _GATE = range(5)
-_WITH_A_ROW, _WITH_C, _WITH_0 = range(3)
-
-
-def _all_tiles(begin):
-    """Make the loop over a product's tiles, for the kinds that begin their sums in one way."""
-
-    @routine
-    def all_tiles(kind, a, b, other, c, n_vectors):
-        """Go through the tiles of C: all of a panel of columns, whose part of B stays in the cache.
-
-        other : what a kind needs beside A and B: (1, l) where sums begin with a row, else (m, l).
-        """
-        m, row = c.shape[0], 0
-        for rows, widest in zip(_ROWS, _WIDEST):  # noqa: B905 - numba knows no strict
-            end = row + (m - row) // rows * rows
-            column = 0
-            while row < end and column < n_vectors:
-                vectors = _width(rows, widest, n_vectors - column)
-                for i in range(row, end, rows):
-                    _tile(begin, kind, rows, vectors, a, b, other, c, i, column)
-                column += vectors
-            row = end
-
-    return all_tiles
-
-
-_tiles_from_a_row, _tiles_from_c, _tiles_from_0 = map(_all_tiles, (_WITH_A_ROW, _WITH_C, _WITH_0))
 
 
 @overload(product, target="cpu", jit_options=OPTIONS)
 def _product(a, b, start, c, n_vectors):
-    return lambda a, b, start, c, n_vectors: _tiles_from_a_row(
+    return lambda a, b, start, c, n_vectors: _all_tiles(
         _STORE, a, b, matrix(start, 0, 1, start.size), c, n_vectors
     )
 
 
 @overload(add_product, target="cpu", jit_options=OPTIONS)
 def _add_product(a, b, c, n_vectors):
-    return lambda a, b, c, n_vectors: _tiles_from_c(_ADD, a, b, c, c, n_vectors)
+    return lambda a, b, c, n_vectors: _all_tiles(_ADD, a, b, c, c, n_vectors)
 
 
 @overload(product_above_0, target="cpu", jit_options=OPTIONS)
 def _product_above_0(a, b, start, c, n_vectors):
-    return lambda a, b, start, c, n_vectors: _tiles_from_a_row(
+    return lambda a, b, start, c, n_vectors: _all_tiles(
         _STORE_ABOVE_0, a, b, matrix(start, 0, 1, start.size), c, n_vectors
     )
 
 
 @overload(scale_by_product, target="cpu", jit_options=OPTIONS)
 def _scale_by_product(a, b, c, n_vectors):
-    return lambda a, b, c, n_vectors: _tiles_from_0(_SCALE, a, b, c, c, n_vectors)
+    return lambda a, b, c, n_vectors: _all_tiles(_SCALE, a, b, c, c, n_vectors)
 
 
 @overload(gate_product, target="cpu", jit_options=OPTIONS)
 def _gate_product(a, b, gate, c, n_vectors):
-    return lambda a, b, gate, c, n_vectors: _tiles_from_0(_GATE, a, b, gate, c, n_vectors)
+    return lambda a, b, gate, c, n_vectors: _all_tiles(_GATE, a, b, gate, c, n_vectors)
 
 
 @intrinsic
-def _tile(typing_context, begin, kind, rows, vectors, a, b, other, c, i, column):
+def _tile(typing_context, kind, rows, vectors, a, b, other, c, i, column):
     """Compute the tile of C at row i and vector ``column``, of ``rows`` rows and some vectors."""
-    if not isinstance(begin, types.IntegerLiteral):
-        return None
     vector = vector_of(c)
 
     def generate(context, builder, signature, arguments):
-        # A caller's kind is a constant, and LLVM would make a copy of all this for each, by
-        # inlining or by specialising: the second attribute is what forbids that.
+        # A caller's kind is a constant, and LLVM would make a copy of all this for each: the first
+        # attribute forbids it to inline, the second to specialise.
         builder.function.attributes.add("noinline")
         builder.function.attributes.add("noduplicate")
-        _, kind, rows, vectors, *_, i, column = arguments
+        kind, rows, vectors, *_, i, column = arguments
         views = [
             struct_of(context, builder, view, value)
-            for view, value in zip((a, b, other, c), arguments[4:8], strict=True)
+            for view, value in zip((a, b, other, c), arguments[3:7], strict=True)
         ]
         first = builder.mul(column, ir.Constant(_INDEX, vector.n_lanes))
         code = builder.add(builder.mul(rows, ir.Constant(_INDEX, 16)), vectors)
@@ -205,13 +194,13 @@ def _tile(typing_context, begin, kind, rows, vectors, a, b, other, c, i, column)
             switch.add_case(ir.Constant(_INDEX, n_rows * 16 + n_vectors), case)
             builder.position_at_end(case)
             tile = _Tile(builder, vector, i, first, n_rows, n_vectors)
-            tile.emit(begin.literal_value, kind, *views)
+            tile.emit(kind, *views)
             builder.branch(after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
     numbers = [types.intp] * 3
-    return types.void(begin, *numbers, a, b, other, c, *numbers[:2]), generate
+    return types.void(*numbers, a, b, other, c, *numbers[:2]), generate
 
 
 class _Tile(NamedTuple):
@@ -224,24 +213,29 @@ class _Tile(NamedTuple):
     n_rows: int
     n_vectors: int
 
-    def emit(self, begin, kind, a, b, other, c):
-        """Emit what the kinds of product that begin alike do with a tile."""
-        sums = self._sum(a, b, self._begin(begin, other))
-        for place, value in self._end(begin, kind, sums, other).items():
+    def emit(self, kind, a, b, other, c):
+        """Emit what the kinds of product do with a tile."""
+        sums = self._sum(a, b, self._begin(kind, other))
+        for place, value in self._end(kind, sums, other).items():
             self.builder.store(value, self._at(c, *place), align=self._align)
 
-    def _begin(self, begin, other):
+    def _begin(self, kind, other):
         """Emit the sums' first values: a row for all, or those of C, or zeros."""
+        builder, zero = self.builder, ir.Constant(llvm_type(self.vector), None)
         places = [(r, v) for r in range(self.n_rows) for v in range(self.n_vectors)]
-        if begin == _WITH_A_ROW:
-            start = self.builder.gep(other.data, [self.first])
+
+        def one_row():
+            start = builder.gep(other.data, [self.first])
             row = [self._load(self._vector(start, v)) for v in range(self.n_vectors)]
             return {(r, v): row[v] for r, v in places}
-        if begin == _WITH_C:
-            return {place: self._load(self._at(other, *place)) for place in places}
-        return dict.fromkeys(places, ir.Constant(llvm_type(self.vector), None))
 
-    def _end(self, begin, kind, sums, other):
+        def same_place():
+            return {place: self._load(self._at(other, *place)) for place in places}
+
+        cases = [((_STORE, _STORE_ABOVE_0), one_row), ((_ADD,), same_place)]
+        return self._choose(kind, cases, dict.fromkeys(places, zero))
+
+    def _end(self, kind, sums, other):
         """Emit what becomes of the sums before they are stored."""
         builder, zero = self.builder, ir.Constant(llvm_type(self.vector), None)
 
@@ -259,27 +253,26 @@ class _Tile(NamedTuple):
         def there(place):
             return self._load(self._at(other, *place))
 
-        if begin == _WITH_A_ROW:
-            return self._choose(kind, {_STORE: sums.copy, _STORE_ABOVE_0: above_0})
-        if begin == _WITH_0:
-            return self._choose(kind, {_SCALE: scaled, _GATE: gated})
-        return sums
+        cases = [((_STORE_ABOVE_0,), above_0), ((_SCALE,), scaled), ((_GATE,), gated)]
+        return self._choose(kind, cases, sums)
 
-    def _choose(self, kind, cases):
-        """Emit a switch over kinds: for each, instructions that give a value for every place."""
-        builder, joined = self.builder, self.builder.append_basic_block("joined")
-        blocks = {code: builder.append_basic_block("kind") for code in cases}
-        switch = builder.switch(kind, next(iter(blocks.values())))
-        values = {}
-        for code, emit in cases.items():
-            switch.add_case(_constant(code), blocks[code])
-            builder.position_at_end(blocks[code])
-            values[blocks[code]] = emit()
+    def _choose(self, kind, cases, otherwise):
+        """Emit a switch over kinds: (kinds, instructions that give a value for every place)."""
+        builder = self.builder
+        before, joined = builder.basic_block, builder.append_basic_block("joined")
+        switch = builder.switch(kind, joined)
+        results = {before: otherwise}
+        for codes, emit in cases:
+            case = builder.append_basic_block("kind")
+            for code in codes:
+                switch.add_case(_constant(code), case)
+            builder.position_at_end(case)
+            results[case] = emit()
             builder.branch(joined)
         builder.position_at_end(joined)
-        chosen = {place: builder.phi(llvm_type(self.vector)) for place in values[blocks[code]]}
-        for block, of_block in values.items():
-            for place, value in of_block.items():
+        chosen = {place: builder.phi(llvm_type(self.vector)) for place in otherwise}
+        for block, values in results.items():
+            for place, value in values.items():
                 chosen[place].add_incoming(value, block)
         return chosen
 
