@@ -5,9 +5,16 @@ import warnings
 from importlib.metadata import version
 from typing import Any
 
-from fastbp import __version__
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from fastbp import BackpropRegressor, Network, Objective, __version__
 from fastbp.backends.device import describe_gpu
-from fastbp.estimators.regressor import BackpropRegressor
+from fastbp.cli.terminal import timed
+from fastbp.model.data import as_data
+from fastbp.model.objective import NO_PATIENCE, EpochPlan
+from fastbp.model.shuffles import Shuffles
+from fastbp.model.update_rules import UPDATE_RULES, Moments, Rule
 
 __all__ = ["info", "warmup"]
 
@@ -34,16 +41,11 @@ def info() -> None:
 
 def warmup() -> None:
     """Compile every kernel for float64 and float32, and keep the code."""
-    import numpy as np
-    from sklearn.exceptions import ConvergenceWarning
-
-    from fastbp.cli.terminal import timed
-
     X = np.random.default_rng(0).standard_normal((2000, 100))
-    # Between them these call every kernel; the last one's batch is too much for one compiled call.
+    # With the online epochs these call every kernel; the last one's batch is too much for one
+    # compiled call.
     steps: dict[str, dict[str, Any]] = {
         "adam, mini-batches": {"solver": "adam", "batch_size": 100},
-        "sgd, online": {"solver": "sgd", "batch_size": "online"},
         "lbfgs": {"solver": "lbfgs"},
         "sgd, one large batch": {"solver": "sgd", "batch_size": "full"},
     }
@@ -55,6 +57,8 @@ def warmup() -> None:
                 net = BackpropRegressor(hidden_layer_sizes=(1000,), max_iter=1, **parameters)
                 with timed(f"{dtype}  {name:20}"):
                     net.fit(inputs, inputs[:, 0])
+            with timed(f"{dtype}  {'online, every rule':20}"):
+                _train_online(inputs)
             with timed(f"{dtype}  {'lm':20}"):
                 small = BackpropRegressor(hidden_layer_sizes=(5,), max_iter=1, solver="lm")
                 small.fit(inputs, inputs[:, 0])
@@ -63,6 +67,17 @@ def warmup() -> None:
             with timed(f"{dtype}  {'one sample':20}"):
                 net.learn_one(inputs[0], 0.0).predict_one(inputs[0])
     print(f"Compiled code: {_describe_cache()}")
+
+
+def _train_online(X: Any) -> None:
+    """Make an epoch by each update rule, which have a kernel each."""
+    network = Network((X.shape[1], 1))
+    start = np.zeros(network.n_parameters, X.dtype)
+    objective = Objective(network, as_data(X, X[:, 0]))
+    for name in UPDATE_RULES:
+        rule, moments = Rule.of(name, 1e-6, 0.9, 0.999, 1e-8), Moments.zeros(len(start), X.dtype)
+        run = objective.run(start, 1, rule, moments, Shuffles(None))
+        run.epochs(EpochPlan(rule, NO_PATIENCE, 1))
 
 
 def _describe_cache() -> str:
