@@ -1,4 +1,4 @@
-"""One function that runs one of several, chosen by a code: for CPU and GPU, of any signature.
+"""One function that runs one of several, chosen by a code: for GPUs; CPUs have ``switch.py``.
 
 A compiled loop cannot look a function up in a dictionary. What stands in for it is, unfolded,
 

@@ -1,4 +1,4 @@
-"""A function that runs one of several, compiled to what is a ``switch`` in C."""
+"""A function that runs one of several on the CPU, compiled to what is a ``switch`` in C."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,8 +22,8 @@ def switch(pieces: Sequence[Callable]) -> Callable:
     Returns
     -------
     chosen : callable
-        For parts and routines to call. It costs one jump; the links of `choose_by_code` would be as
-        many functions to compile as there are pieces. A code that no piece has is not allowed.
+        For parts and routines to call. It costs one jump, where an ``if`` for each piece would be
+        a function to compile for each. A code that no piece has is not allowed.
     """
 
     def chosen(code: int, arguments: tuple) -> Any:
@@ -37,7 +37,7 @@ def switch(pieces: Sequence[Callable]) -> Callable:
     def give_typer(typing):
         def typer(code, arguments):
             found = [function_and_signature(typing, piece, tuple(arguments)) for piece in pieces]
-            return found[0][1].return_type
+            return types.unliteral(found[0][1].return_type)  # a constant 0 may be a 1 in others
 
         return typer
 

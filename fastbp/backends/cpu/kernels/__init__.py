@@ -16,9 +16,9 @@ and the loss, ``passes.py`` the way up and down through all layers for a block o
 ``update_rules.py`` how parameters move. On these stand ``batch.py``, the sum over rows and the
 sweep over mini-batches, ``online.py``, the sweep that updates after every sample, ``predict.py``,
 the forward pass alone, and ``normal_equations.py``, those of least squares.
-``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does
-one sample. To read them one needs, of ``machine/``: ``simd.py`` (what a vector is),
-``matmul.py`` and ``dots.py`` (how products fill the chip), ``choice.py`` (one of several functions)
+``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample. To read them one
+needs, of ``machine/``: ``simd.py`` (what a vector is),
+``matmul.py`` and ``dots.py`` (how products fill the chip), ``switch.py`` (one of several functions)
 and ``views.py`` (arrays without ceremony).
 
 Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
@@ -42,13 +42,14 @@ from fastbp.backends.cpu.kernels.one_sample import (
     plan_of,
     predict_one,
 )
-from fastbp.backends.cpu.kernels.online import ROWS_OF_A_CHUNK, online_epochs
+from fastbp.backends.cpu.kernels.online import ONLINE_KERNELS, ROWS_OF_A_CHUNK, online_epochs
 from fastbp.backends.cpu.kernels.predict import predict
 from fastbp.backends.cpu.kernels.workspace import Workspace, make_workspace
 
 __all__ = [
     "IS_COMPILED",
     "NOT_FINITE",
+    "ONLINE_KERNELS",
     "OVERFLOW",
     "ROWS_OF_A_CHUNK",
     "EpochState",

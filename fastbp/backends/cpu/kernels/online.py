@@ -36,15 +36,21 @@ from fastbp.backends.cpu.kernels.epochs import epochs_of
 from fastbp.backends.cpu.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, weights_of
 from fastbp.backends.cpu.kernels.update_rules import step_size_of
-from fastbp.machine.choice import choose_by_code
 from fastbp.machine.dots import dots
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
+from fastbp.machine.switch import switch
 from fastbp.machine.views import matrix, row, stretch
 from fastbp.model.data import batch_divisor
 from fastbp.model.update_rules import UPDATE_RULES
 
-__all__ = ["ROWS_OF_A_CHUNK", "forward_sample", "online_epochs", "sweep_in_chunks"]
+__all__ = [
+    "ONLINE_KERNELS",
+    "ROWS_OF_A_CHUNK",
+    "forward_sample",
+    "online_epochs",
+    "sweep_in_chunks",
+]
 
 #: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same
 #: sums.
@@ -382,23 +388,13 @@ def _sweep(record):
     return sweep
 
 
-def _sweep_link(code, sweep, others):
-    @part
-    def choose(network, data, rows, alpha, rule, n_steps, workspace):
-        if rule.code == code:
-            return sweep(network, data, rows, alpha, rule, n_steps, workspace)
-        return others(network, data, rows, alpha, rule, n_steps, workspace)
-
-    return choose
+_SWEEPS = [_sweep(record) for record in UPDATE_RULES.values()]
+_sweep_of_code = switch(_SWEEPS)
 
 
 @part
-def _no_sweep(network, data, rows, alpha, rule, n_steps, workspace):
-    return 0.0, n_steps
-
-
-_SWEEPS = [_sweep(record) for record in UPDATE_RULES.values()]
-_sweep_by_rule = choose_by_code(_sweep_link, _SWEEPS, _no_sweep)
+def _sweep_by_rule(network, data, rows, alpha, rule, n_steps, workspace):
+    return _sweep_of_code(rule.code, (network, data, rows, alpha, rule, n_steps, workspace))
 
 
 def _in_chunks(sweep):
@@ -436,7 +432,10 @@ def _epochs_by(name, sweep):
     return kernel(run)
 
 
-_EPOCHS = [_epochs_by(name, sweep) for name, sweep in zip(UPDATE_RULES, _SWEEPS, strict=True)]
+#: The kernel of each rule, at its code.
+ONLINE_KERNELS = tuple(
+    _epochs_by(name, sweep) for name, sweep in zip(UPDATE_RULES, _SWEEPS, strict=True)
+)
 
 
 def online_epochs(
@@ -448,6 +447,6 @@ def online_epochs(
     has a kernel of its own: most of a sweep is the rule's, and who uses one waits for no other to
     be compiled.
     """
-    return _EPOCHS[rule.code](
+    return ONLINE_KERNELS[rule.code](
         network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
     )

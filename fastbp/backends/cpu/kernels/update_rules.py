@@ -1,9 +1,9 @@
 """How a gradient moves the parameters: the rules of ``model/``, over whole vectors."""
 
 from fastbp.machine import elementary_cpu  # noqa: F401 - gives elementary functions compiled bodies
-from fastbp.machine.choice import choose_by_code
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, store
+from fastbp.machine.switch import switch
 from fastbp.model.update_rules import UPDATE_RULES
 
 __all__ = ["move_all", "n_moments_of", "step_size", "step_size_of"]
@@ -49,61 +49,37 @@ def _move_loop(record):
     return run
 
 
-def _step_size_link(code, of_one, others):
+def _n_moments_of(record):
+    n_moments = record.n_moments
+
     @part
-    def choose(rule, n_steps):
-        if rule.code == code:
-            return of_one(rule, n_steps)
-        return others(rule, n_steps)
+    def constant(rule):
+        return n_moments
 
-    return choose
+    return constant
 
 
-def _move_link(code, loop, others):
-    @part
-    def choose(rule, rate, scale, decay, gradient, w, u, v, start, end):
-        if rule.code == code:
-            loop(rule, rate, scale, decay, gradient, w, u, v, start, end)
-        else:
-            others(rule, rate, scale, decay, gradient, w, u, v, start, end)
-
-    return choose
-
-
-def _n_moments_link(code, n_moments, others):
-    @part
-    def choose(rule):
-        if rule.code == code:
-            return n_moments
-        return others(rule)
-
-    return choose
+_step_size = switch([step_size_of(record) for record in _RECORDS])
+_move = switch([_move_loop(record) for record in _RECORDS])
+_n_moments = switch([_n_moments_of(record) for record in _RECORDS])
 
 
 @part
-def _no_step_size(rule, n_steps):
-    return rule.learning_rate
+def step_size(rule, n_steps):
+    """Learning rate of step number n_steps = 1, 2, ..."""
+    return _step_size(rule.code, (rule, n_steps))
 
 
 @part
-def _no_move(rule, rate, scale, decay, gradient, w, u, v, start, end):
-    pass
+def move_all(rule, rate, scale, decay, gradient, w, u, v, start, end):
+    """Move a stretch of parameters by one step along scale * gradient + decay * w.
+
+    gradient, w, u, v : (n,), the last three changed in place.  start, end : whole vectors.
+    """
+    _move(rule.code, (rule, rate, scale, decay, gradient, w, u, v, start, end))
 
 
 @part
-def _no_moments(rule):
-    return 0
-
-
-#: ``step_size(rule, n_steps) -> rate`` of step number n_steps = 1, 2, ...
-step_size = choose_by_code(_step_size_link, map(step_size_of, _RECORDS), _no_step_size)
-
-#: ``move_all(rule, rate, scale, decay, gradient, w, u, v, start, end)``: move a stretch of
-#: parameters by one step along scale * gradient + decay * w. gradient, w, u, v are (n,), the last
-#: three changed in place; start and end are those of whole vectors.
-move_all = choose_by_code(_move_link, map(_move_loop, _RECORDS), _no_move)
-
-#: ``n_moments_of(rule) -> int``: how many vectors a rule remembers.
-n_moments_of = choose_by_code(
-    _n_moments_link, (record.n_moments for record in _RECORDS), _no_moments
-)
+def n_moments_of(rule):
+    """How many vectors a rule remembers."""
+    return _n_moments(rule.code, (rule,))
