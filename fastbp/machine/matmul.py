@@ -8,10 +8,11 @@ stay in registers while k runs over the inner dimension:
             sum[r, 0] += s * b0            m * n multiply-adds that wait for none of each other
             sum[r, 1] += s * b1
 
-With 8 rows of 3 vectors that is 24 multiply-adds for 11 loads. A core of today does two of each in
-a cycle and needs 8 to 10 sums in flight to do so, since a sum is ready for the next only after 4 or
-5: so the multiply-adds set the pace, which is what "at the limit of the chip" means. Edges are
-tiles of 4, 2 and 1 rows, with more vectors, so that there are still enough sums.
+With 8 rows of 3 vectors (AVX-512; 6 rows of 1, which is two registers, for AVX2) that is 24
+multiply-adds for 11 loads. A core of today does two of each in a cycle and needs 8 to 10 sums in
+flight to do so, since a sum is ready for the next only after 4 or 5: so the multiply-adds set the
+pace, which is what "at the limit of the chip" means. Edges are tiles of 4, 2 and 1 rows, with more
+vectors, so that there are still enough sums.
 
 What is done with a tile's sums before they are stored costs next to nothing there, and a pass over
 memory elsewhere: adding to C, multiplying by the slopes that C holds, relu forward and backward. A
@@ -59,7 +60,7 @@ _INDEX = ir.IntType(64)
 _WIDTHS = (
     {8: (3, 2, 1), 4: (4, 2, 1), 2: (4, 2, 1), 1: (8, 7, 6, 5, 4, 3, 2, 1)}
     if has_avx512()
-    else {4: (1,), 2: (2, 1), 1: (4, 3, 2, 1)}
+    else {6: (1,), 4: (1,), 2: (2, 1), 1: (4, 3, 2, 1)}
 )
 
 
@@ -116,14 +117,20 @@ def _all_tiles(kind, a, b, other, c, n_vectors):
     """
     m, row = c.shape[0], 0
     for rows, widest in zip(_ROWS, _WIDEST):  # noqa: B905 - numba knows no strict
-        end = row + (m - row) // rows * rows
+        end = row + _height(rows, m - row)
         column = 0
         while row < end and column < n_vectors:
             vectors = _width(rows, widest, n_vectors - column)
-            for i in range(row, end, rows):
-                _tile(kind, rows, vectors, a, b, other, c, i, column)
+            _tiles(kind, rows, vectors, a, b, other, c, row, end, column)
             column += vectors
         row = end
+
+
+@part
+def _height(rows, left):
+    """Rows that tiles of so many rows take of those that are left: 4 + 4 is better than 6 + 2."""
+    taken = left // rows * rows
+    return taken - 6 if rows == 6 and left >= 8 and left - taken == 2 else taken
 
 
 @part
@@ -171,8 +178,11 @@ def _gate_product(a, b, gate, c, n_vectors):
 
 
 @intrinsic
-def _tile(typing_context, kind, rows, vectors, a, b, other, c, i, column):
-    """Compute the tile of C at row i and vector ``column``, of ``rows`` rows and some vectors."""
+def _tiles(typing_context, kind, rows, vectors, a, b, other, c, row, end, column):
+    """Compute tiles of ``rows`` rows and some vectors: those of C from a row on, below each other.
+
+    row, end : the first tile's first row, and the row behind the last.  column : a vector's number.
+    """
     vector = vector_of(c)
 
     def generate(context, builder, signature, arguments):
@@ -180,27 +190,33 @@ def _tile(typing_context, kind, rows, vectors, a, b, other, c, i, column):
         # attribute forbids it to inline, the second to specialise.
         builder.function.attributes.add("noinline")
         builder.function.attributes.add("noduplicate")
-        kind, rows, vectors, *_, i, column = arguments
+        kind, rows, vectors, *_, row, end, column = arguments
         views = [
             struct_of(context, builder, view, value)
             for view, value in zip((a, b, other, c), arguments[3:7], strict=True)
         ]
-        first = builder.mul(column, ir.Constant(_INDEX, vector.n_lanes))
-        code = builder.add(builder.mul(rows, ir.Constant(_INDEX, 16)), vectors)
+        first = builder.mul(column, _constant(vector.n_lanes))
+        code = builder.add(builder.mul(rows, _constant(16)), vectors)
         after = builder.append_basic_block("after")
         switch = builder.switch(code, after)
         for n_rows, n_vectors in [(n, width) for n in _WIDTHS for width in _WIDTHS[n]]:
-            case = builder.append_basic_block(f"tile{n_rows}x{n_vectors}")
-            switch.add_case(ir.Constant(_INDEX, n_rows * 16 + n_vectors), case)
+            case = builder.append_basic_block(f"tiles{n_rows}x{n_vectors}")
+            switch.add_case(_constant(n_rows * 16 + n_vectors), case)
+            loop = builder.append_basic_block(f"tile{n_rows}x{n_vectors}")
             builder.position_at_end(case)
-            tile = _Tile(builder, vector, i, first, n_rows, n_vectors)
-            tile.emit(kind, *views)
-            builder.branch(after)
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            i = builder.phi(_INDEX)
+            _Tile(builder, vector, i, first, n_rows, n_vectors).emit(kind, *views)
+            next_i = builder.add(i, _constant(n_rows))
+            i.add_incoming(row, case)
+            i.add_incoming(next_i, builder.basic_block)
+            builder.cbranch(builder.icmp_signed("<", next_i, end), loop, after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
     numbers = [types.intp] * 3
-    return types.void(*numbers, a, b, other, c, *numbers[:2]), generate
+    return types.void(*numbers, a, b, other, c, *numbers), generate
 
 
 class _Tile(NamedTuple):
@@ -216,8 +232,7 @@ class _Tile(NamedTuple):
     def emit(self, kind, a, b, other, c):
         """Emit what the kinds of product do with a tile."""
         sums = self._sum(a, b, self._begin(kind, other))
-        for place, value in self._end(kind, sums, other).items():
-            self.builder.store(value, self._at(c, *place), align=self._align)
+        self._end(kind, sums, other, c)
 
     def _begin(self, kind, other):
         """Emit the sums' first values: a row for all, or those of C, or zeros."""
@@ -232,49 +247,62 @@ class _Tile(NamedTuple):
         def same_place():
             return {place: self._load(self._at(other, *place)) for place in places}
 
-        cases = [((_STORE, _STORE_ABOVE_0), one_row), ((_ADD,), same_place)]
-        return self._choose(kind, cases, dict.fromkeys(places, zero))
+        begun, results = builder.append_basic_block("begun"), {}
+        switch = builder.switch(kind, begun)
+        results[builder.basic_block] = dict.fromkeys(places, zero)
+        for kinds, emit in [((_STORE, _STORE_ABOVE_0), one_row), ((_ADD,), same_place)]:
+            case = self._case(switch, kinds)
+            builder.position_at_end(case)
+            results[case] = emit()
+            builder.branch(begun)
+        builder.position_at_end(begun)
+        chosen = {place: builder.phi(llvm_type(self.vector)) for place in places}
+        for block, values in results.items():
+            for place in places:
+                chosen[place].add_incoming(values[place], block)
+        return chosen
 
-    def _end(self, kind, sums, other):
-        """Emit what becomes of the sums before they are stored."""
+    def _end(self, kind, sums, other, c):
+        """Emit what becomes of the sums, and how they are stored.
+
+        Each kind has stores of its own: a place where all meet again costs tiny products 10 %.
+        """
         builder, zero = self.builder, ir.Constant(llvm_type(self.vector), None)
 
-        def above_0():
-            below = {place: builder.fcmp_ordered("<", sums[place], zero) for place in sums}
-            return {place: builder.select(below[place], zero, sums[place]) for place in sums}
+        def plain(place):
+            return sums[place]
 
-        def scaled():
-            return {place: builder.fmul(sums[place], there(place)) for place in sums}
+        def above_0(place):
+            below = builder.fcmp_ordered("<", sums[place], zero)
+            return builder.select(below, zero, sums[place])
 
-        def gated():
-            shut = {place: builder.fcmp_ordered("==", there(place), zero) for place in sums}
-            return {place: builder.select(shut[place], zero, sums[place]) for place in sums}
+        def scaled(place):
+            return builder.fmul(sums[place], there(place))
+
+        def gated(place):
+            shut = builder.fcmp_ordered("==", there(place), zero)
+            return builder.select(shut, zero, sums[place])
 
         def there(place):
             return self._load(self._at(other, *place))
 
-        cases = [((_STORE_ABOVE_0,), above_0), ((_SCALE,), scaled), ((_GATE,), gated)]
-        return self._choose(kind, cases, sums)
+        blocks = [(builder.append_basic_block("plain"), plain)]
+        switch, after = builder.switch(kind, blocks[0][0]), builder.append_basic_block("after")
+        for code, value_of in [(_STORE_ABOVE_0, above_0), (_SCALE, scaled), (_GATE, gated)]:
+            blocks.append((self._case(switch, [code]), value_of))
+        for block, value_of in blocks:
+            builder.position_at_end(block)
+            for place in sums:
+                builder.store(value_of(place), self._at(c, *place), align=self._align)
+            builder.branch(after)
+        builder.position_at_end(after)
 
-    def _choose(self, kind, cases, otherwise):
-        """Emit a switch over kinds: (kinds, instructions that give a value for every place)."""
-        builder = self.builder
-        before, joined = builder.basic_block, builder.append_basic_block("joined")
-        switch = builder.switch(kind, joined)
-        results = {before: otherwise}
-        for codes, emit in cases:
-            case = builder.append_basic_block("kind")
-            for code in codes:
-                switch.add_case(_constant(code), case)
-            builder.position_at_end(case)
-            results[case] = emit()
-            builder.branch(joined)
-        builder.position_at_end(joined)
-        chosen = {place: builder.phi(llvm_type(self.vector)) for place in otherwise}
-        for block, values in results.items():
-            for place, value in values.items():
-                chosen[place].add_incoming(value, block)
-        return chosen
+    def _case(self, switch, kinds):
+        """Add a block for some kinds of product."""
+        case = self.builder.append_basic_block("kind")
+        for kind in kinds:
+            switch.add_case(_constant(kind), case)
+        return case
 
     def _sum(self, a, b, begin):
         """Emit the loop over k, with the sums and the addresses in A and B as its variables."""
@@ -304,7 +332,10 @@ class _Tile(NamedTuple):
         for variable, at_first, next_value in variables:
             variable.add_incoming(at_first, before)
             variable.add_incoming(next_value, loop)
-        builder.cbranch(builder.icmp_signed("<", next_k, b.length_0), loop, done)
+        branch = builder.cbranch(builder.icmp_signed("<", next_k, b.length_0), loop, done)
+        # The sums fill the pipeline; a second copy of the loop would take the registers that
+        # addresses need, a tenth of the time where k is short.
+        _forbid_to_unroll(builder.module, branch)
         builder.position_at_end(done)
         return new
 
@@ -323,6 +354,14 @@ class _Tile(NamedTuple):
     @property
     def _align(self):
         return number_bytes(self.vector)
+
+
+def _forbid_to_unroll(module, branch):
+    """Mark a loop's branch backwards; the mark names itself first, as LLVM wants it."""
+    wish = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    mark = ir.values.MDValue(module, [wish], name=str(len(module.metadata)))
+    mark.operands = (mark, wish)
+    branch.set_metadata("llvm.loop", mark)
 
 
 def _constant(number):
