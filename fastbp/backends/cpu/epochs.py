@@ -64,7 +64,6 @@ class CpuRun:
         self._full_pass, self._data, self._alpha = full_pass, full_pass.data, alpha
         self._batch_size, self._shuffles = batch_size, shuffles
         self._kernels = kernels
-        self._call_epochs = kernels.online_epochs if batch_size == 1 else kernels.batch_epochs
 
     @property
     def is_finite(self) -> bool:
@@ -92,9 +91,7 @@ class CpuRun:
         n_epochs = self._rows_per_call // len(self.rows)
         if n_epochs > 0 and self._shuffles.are_compiled:
             n_epochs = min(n_epochs, plan.max_epochs)
-            losses, _ = self._call(
-                self.rows, plan.rule, self._shuffles, plan.patience, n_epochs, self._alpha
-            )
+            losses, _ = self._call(self.rows, plan.rule, self._shuffles, plan.patience, n_epochs)
             return losses
         self._shuffles.shuffle(self.rows)
         return np.array([self._epoch(plan.rule)])
@@ -103,8 +100,8 @@ class CpuRun:
         """Gradient over all rows, by the kernel that trains in such batches.
 
         To have it from `FullPass` would mean to compile another kernel. Here the rows are gone
-        through at a rate of next to nothing, a power of two, with a momentum of 1: the weights stay
-        where they are, and the velocity is the sum of the gradients times the rate.
+        through at a learning rate close to 0, a power of two, with a momentum of 1: the weights
+        stay where they are, and the velocity is the sum of the gradients times the rate.
 
         Parameters
         ----------
@@ -124,17 +121,17 @@ class CpuRun:
         is_online = self._batch_size == 1
         rows = np.arange(self._data.n_samples)
         per_call = self._rows_per_call if is_online else full_pass.rows_per_call
+        moments = Moments.zeros(parameters.size, dtype)
+        there = CpuRun(full_pass, 0.0, parameters, self._batch_size, moments, _NO_SHUFFLES)
         for start in range(0, len(rows), per_call):
             part = rows[start : start + per_call]
-            moments = Moments.zeros(parameters.size, dtype)
-            there = CpuRun(
-                full_pass, 0.0, parameters, 1 if is_online else len(part), moments, _NO_SHUFFLES
-            )
-            there._call(part, sgd(rate, 1.0, False), _NO_SHUFFLES, NO_PATIENCE, 1, 0.0)
+            there.moments = Moments.zeros(parameters.size, dtype)
+            there._batch_size = 1 if is_online else len(part)
+            there._call(part, sgd(rate, 1.0, False), _NO_SHUFFLES, NO_PATIENCE, 1)
             divisor = batch_divisor(
                 there._batch_size, self._data.total_weight_of(part), self._data.mean_weight
             )
-            gradient -= moments.first * dtype.type(divisor / total_weight / rate)
+            gradient -= there.moments.first * dtype.type(divisor / total_weight / rate)
         n = network.n_weights
         gradient[:n] += parameters[:n] * dtype.type(self._alpha / total_weight)
         return gradient
@@ -156,7 +153,7 @@ class CpuRun:
         loss, n_rows = 0.0, 0
         for start in range(0, len(self.rows), per_call):
             part = self.rows[start : start + per_call]
-            losses, n_counted = self._call(part, rule, _NO_SHUFFLES, NO_PATIENCE, 1, self._alpha)
+            losses, n_counted = self._call(part, rule, _NO_SHUFFLES, NO_PATIENCE, 1)
             loss, n_rows = loss + losses[0] * n_counted, n_rows + n_counted
         return loss / n_rows
 
@@ -167,11 +164,11 @@ class CpuRun:
         shuffles: Shuffles,
         patience: Patience,
         n_epochs: int,
-        alpha: float,
     ) -> tuple[NDArray[np.float64], int]:
         """Call the kernel; returns the losses of the epochs made, and the rows in the last one."""
-        moments, full_pass = self.moments, self._full_pass
-        state = self._kernels.EpochState(
+        moments, full_pass, kernels = self.moments, self._full_pass, self._kernels
+        run = kernels.online_epochs if self._batch_size == 1 else kernels.batch_epochs
+        state = kernels.EpochState(
             generator=shuffles.generator,
             draws=np.empty(len(rows) + 1, np.int64),
             best_loss=float(patience.best_loss),
@@ -180,13 +177,13 @@ class CpuRun:
             max_bad_epochs=float(patience.max_bad_epochs),
             losses=np.zeros(n_epochs),
         )
-        n_made, n_counted, moments.n_steps = self._call_epochs(
+        n_made, n_counted, moments.n_steps = run(
             full_pass.layout,
             self.parameters,
             self._data,
             rows,
             self._batch_size,
-            alpha,
+            self._alpha,
             rule,
             (moments.first, moments.second, moments.n_steps),
             state,
