@@ -200,16 +200,15 @@ class BackpropEstimator(BaseEstimator):
             parameters, state = network.initial_parameters(random_state, table.X.dtype), None
         if rows_to_validate is None and self._sets_rows_aside:
             table, rows_to_validate = split(table, self.validation_fraction, random_state)
-        dtype, score = parameters.dtype, self._score_for_early_stopping
+        scored_on = None
+        if rows_to_validate is not None:
+            score = self._score_for_early_stopping
+            scored_on = ValidationSet.of(rows_to_validate, parameters.dtype, score)
         return FitTask(
             estimator=self,
             network=network,
-            data=table.data(dtype),
-            validation=(
-                None
-                if rows_to_validate is None
-                else ValidationSet.of(rows_to_validate, dtype, score)
-            ),
+            data=table.data(parameters.dtype),
+            validation=scored_on,
             start=Start(parameters, random_state),
             state=state,
             n_init=1 if goes_on or one_epoch else self.n_init,
@@ -232,8 +231,7 @@ class BackpropEstimator(BaseEstimator):
                 "X_val and y_val are given, but early_stopping=False takes no notice of them. Set "
                 "early_stopping=True, or a rule such as 'GL5'."
             )
-        given = (X_val, y_val, sample_weight_val)
-        return self._check_validation_rows(*given, table)
+        return self._check_validation_rows(X_val, y_val, sample_weight_val, table)
 
     @property
     def _sets_rows_aside(self) -> bool:

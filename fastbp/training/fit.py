@@ -121,17 +121,10 @@ def _fit_from(task: FitTask, start: Start, clock: Clock, n_threads: int) -> FitR
     if solver.is_stochastic:
         options = stochastic_options(task, start, early_stopping, clock)
         minimised = solver.minimise(objective, start.parameters, options)
-        return FitResult(solver, *minimised[:3], state=options.state)
+        return FitResult.of(solver, minimised, options.state)
     minimise = solver.minimise_bayesian if task.finds_alpha else solver.minimise
     minimised = minimise(objective, start.parameters, batch_options(task, early_stopping, clock))
-    return FitResult(
-        solver,
-        minimised.parameters,
-        minimised.history,
-        minimised.stop_reason,
-        alpha=minimised.alpha,
-        effective_parameters=minimised.effective_parameters,
-    )
+    return FitResult.of(solver, minimised)
 
 
 def conclude(task: FitTask, results: list[FitResult | None], clock: Clock) -> FitResult:

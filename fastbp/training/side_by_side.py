@@ -129,11 +129,8 @@ def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
         try:
             plans[i] = question(*answer)
         except StopIteration as end:
-            parameters, history, reason, *_ = end.value
             entrant = entrants[i]
-            ended[i] = FitResult(
-                entrant.task.solver, parameters, history, reason, entrant.options.state
-            )
+            ended[i] = FitResult.of(entrant.task.solver, end.value, entrant.options.state)
 
     for i, training in enumerate(trainings):
         ask(i, next, training)

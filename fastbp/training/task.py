@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastbp.backends.device import resolve, trains_side_by_side
 from fastbp.model.data import Data
 from fastbp.model.network import Network
+from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Watcher
 from fastbp.solvers.registry import SOLVERS, Solver
@@ -154,6 +155,14 @@ class FitResult(NamedTuple):
     alpha: float | None = None
     effective_parameters: float | None = None
     init_losses: NDArray[np.float64] = np.empty(0)
+
+    @classmethod
+    def of(
+        cls, solver: Solver, minimised: Minimised, state: OptimiserState | None = None
+    ) -> "FitResult":
+        """Make it of what a solver returns."""
+        parameters, history, stop_reason, alpha, effective_parameters = minimised
+        return cls(solver, parameters, history, stop_reason, state, alpha, effective_parameters)
 
     @property
     def is_lost(self) -> bool:
