@@ -58,22 +58,7 @@ class FullPass:
     def loss_and_gradient(
         self, parameters: NDArray[np.floating], alpha: float
     ) -> tuple[float, NDArray[np.floating]]:
-        """Loss L over all rows, weight decay included, and its gradient.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, of the data's dtype.
-        alpha : float
-            Strength of the weight decay.
-
-        Returns
-        -------
-        loss : float
-            The objective L, a mean over rows.
-        gradient : ndarray of shape (n_parameters,)
-            Its gradient, a new array.
-        """
+        """Loss L over all rows, weight decay included, and its gradient: see `LossAndGradient`."""
         return self._loss_and_gradient(parameters, self._all_slabs, self.total_weight, alpha)
 
     def loss_and_gradient_of(
@@ -102,7 +87,7 @@ class FullPass:
         divisor: float,
         alpha: float,
     ) -> tuple[float, NDArray[np.floating]]:
-        losses = np.zeros(len(slabs))
+        losses = [0.0] * len(slabs)
         gradients = np.zeros((len(slabs), parameters.size), dtype=parameters.dtype)
 
         def sum_slab(i: int) -> Iterator[None]:
@@ -126,7 +111,8 @@ class FullPass:
         penalty = self._kernels.penalise(
             self.network.n_weights, parameters, gradient, alpha, divisor
         )
-        return (float(losses.sum()) + penalty) / divisor, gradient
+        loss = losses[0] if len(losses) == 1 else float(np.sum(losses))
+        return (loss + penalty) / divisor, gradient
 
     def _lend_workspace(self) -> Any:
         """Lend a workspace to a thread, which puts it back."""
