@@ -21,11 +21,12 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``shuffles``, ``objective`` (the protocols): plain Python, no compiler
 ``machine/``          what the chip and the compiler offer; knows no neural network
 
-One fit on its way down: `BackpropRegressor.fit` checks and draws a `FitTask`; ``training.fit`` asks
-``backends.device`` for an objective and hands it to the solver. sgd and adam: `Solver.minimise`,
-``stochastic.plan_epochs``, `CpuRun.epochs`, the kernel ``batch.batch_epochs``,
-``passes.add_block``, ``machine.matmul.product``. A batch solver: ``descent.descend``,
-`Objective.loss_and_gradient`, ``batch.accumulate``, then the same. Back up comes a `FitResult`.
+One fit on its way down: `BackpropEstimator.fit` (``estimators/base``) checks and draws a `FitTask`;
+``training.fit`` asks ``backends.device`` for an objective and hands it to `Solver.minimise`. sgd
+and adam: ``stochastic.plan_epochs``, `CpuRun.epochs`, the kernel ``batch.batch_epochs`` (its loop
+over epochs is ``epochs.epochs_of``), ``passes.add_block``, ``machine.matmul.product``. A batch
+solver: ``descent.descend``, `Objective.loss_and_gradient`, ``batch.accumulate``, then the same.
+Back up comes a `FitResult`.
 
 Conventions: X is (n_samples, n_features), y (n_samples,) or (n_samples, n_outputs). float32 in is
 float32 arithmetic and float32 out, everything else float64; losses are summed in float64. A loss is

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.backends.cpu.objective import Objective
 from fastbp.backends.cpu.predict import predict
-from fastbp.model import objective
+from fastbp.model import objective as protocols
 from fastbp.model.data import Data
 from fastbp.model.network import Network
 
@@ -83,7 +83,7 @@ def resolve(device: str) -> str:
 
 def make_objective(
     device: str, network: Network, data: Data, alpha: float, n_threads: int
-) -> objective.Objective:
+) -> protocols.Objective:
     """Bind a network to data, on a device.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The command line: ``python -m fastbp``, with no more said a demonstration.
+"""The command line: ``python -m fastbp``, without a command a demonstration.
 
 ``fit`` makes a model from a CSV file, ``info`` describes the installation and the machine, and
 ``warmup`` compiles every kernel. Nothing here imports the compiler before it is needed.
@@ -25,7 +25,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 class Interrupted(BaseException):
-    """Ctrl-C, as nothing on the way takes it: estimators answer KeyboardInterrupt themselves."""
+    """Ctrl-C, under a name that estimators do not catch, as they do KeyboardInterrupt."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

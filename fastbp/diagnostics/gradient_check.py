@@ -1,4 +1,4 @@
-"""Is the gradient the gradient? Central differences against backpropagation."""
+"""Is the gradient right? Central differences against backpropagation."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,8 @@
-"""`BackpropRegressor`: its parameters, what its targets may be, and its predictions."""
+"""`BackpropRegressor`: its parameters, what its targets may be, and its predictions.
+
+`fit` and `partial_fit` are those of all estimators and stand in ``base.py``, `predict_one` and
+`learn_one` in ``one_sample.py``, `check_gradient` and `stationary_point` in ``inspection.py``.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -35,7 +39,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
 
     A drop-in for scikit-learn's ``MLPRegressor``: the same parameters in the same order with
     the same defaults, the same attributes, and for the same ``random_state`` the same numbers. It
-    adds online mode, batch solvers for small tables, restarts, validation rows of one's own, more
+    adds online mode, batch solvers for small tables, restarts, validation rows of your own, more
     activations, and a choice of output activation.
 
     Parameters
@@ -58,7 +62,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         Strength of the weight decay: ``alpha / 2 * |weights|^2``, divided by the sum of sample
         weights, is added to the loss of a batch. Biases are not penalised. "bayes" (lm) finds it
         from the training data, by Bayesian regularisation; a sample weight is then the number of
-        times that a row counts. It is exact in float64 alone.
+        times that a row counts. It is accurate only in float64.
     batch_size : int, "auto", "online" or "full", default="auto"
         Rows of a mini-batch for sgd and adam. "auto" is min(200, n_samples), "online" is 1,
         an update after every sample, "full" is all rows.
@@ -162,7 +166,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         The highest of them.
     stop_reason_ : str
         Why training stopped. Converged: "gradient_norm", "tolerance", "goal", "validation",
-        "learning_rate"; a limit: "max_iter", "max_fun", "time"; no way on: "line_search",
+        "learning_rate"; a limit: "max_iter", "max_fun", "time"; no lower point: "line_search",
         "step_size", "diverged"; told to: "one_epoch", "interrupted".
     init_losses_ : ndarray of shape (n_init,)
         The final loss of each start; their spread shows the local minima. NaN for a start that

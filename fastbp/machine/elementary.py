@@ -1,9 +1,9 @@
 """Elementary functions, as activations and losses call them: a name for Python, a meaning compiled.
 
-In Python these are NumPy's functions, of numbers or arrays. Compiled for the CPU, ``vectorised.py``
-gives them bodies that work on whole vectors (see ``simd.py``), where a call of the C library would
-be one number at a time; compiled for a GPU, ``lane.py`` gives them libdevice's. This file imports
-no compiler; those do, and kernels import them.
+In Python these are NumPy's functions, of numbers or arrays. Compiled for the CPU,
+``elementary_cpu.py`` gives them bodies that work on whole vectors (see ``simd.py``), where a call
+of the C library would be one number at a time; compiled for a GPU, ``elementary_gpu.py`` gives them
+libdevice's. This file imports no compiler; those do, and kernels import them.
 """
 
 from typing import Any

@@ -26,7 +26,7 @@ whole in a third of that:
     y <- y + y (1 - x y^2) / 2       for 1 / sqrt(x)
 
 Reordered sums would undo all this: ``jit.py`` allows none. Errors are at most 1 (exp) and 3 units
-in the last place (``tests/test_elementary.py`` measures them); NaN and infinities are right.
+in the last place, as ``tests/machine/test_elementary.py`` measures; NaN and infinities are right.
 """
 
 import math

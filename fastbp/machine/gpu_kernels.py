@@ -4,8 +4,8 @@ A successor package is a change here, in ``gpu.py``, which launches kernels, and
 ``elementary_gpu.py``, and nowhere else. They are imported only where a GPU was asked for.
 
 ``kernel``, ``part`` and ``cuda`` (with ``cuda.threadIdx``, ``cuda.syncthreads`` and so on, as in
-all CUDA programs), and loads and stores without questions: `load4`, `store4`, `load1`, `store1` and
-`tail`.
+all CUDA programs), and loads and stores without checks of bounds: `load4`, `store4`,
+`load1`, `store1` and `tail`.
 
 With NUMBA_ENABLE_CUDASIM=1 numba runs kernels in Python, a thread of Python for each of the GPU's.
 ``cuda`` then stands for the launch that is going on, and `load4` and so on are plain Python.

@@ -8,8 +8,8 @@
   and the small term in ``w - rate * (g + decay * w)``, and ``fastmath=True`` would let the compiler
   assume that there is no NaN and drop every check for one. Sums are fast because kernels are
   written over vectors (``simd.py``), not because the compiler may reorder them.
-- ``_nrt=False``: no counting of references. Kernels allocate nothing; arrays become views at their
-  door (``views.py``).
+- ``_nrt=False``: no counting of references. Kernels allocate nothing; arrays become views where
+  they come in (``views.py``).
 
 Never ``parallel``: numba's own thread layers abort the process when two Python threads meet in
 them, or hang after a fork. Threads are ours, in ``threads.py``. Never ``cache=True`` either: see

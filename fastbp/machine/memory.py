@@ -1,4 +1,4 @@
-"""Memory as vectors want it."""
+"""Memory aligned for whole vectors."""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 Fisher and Yates's shuffle, from the end: row i changes places with a row j <= i. NumPy draws j by
 masking a 32-bit word to the bits of i and drawing again while it is larger, which a chip predicts
 wrongly every other time. Here the words of a whole round of the generator are masked and written
-down one after the other, each over its forerunner if that was too large: no branch depends on a
+down one after the other, each over the one before if that was too large: no branch depends on a
 draw.
 
 Reference: Matsumoto & Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998).

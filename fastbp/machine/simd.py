@@ -9,7 +9,7 @@ four of SSE or NEON, and an addition is one instruction for each of those.
 
 ``load(a, i, n)`` takes n vectors as one long one; what is computed with it is n independent
 instructions, which hides the latency of each. Nothing here checks bounds: arrays are whole vectors
-long, padded where there are fewer numbers (see ``network.py``), or `load_first` reads what there
+long, padded where there are fewer numbers (see ``Layout``), or `load_first` reads what there
 is.
 
 The compiler could find such vectors in plain loops by itself, but only where it can prove that

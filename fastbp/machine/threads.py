@@ -2,7 +2,7 @@
 
 Work is cut into pieces by its size alone and their results are combined in order, so the bits do
 not depend on the number of threads. A pool lives as long as its process; a forked child, which
-inherits the pool's books but none of its threads, makes a new one.
+inherits the pool's object but none of its threads, makes a new one.
 """
 
 import math

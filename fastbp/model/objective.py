@@ -1,8 +1,8 @@
 """What solvers and backends know of each other: the protocols between them.
 
-A solver minimises an `Objective` and asks no more of it than stands here; a backend makes one from
-a network and data. The batch solvers need `LossAndGradient`, Levenberg-Marquardt `LeastSquares`
-too, the stochastic ones `Epochs`, which gives them a `Run` to go on.
+A solver minimises an `Objective` and uses nothing of it but what stands here; a backend makes one
+from a network and data. The batch solvers need `LossAndGradient`, Levenberg-Marquardt
+`LeastSquares` too, the stochastic ones `Epochs`, which gives them a `Run` to go on.
 """
 
 import math
@@ -35,7 +35,20 @@ class LossAndGradient(Protocol):
     """A function of parameters that has a gradient."""
 
     def loss_and_gradient(self, parameters: _Vector) -> tuple[float, _Vector]:
-        """Loss over all rows, and its gradient, a new array of shape (n_parameters,)."""
+        """Loss over all rows, and its gradient.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+
+        Returns
+        -------
+        loss : float
+            The objective L, a mean over rows, weight decay included.
+        gradient : ndarray of shape (n_parameters,)
+            Its gradient, a new array.
+        """
         ...
 
 

@@ -2,7 +2,7 @@
 
 scikit-learn shuffles with ``random_state.permutation(n)`` once an epoch. For a small network that
 takes as long as half the epoch, and the interpreter's lock with it. So the kernels shuffle by
-themselves (``kernels/shuffle.py``): they take the state of the user's own generator, draw from it
+themselves (``machine/shuffle.py``): they take the state of the user's own generator, draw from it
 what `permutation` would, and the generator gets its state back at the end. Not numba's generator,
 which is another one for each thread.
 """

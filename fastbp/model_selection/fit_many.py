@@ -147,7 +147,7 @@ class SharedData:
         self._data: dict[bytes, Data] = {}
 
     def share(self, task: FitTask) -> FitTask:
-        """Give the task with the first such data for its own."""
+        """Replace a task's data by an equal copy seen before."""
         return task._replace(data=self._data.setdefault(task.data.digest(), task.data))
 
 

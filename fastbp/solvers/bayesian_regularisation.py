@@ -8,8 +8,8 @@ the usual objective with alpha = a / beta. The evidence for both is largest wher
     a = gamma / 2 E_W              beta = (N - gamma - n_biases) / 2 E_D
 
 N is the number of errors, a row counting as often as its sample weight says. gamma is the number of
-weights that they determine, the rest is held by the decay; of the
-biases, which have no decay, n_biases are determined. Between a Levenberg-Marquardt step and the
+weights that they determine, the rest is held by the decay; of the biases,
+which have no decay, n_biases are determined. Between a Levenberg-Marquardt step and the
 next, alpha is set anew; so no rows are set aside to choose it by, and the loss curve may rise with
 it.
 

@@ -157,7 +157,7 @@ class Descent:
         self.monitor.begin()
 
     def begin(self, parameters: NDArray[np.floating]) -> None:
-        """Evaluate the start; end at once where it is all that one could wish."""
+        """Evaluate the start; end at once where a rule is met already."""
         self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
         if not self.point.is_finite:
             raise Stop("diverged")
@@ -217,7 +217,7 @@ class Descent:
         if self.monitor.early_stopping is None:
             is_best = point.loss <= self.best.loss
         else:
-            is_best = self.monitor.is_best(point.parameters.astype(self.dtype))
+            is_best = self.monitor.record_score(point.parameters.astype(self.dtype))
         if is_best:
             self.best = point
 

@@ -5,7 +5,7 @@ With the Gauss-Newton matrix H = J'J (and the weight decay) and the gradient g =
     (H + mu I) step = -g
 
 A small mu gives a Gauss-Newton step, a large one a short step along -g. After a step that lowers
-the loss, mu falls, the more the better H has predicted by how much; else the step is not taken and
+the loss, mu falls, the more the better H predicted the decrease; else the step is not taken and
 mu rises, by 2, 4, 8, ... With mu > 0 the matrix is positive definite however few rows or however
 alike columns there are; where rounding denies it, mu rises too.
 

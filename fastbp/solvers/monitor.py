@@ -1,8 +1,8 @@
 """What happens at the end of an iteration: it is recorded, printed, scored and reported.
 
 Every solver has one `Monitor` and calls it at the end of each iteration, or of several that were
-made in one compiled call. A watcher is a function of the
-`History` that is called after each iteration, such as the command line's progress bar.
+made in one compiled call. A watcher is a function of the `History` that is called after each
+iteration, such as the command line's progress bar.
 """
 
 import math
@@ -28,7 +28,7 @@ _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
-    """Let a watcher see every iteration of the fits that begin in a block."""
+    """Show a watcher every iteration of the fits that begin in a block."""
     token = _watchers.set((*_watchers.get(), watcher))
     try:
         yield
@@ -88,8 +88,8 @@ class Monitor:
             for watcher in self.watchers:
                 watcher(history)
 
-    def is_best(self, parameters: NDArray[np.floating]) -> bool:
-        """Score the parameters after an iteration; returns whether no others were better so far."""
+    def record_score(self, parameters: NDArray[np.floating]) -> bool:
+        """Score the parameters after an iteration; returns whether they are the best so far."""
         if self.early_stopping is None:
             return False
         score = self.early_stopping.score(parameters)

@@ -75,7 +75,7 @@ def _scaled_conjugate_gradients(descent: Descent) -> None:
 
 
 def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: Any) -> float:
-    """P' H p by a difference of gradients; 0, which is made positive, where it is not finite."""
+    """Curvature p' H p by a difference of gradients; 0 (to be made positive) if not finite."""
     # Where rounding and the difference's own error are about equal; the paper's limit is 1e-4.
     sigma = min(1e-4, np.sqrt(np.finfo(descent.dtype).eps)) / np.sqrt(p_squared)
     ahead = descent.evaluate(descent.point.parameters + sigma * p)

@@ -190,7 +190,7 @@ def _end_epochs(
     monitor.end_iterations(losses.tolist())
     if best is not None:
         parameters = run.parameters
-        if monitor.is_best(parameters):
+        if monitor.record_score(parameters):
             best[:] = parameters
     _scale_rate(options)
     reason = _reason_to_stop(run, options)

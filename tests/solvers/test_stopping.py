@@ -20,7 +20,7 @@ def _stops_at(criterion, errors, losses=None):
     early_stopping = EarlyStopping.by_name(criterion, lambda parameters: -next(remaining))
     for t, loss in enumerate(losses or [1.0] * len(errors), start=1):
         history.loss_curve.append(loss)
-        Monitor(history, early_stopping).is_best(np.zeros(1))
+        Monitor(history, early_stopping).record_score(np.zeros(1))
         if early_stopping.says_stop(history):
             return t
     return None
@@ -142,7 +142,7 @@ def test_scores_are_taken_down_and_the_best_is_known():
 
     early_stopping = EarlyStopping(score, "no_improvement", 10)
     points = [np.full(2, i) for i in range(5)]
-    assert [Monitor(history, early_stopping).is_best(p) for p in points] == [
+    assert [Monitor(history, early_stopping).record_score(p) for p in points] == [
         True,
         True,
         False,
@@ -160,7 +160,7 @@ def _no_improvements(scores, threshold, tol=0.0):
     early_stopping = EarlyStopping(lambda p: next(remaining), "no_improvement", threshold, tol)
     counts, stops = [], []
     for _ in scores:
-        Monitor(history, early_stopping).is_best(np.zeros(1))
+        Monitor(history, early_stopping).record_score(np.zeros(1))
         counts.append(history.n_no_improvement)
         stops.append(early_stopping.says_stop(history))
     return counts, stops
@@ -187,7 +187,7 @@ def test_it_is_looked_at_after_every_iteration_not_strip():
 def test_nan_is_never_the_best_score(never_best):
     remaining, history = iter([never_best, 1.0, never_best, 2.0, never_best]), History()
     early_stopping = EarlyStopping(lambda p: next(remaining), "no_improvement", 10, tol=0.1)
-    best = [Monitor(history, early_stopping).is_best(np.zeros(1)) for _ in range(5)]
+    best = [Monitor(history, early_stopping).record_score(np.zeros(1)) for _ in range(5)]
     assert best == [False, True, False, True, False]
     assert history.best_validation_score == 2.0
     assert history.n_no_improvement == 1

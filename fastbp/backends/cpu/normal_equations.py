@@ -58,24 +58,7 @@ class NormalEquations:
         total_weight: float,
         n_threads: int,
     ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
-        """Loss, gradient and Gauss-Newton matrix of the objective, weight decay included.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, of the data's dtype.
-        alpha : float
-            Strength of the weight decay.
-        total_weight : float
-            Sum of the sample weights.
-        n_threads : int
-            Threads that share the matrix.
-
-        Returns
-        -------
-        loss, gradient, hessian
-            As of `Objective.normal_equations`.
-        """
+        """Loss, gradient and Gauss-Newton matrix: see `Objective.normal_equations`."""
         from fastbp.backends.cpu import kernels
 
         n_weights = self.network.n_weights

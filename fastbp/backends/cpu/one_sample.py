@@ -139,7 +139,7 @@ class OneSample:
         return loss
 
     def _learn_with_care(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-        """Make an update that may overflow, and take it back if it does; NaN says so."""
+        """Make an update that may overflow; if it does, undo it and return NaN."""
         changed = (self._padded, self._workspace.first, self._workspace.second, self._numbers)
         before = [array.copy() for array in changed]
         limit, self._numbers[7] = self._numbers[7], np.inf

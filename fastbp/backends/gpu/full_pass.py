@@ -64,22 +64,7 @@ class FullPass:
     def loss_and_gradient(
         self, parameters: NDArray[np.floating], alpha: float
     ) -> tuple[float, NDArray[np.floating]]:
-        """Loss L over all rows, weight decay included, and its gradient.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, of the data's dtype.
-        alpha : float
-            Strength of the weight decay.
-
-        Returns
-        -------
-        loss : float
-            The objective L, a mean over rows.
-        gradient : ndarray of shape (n_parameters,)
-            Its gradient, a new array.
-        """
+        """Loss L over all rows, weight decay included, and its gradient: see `LossAndGradient`."""
         loss, gradient = self.sums(parameters)
         weights, dtype = parameters[: self._n_weights], parameters.dtype.type
         gradient[: self._n_weights] += dtype(alpha) * weights

@@ -60,20 +60,7 @@ class DeviceObjective:
     def loss_and_gradient(
         self, parameters: NDArray[np.floating]
     ) -> tuple[float, NDArray[np.floating]]:
-        """Loss and its gradient over all rows.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, of the data's dtype.
-
-        Returns
-        -------
-        loss : float
-            The objective L, a mean over rows.
-        gradient : ndarray of shape (n_parameters,)
-            Its gradient, a new array.
-        """
+        """Loss and its gradient over all rows: see `LossAndGradient`."""
         self.n_evaluations += 1
         return self._full_pass.loss_and_gradient(parameters, self.alpha)
 

@@ -74,9 +74,9 @@ def _learn_one(plan: Any, x: Any, y: Any, numbers: Any) -> Any:
     """Update the parameters for one sample, in place.
 
     plan : of `plan_of`.  x : (n_features,).  y : (n_outputs,).  numbers : a Rule's, alpha, the
-    number of steps made before, which is raised, and the largest number in x or y that is no reason
-    for care. Returns the loss before the update. Where that is not finite nothing is changed; nor
-    where it is -1, because a number is so large that the update might overflow.
+    number of steps made before, which is raised, and the largest number in x or y that cannot make
+    the update overflow. Returns the loss before the update. Where that is not finite nothing is
+    changed; nor where it is -1, because a number is so large that the update might overflow.
     """
     if not (_all_finite(x) and _all_finite(y)):
         return math.nan
