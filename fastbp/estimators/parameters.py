@@ -103,7 +103,7 @@ def _listed(names: list[str]) -> str:
 
 def has_partial_fit(estimator: Any) -> bool:
     """Whether an estimator's solver can go on from where it is; AttributeError says why not."""
-    if not SOLVERS[estimator.solver].is_stochastic:
+    if SOLVERS[estimator.solver].rule is None:
         fitting = " and ".join(map(repr, names_where(lambda each: each.is_stochastic)))
         raise AttributeError(
             f"partial_fit and learn_one exist for solver={fitting}, not for {estimator.solver!r}, "
