@@ -115,7 +115,47 @@ def batch_divisors(
     return totals, n_counted
 
 
+def _checked(csr: Any) -> Any:
+    """Refuse a CSR matrix whose indices point beside it: kernels trust them."""
+    starts, columns = csr.indptr, csr.indices
+    if (
+        starts[0] != 0
+        or starts[-1] > min(len(columns), len(csr.data))
+        or (np.diff(starts) < 0).any()
+        or (len(columns) and not 0 <= columns.min() <= columns.max() < csr.shape[1])
+    ):
+        raise ValueError(
+            "X is a sparse matrix whose indices do not fit its shape. X.check_format() says which; "
+            "make it anew, from its dense table or its rows and columns."
+        )
+    return csr
+
+
+def _targets(y: ArrayLike, n_samples: int) -> NDArray:
+    targets = np.asarray(y)
+    if targets.ndim not in (1, 2) or len(targets) != n_samples:
+        raise ValueError(
+            f"y has shape {targets.shape}, but X has {n_samples} rows: give (n_samples,) or "
+            "(n_samples, n_outputs)."
+        )
+    return targets.reshape(n_samples, -1)
+
+
+def _weights(sample_weight: ArrayLike, n_samples: int) -> NDArray:
+    weights = np.asarray(sample_weight)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}, but X has {n_samples} rows: give one weight "
+            "a row."
+        )
+    if (weights < 0).any() or not weights.any():
+        raise ValueError("sample_weight holds a negative weight, or all weights are 0.")
+    return weights
+
+
 def _own(array: ArrayLike, dtype: np.typing.DTypeLike) -> NDArray:
+    if np.iscomplexobj(array):
+        raise ValueError("Complex numbers cannot be trained on or predicted for.")
     with np.errstate(over="ignore"):  # as_data names what overflows
         return np.require(array, dtype=dtype, requirements=["C", "A", "W", "E"])
 
@@ -127,7 +167,7 @@ def as_data(
     dtype: np.typing.DTypeLike | None = None,
     is_finite: bool = False,
 ) -> Data:
-    """Make `Data` of validated inputs, targets and weights.
+    """Make `Data` of inputs, targets and weights, whose shapes and signs are checked here.
 
     Parameters
     ----------
@@ -151,21 +191,26 @@ def as_data(
     Raises
     ------
     ValueError
-        If a number is too large for the dtype.
+        If X is no table with rows and columns, y or sample_weight have not as many rows, a weight
+        is negative or all are 0, or a number is not finite or too large for the dtype.
     """
     if dtype is None:
         dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
     if sparse.issparse(X):
-        csr = X.tocsr()
+        csr = _checked(X.tocsr())
         dense = np.empty((0, csr.shape[1]), dtype=dtype)
         values, columns, row_starts = csr.data, csr.indices, csr.indptr
         n_samples = csr.shape[0]
     else:
         dense = _own(X, dtype)
+        if dense.ndim != 2:
+            raise ValueError(f"X has shape {dense.shape}, but a table is (n_samples, n_features).")
         values, columns, row_starts = (), (), ()
         n_samples = len(dense)
-    targets = np.empty((0, 1)) if y is None else np.asarray(y).reshape(n_samples, -1)
-    weights = () if sample_weight is None else sample_weight
+    if n_samples == 0 or dense.shape[1] == 0:
+        raise ValueError(f"X has shape {X.shape}: there is nothing to compute with.")
+    targets = np.empty((0, 1)) if y is None else _targets(y, n_samples)
+    weights = () if sample_weight is None else _weights(sample_weight, n_samples)
     data = Data(
         X=dense,
         values=_own(values, dtype),
@@ -173,9 +218,7 @@ def as_data(
         row_starts=_own(row_starts, np.int64),
         y=_own(targets, dtype),
         weights=_own(weights, dtype),
-        mean_weight=1.0
-        if sample_weight is None
-        else float(np.mean(np.asarray(sample_weight), dtype=np.float64)),
+        mean_weight=1.0 if sample_weight is None else float(np.mean(weights, dtype=np.float64)),
     )
     for name, given in (("X", X), ("values", X), ("y", y), ("weights", sample_weight)):
         if is_finite and getattr(given, "dtype", dtype) == dtype:

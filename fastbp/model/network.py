@@ -6,13 +6,16 @@ the same shape, so an update is one pass over vectors; the weight matrices, whic
 penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
+from numbers import Integral
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastbp.machine.lazy import lazy
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.data import Data
 from fastbp.model.losses import LOSSES
@@ -42,8 +45,9 @@ class Network:
     Raises
     ------
     ValueError
-        If the loss needs positive predictions and the output activation has others, if it has not
-        the parameters it needs, or if there are more parameters than a 32-bit integer counts.
+        If ``layer_sizes`` are not two or more whole numbers of 1 or more, a name is not one of the
+        registries, the loss needs positive predictions and the output activation has others, it
+        has not the parameters it needs, or there are more parameters than a 32-bit integer counts.
     """
 
     layer_sizes: tuple[int, ...]
@@ -53,12 +57,21 @@ class Network:
     loss_parameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        # The dataclass is frozen, so that it can be compared and hashed: lists become tuples here.
+        object.__setattr__(self, "layer_sizes", _checked_sizes(self.layer_sizes))
+        object.__setattr__(self, "loss_parameters", tuple(map(float, self.loss_parameters)))
+        _check_name("activation", self.activation, ACTIVATIONS)
+        _check_name("loss", self.loss, LOSSES)
+        if self.output_activation is not None:
+            _check_name("output_activation", self.output_activation, ACTIVATIONS)
         name, n_outputs = LOSSES[self.loss].parameter, self.layer_sizes[-1]
         if len(self.loss_parameters) not in ({0} if name is None else {1, n_outputs}):
             wanted = "no parameter" if name is None else f"{name!r}, 1 or {n_outputs} numbers"
             raise ValueError(
                 f"loss_parameters={self.loss_parameters}, but loss={self.loss!r} takes {wanted}."
             )
+        if not np.isfinite(self.loss_parameters).all():
+            raise ValueError(f"loss_parameters={self.loss_parameters} are not all finite numbers.")
         if LOSSES[self.loss].positive and not ACTIVATIONS[self.last_activation].positive:
             fitting = [name for name, record in ACTIVATIONS.items() if record.positive]
             raise ValueError(
@@ -88,13 +101,14 @@ class Network:
         """The loss's own number for each output, 0 where it has none: (n_outputs,)."""
         return np.broadcast_to(self.loss_parameters or 0.0, self.layer_sizes[-1]).copy()
 
-    def check_data(self, data: Data) -> None:
-        """Refuse data of other numbers of inputs and outputs.
+    def check_data(self, data: Data, alpha: float) -> None:
+        """Refuse data and a weight decay that it cannot be trained with.
 
         Raises
         ------
         ValueError
-            If the data have not as many columns as the network has inputs and outputs.
+            If the data have not as many columns as the network has inputs and outputs, if the loss
+            is for targets of 0 or more and one is negative, or if alpha is negative or not finite.
         """
         n_inputs, *_, n_outputs = self.layer_sizes
         given = data.X.shape[1], data.y.shape[1]
@@ -103,6 +117,41 @@ class Network:
                 f"The data have {given[0]} inputs and {given[1]} outputs, but the network of "
                 f"layers {self.layer_sizes} is for {n_inputs} and {n_outputs}."
             )
+        if LOSSES[self.loss].positive and data.y.min() < 0:
+            raise ValueError(
+                f"y holds {data.y.min()}, but loss={self.loss!r} is for counts and rates, 0 or "
+                "more. Take loss='squared_error' for signed targets."
+            )
+        if not 0 <= alpha < np.inf:
+            raise ValueError(f"alpha is {alpha}, but a weight decay is a finite number, 0 or more.")
+
+    def vector(self, parameters: ArrayLike, dtype: DTypeLike) -> NDArray[np.floating]:
+        """Give a parameter vector as kernels take it: the same array where that is one.
+
+        Parameters
+        ----------
+        parameters : array-like of shape (n_parameters,)
+            The parameter vector.
+        dtype : dtype
+            float64 or float32.
+
+        Returns
+        -------
+        parameters : ndarray of shape (n_parameters,)
+            The same numbers, contiguous and writable.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape.
+        """
+        vector = np.require(parameters, dtype=dtype, requirements=["C", "A", "W", "E"])
+        if vector.shape != (self.n_parameters,):
+            raise ValueError(
+                f"parameters has shape {vector.shape}; a network of layers {self.layer_sizes} has "
+                f"({self.n_parameters},)."
+            )
+        return vector
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -124,7 +173,7 @@ class Network:
         """Name of each layer's activation."""
         return [self.activation] * (len(self.layer_sizes) - 2) + [self.last_activation]
 
-    @cached_property
+    @lazy
     def starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where in the parameter vector each layer's weights and biases begin."""
         n_weights = [fan_in * fan_out for fan_in, fan_out in self.shapes]
@@ -236,3 +285,18 @@ class Network:
             coef[...] = random_state.uniform(-bound, bound, coef.shape)
             intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
         return parameters
+
+
+def _checked_sizes(layer_sizes: Iterable[int]) -> tuple[int, ...]:
+    sizes = tuple(layer_sizes)
+    if len(sizes) < 2 or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+        raise ValueError(
+            f"layer_sizes={sizes}, but they are two or more whole numbers of 1 or more: inputs, "
+            "units of each hidden layer, outputs."
+        )
+    return tuple(map(int, sizes))
+
+
+def _check_name(parameter: str, name: Any, registry: Mapping[str, Any]) -> None:
+    if not (isinstance(name, str) and name in registry):
+        raise ValueError(f"{parameter}={name!r} is not one of {list(registry)}.")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fastbp import Network, loss_and_gradient
+from fastbp import Network, Objective, loss_and_gradient
 from fastbp.model.data import as_data
 
 
@@ -59,6 +59,31 @@ def test_initial_parameters_lie_within_glorots_bound():
 def test_too_many_parameters_are_refused_before_they_are_allocated():
     with pytest.raises(ValueError, match="hidden_layer_sizes.*more than the"):
         Network((10**6, 10**6, 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer_sizes": (10, 0, 1)}, "layer_sizes=.*two or more whole numbers of 1 or more"),
+        ({"layer_sizes": (3,)}, "layer_sizes="),
+        ({"layer_sizes": (3, 2.5, 1)}, "layer_sizes="),
+        ({"activation": "foo"}, r"activation='foo' is not one of \['identity'"),
+        ({"activation": ["relu"]}, "activation="),
+        ({"output_activation": "foo"}, "output_activation='foo'"),
+        ({"loss": "foo"}, "loss='foo' is not one of"),
+        ({"loss_parameters": (1.0,)}, "loss_parameters=.*takes no parameter"),
+    ],
+)
+def test_what_is_no_network_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Network(**{"layer_sizes": (3, 1)} | arguments)
+
+
+def test_a_list_of_sizes_is_a_tuple():
+    network = Network([10, np.int64(3), 1])
+    assert network == Network((10, 3, 1))
+    assert hash(network) == hash(Network((10, 3, 1)))
+    assert all(type(size) is int for size in network.layer_sizes)
 
 
 def test_poisson_needs_positive_predictions():
@@ -118,3 +143,55 @@ def test_sparse_rows_keep_their_arrays():
 def test_loss_and_gradient_names_a_wrong_parameter_vector():
     with pytest.raises(ValueError, match=r"parameters has shape \(3,\).*\(13,\)"):
         loss_and_gradient(Network((2, 3, 1)), np.ones(3), np.ones((4, 2)), np.ones(4))
+
+
+X, Y = np.arange(12.0).reshape(4, 3), np.arange(4.0)
+
+
+def _with_indices(indices, starts):
+    matrix = sparse.csr_array(X)
+    matrix.indices, matrix.indptr = np.array(indices, np.int32), np.array(starts, np.int32)
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"X": X[0]}, r"X has shape \(3,\)"),
+        ({"X": X[:0], "y": Y[:0]}, "X has shape.*nothing"),
+        ({"X": X * 1j}, "Complex"),
+        ({"y": Y[:3]}, r"y has shape \(3,\), but X has 4 rows"),
+        ({"y": np.arange(8.0)}, r"y has shape \(8,\)"),
+        ({"sample_weight": np.ones(5)}, r"sample_weight has shape \(5,\), but X has 4 rows"),
+        ({"sample_weight": np.ones((4, 1))}, "sample_weight has shape"),
+        ({"sample_weight": [1, -1, 1, 1]}, "negative weight"),
+        ({"sample_weight": np.zeros(4)}, "all weights are 0"),
+        ({"sample_weight": [1, np.nan, 1, 1]}, "sample_weight holds NaN"),
+        ({"X": _with_indices([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 3], [0, 2, 5, 8, 11])}, "sparse"),
+        ({"X": _with_indices([0, 1, 2, 0, 1, 2, 0, -1, 2, 0, 1], [0, 2, 5, 8, 11])}, "sparse"),
+        ({"X": _with_indices([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1], [0, 2, 5, 4, 11])}, "sparse"),
+        ({"X": _with_indices([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1], [0, 2, 5, 8, 12])}, "sparse"),
+        ({"parameters": np.zeros(3)}, r"parameters has shape \(3,\)"),
+        ({"alpha": -1.0}, "alpha is -1.0"),
+        ({"alpha": np.nan}, "alpha is nan"),
+        ({"network": Network((2, 1))}, "3 inputs"),
+        ({"network": Network((3, 1), loss="poisson"), "y": -Y}, "y holds -3.0.*counts"),
+    ],
+)
+def test_loss_and_gradient_checks_its_arguments(arguments, message):
+    usual = {"network": Network((3, 1)), "parameters": np.zeros(4), "X": X, "y": Y}
+    with pytest.raises(ValueError, match=message):
+        loss_and_gradient(**usual | arguments)
+
+
+@pytest.mark.parametrize("method", ["loss_and_gradient", "normal_equations"])
+def test_an_objective_checks_its_parameters(method):
+    evaluate = getattr(Objective(Network((3, 1)), as_data(X, Y)), method)
+    with pytest.raises(ValueError, match=r"parameters has shape \(5,\)"):
+        evaluate(np.zeros(5))
+    expected = evaluate(np.arange(4.0))
+    read_only = np.arange(4, dtype=np.float32)
+    read_only.flags.writeable = False
+    for given in ([0, 1, 2, 3], np.arange(8.0)[::2] / 2, read_only):
+        for result, value in zip(evaluate(given), expected, strict=True):
+            np.testing.assert_array_equal(result, value)

@@ -8,13 +8,13 @@ bits for any number of threads.
 
 import math
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu.layout import layout_of
+from fastbp.machine.lazy import lazy
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
 from fastbp.model.network import Network
@@ -71,12 +71,12 @@ class FullPass:
         """Loss and gradient of some rows, the sums divided by a number; see `loss_and_gradient`."""
         return self._loss_and_gradient(parameters, _slabs(rows), divisor, alpha)
 
-    @cached_property
+    @lazy
     def total_weight(self) -> float:
         """Sum of the sample weights."""
         return self.data.total_weight
 
-    @cached_property
+    @lazy
     def _all_slabs(self) -> list[NDArray[np.int64]]:
         return _slabs(np.arange(self.data.n_samples))
 

@@ -1,7 +1,6 @@
 """What solvers minimise on the CPU: a network bound to data, weights, weight decay and threads."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.backends.cpu.epochs import CpuRun
 from fastbp.backends.cpu.full_pass import FullPass
 from fastbp.backends.cpu.normal_equations import NormalEquations
+from fastbp.machine.lazy import lazy
 from fastbp.model.data import Data, as_data
 from fastbp.model.network import Network
 from fastbp.model.shuffles import Shuffles
@@ -55,18 +55,17 @@ class Objective:
     n_evaluations: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.network.check_data(self.data)
+        self.network.check_data(self.data, self.alpha)
         self._full_pass = FullPass(self.network, self.data, self.n_threads)
+        self._shape = (self.network.n_parameters,)
 
-    def loss_and_gradient(
-        self, parameters: NDArray[np.floating]
-    ) -> tuple[float, NDArray[np.floating]]:
+    def loss_and_gradient(self, parameters: ArrayLike) -> tuple[float, NDArray[np.floating]]:
         """Loss and its gradient over all rows.
 
         Parameters
         ----------
-        parameters : ndarray of shape (n_parameters,)
-            The parameter vector, of the data's dtype.
+        parameters : array-like of shape (n_parameters,)
+            The parameter vector.
 
         Returns
         -------
@@ -74,9 +73,14 @@ class Objective:
             The objective L, a mean over rows.
         gradient : ndarray of shape (n_parameters,)
             Its gradient, a new array.
+
+        Raises
+        ------
+        ValueError
+            If the vector has another length.
         """
         self.n_evaluations += 1
-        return self._full_pass.loss_and_gradient(parameters, self.alpha)
+        return self._full_pass.loss_and_gradient(self._vector(parameters), self.alpha)
 
     def normal_equations(
         self, parameters: NDArray[np.floating]
@@ -114,7 +118,7 @@ class Objective:
         """
         self.n_evaluations += 1
         return self._normal_equations.loss_gradient_hessian(
-            parameters, self.alpha, self.total_weight, self.n_threads
+            self._vector(parameters), self.alpha, self.total_weight, self.n_threads
         )
 
     def run(
@@ -127,14 +131,27 @@ class Objective:
     ) -> CpuRun:
         """Begin to go through the rows in batches, from some parameters; see `CpuRun`."""
         del rule  # its constants come with each plan
-        return CpuRun(self._full_pass, self.alpha, parameters, batch_size, moments, shuffles)
+        start = self._vector(parameters)
+        return CpuRun(self._full_pass, self.alpha, start, batch_size, moments, shuffles)
 
     @property
     def total_weight(self) -> float:
         """Sum of the sample weights."""
         return self._full_pass.total_weight
 
-    @cached_property
+    def _vector(self, parameters: ArrayLike) -> NDArray[np.floating]:
+        """Check a parameter vector: kernels read as many numbers as the network has parameters."""
+        dtype = self.data.dtype
+        if (
+            isinstance(parameters, np.ndarray)
+            and parameters.shape == self._shape
+            and parameters.dtype == dtype
+            and parameters.flags.carray
+        ):
+            return parameters  # the usual case, at every evaluation
+        return self.network.vector(parameters, dtype)
+
+    @lazy
     def _normal_equations(self) -> NormalEquations:
         return NormalEquations(self.network, self.data)
 
@@ -175,14 +192,9 @@ def loss_and_gradient(
     Raises
     ------
     ValueError
-        If ``parameters`` has another length than the network has parameters, or X or y another
-        number of columns than it has inputs or outputs.
+        If ``parameters`` has another length than the network has parameters, X or y another
+        number of columns than it has inputs or outputs, or the data are no table of finite numbers
+        with as many targets and weights as rows.
     """
     data = as_data(X, y, sample_weight)
-    vector = np.require(parameters, dtype=data.dtype, requirements=["C", "A", "W", "E"])
-    if vector.shape != (network.n_parameters,):
-        raise ValueError(
-            f"parameters has shape {vector.shape}; a network of layers {network.layer_sizes} has "
-            f"({network.n_parameters},)."
-        )
-    return Objective(network, data, alpha).loss_and_gradient(vector)
+    return Objective(network, data, alpha).loss_and_gradient(parameters)

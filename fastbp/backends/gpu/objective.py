@@ -6,7 +6,6 @@ vector there and one back.
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from fastbp.backends.gpu.data import DeviceTables
 from fastbp.backends.gpu.fleet import Fleet, FleetMember, FleetRun
 from fastbp.backends.gpu.full_pass import FullPass
+from fastbp.machine.lazy import lazy
 from fastbp.model.data import Data
 from fastbp.model.network import Network
 from fastbp.model.shuffles import Shuffles
@@ -55,14 +55,15 @@ class DeviceObjective:
     n_evaluations: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.network.check_data(self.data)
+        self.network.check_data(self.data, self.alpha)
 
     def loss_and_gradient(
         self, parameters: NDArray[np.floating]
     ) -> tuple[float, NDArray[np.floating]]:
         """Loss and its gradient over all rows: see `LossAndGradient`."""
         self.n_evaluations += 1
-        return self._full_pass.loss_and_gradient(parameters, self.alpha)
+        vector = self.network.vector(parameters, self.data.dtype)
+        return self._full_pass.loss_and_gradient(vector, self.alpha)
 
     def run(
         self,
@@ -76,15 +77,15 @@ class DeviceObjective:
         member = FleetMember(self.network, 0, self.alpha, batch_size, parameters, moments, shuffles)
         return FleetRun(Fleet([member], self._tables, rule.record, self.n_threads), 0)
 
-    @cached_property
+    @lazy
     def total_weight(self) -> float:
         """Sum of the sample weights."""
         return self.data.total_weight
 
-    @cached_property
+    @lazy
     def _tables(self) -> DeviceTables:
         return DeviceTables([self.data])
 
-    @cached_property
+    @lazy
     def _full_pass(self) -> FullPass:
         return FullPass(self.network, self._tables)
