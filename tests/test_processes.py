@@ -133,6 +133,55 @@ print([os.waitpid(pid, 0)[1] for pid in children], fit(solver="lbfgs") == expect
     assert python(code, timeout=120).strip() == "[0, 0, 0] True"
 
 
+@POSIX
+def test_a_fork_while_other_threads_import_and_compile_hangs_no_child(python, tmp_path):
+    """The child compiles a kernel, the smallest, for which it needs their locks."""
+    code = f"""{FIT}
+import os, threading, time
+thread = threading.Thread(target=fit)
+thread.start()
+codes = []
+for _ in range(3):
+    time.sleep(0.5)
+    pid = os.fork()
+    if pid == 0:
+        from fastbp.backends.cpu import load_kernels
+        kernels = load_kernels()
+        kernels.penalise(1, np.ones(1), np.ones(1), 0.5, 2.0)
+        os._exit(0)
+    codes.append(os.waitpid(pid, 0)[1])
+thread.join()
+print(codes)
+"""
+    assert python(code, NUMBA_CACHE_DIR=str(tmp_path)).strip() == "[0, 0, 0]"
+
+
+@POSIX
+def test_a_fork_while_other_threads_fit_hangs_no_child(python):
+    code = f"""{FIT}
+import os, threading, time
+expected, stop = fit(solver="lbfgs"), threading.Event()
+def fit_on():
+    while not stop.is_set():
+        fit(solver="lbfgs")
+threads = [threading.Thread(target=fit_on) for _ in range(3)]
+for thread in threads:
+    thread.start()
+codes = []
+for _ in range(20):
+    time.sleep(0.01)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if fit(solver="lbfgs") == expected else 1)
+    codes.append(os.waitpid(pid, 0)[1])
+stop.set()
+for thread in threads:
+    thread.join()
+print(set(codes))
+"""
+    assert python(code).strip() == "{0}"
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 @POSIX
 def test_multiprocessing_gives_the_serial_results(python, method, tmp_path):

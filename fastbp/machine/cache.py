@@ -2,10 +2,12 @@
 
 numba's own cache (``cache=True``) does not notice when a function changes that a kernel calls from
 another file, raises when there is no writable folder, and raises again at every call when one of
-its files is damaged. So the kernels have a cache of their own with three differences:
+its files is damaged. So the kernels have a cache of their own with four differences:
 
 - the directory's name is a digest of all of this package's sources, of the versions and of the
   compiler's settings: other code never meets old machine code;
+- every file begins with a checksum of its name and content: a damaged one, or one in another's
+  place, would end the process, and is deleted and compiled anew instead;
 - anything that goes wrong in it, from a full disk to a truncated file, means "not cached";
 - it is used only if it belongs to the user and nobody else may write there: reading compiled code
   is running it.
@@ -15,6 +17,7 @@ It changes nothing for the user's own numba functions. NUMBA_CACHE_DIR moves it.
 
 import hashlib
 import os
+import pickle
 import re
 import shutil
 import stat
@@ -32,6 +35,8 @@ import numba
 import numpy as np
 from numba.core import caching, config
 
+from fastbp.machine import IMPORTED_AT
+
 __all__ = ["cache_directory", "kernel_cache"]
 
 #: How many versions' directories are kept, the current one included.
@@ -41,6 +46,10 @@ _VERSIONS_KEPT = 8
 #: ever deleted.
 _MARKER = "fastbp-cache"
 _NAME = re.compile(r"[0-9a-f]{24}")
+
+_CHECKSUM_BYTES = 32
+
+_OWN_PLACE = "Set NUMBA_CACHE_DIR to a directory that you alone can write."
 
 #: Settings of numba that change the code it makes.
 _SETTINGS = (
@@ -70,8 +79,12 @@ def cache_directory() -> Path | None:
         A directory of the user's own, or None after one RuntimeWarning that says why.
     """
     try:
-        root = _user_folder() / "fastbp"
+        user_folder = _user_folder()
+        root = user_folder / "fastbp"
         directory = root / _digest()
+        user_folder.mkdir(parents=True, exist_ok=True)
+        if not user_folder.stat().st_mode & stat.S_ISVTX:  # as in /tmp: all write, each their own
+            _refuse_shared(user_folder)
         for folder in (root, directory):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _refuse_foreign(folder)
@@ -83,14 +96,18 @@ def cache_directory() -> Path | None:
         os.utime(directory)  # "last used" is what pruning goes by
         _prune(root)
     except (OSError, RuntimeError) as error:
-        warnings.warn(
-            f"fastbp keeps no compiled code and will compile anew in every process: {error}. "
-            "Set NUMBA_CACHE_DIR to a directory that you alone can write.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        _warn_once(str(error) if isinstance(error, RuntimeError) else f"{error}. {_OWN_PLACE}")
         return None
     return directory
+
+
+@cache
+def _warn_once(why: str) -> None:
+    warnings.warn(
+        f"fastbp keeps no compiled code and will compile anew in every process: {why}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _user_folder() -> Path:
@@ -108,14 +125,24 @@ def _refuse_foreign(folder: Path) -> None:
         return  # a user's LOCALAPPDATA is private there
     status = folder.stat()
     if status.st_uid != os.geteuid():
-        raise RuntimeError(f"{folder} belongs to another user")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise RuntimeError(f"{folder} can be written by others (chmod go-w makes it yours)")
+        raise RuntimeError(f"{folder} belongs to another user. {_OWN_PLACE}")
+    _refuse_shared(folder)
+
+
+def _refuse_shared(folder: Path) -> None:
+    if sys.platform != "win32" and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise RuntimeError(
+            f"{folder} can be written by others (chmod go-w makes it yours). {_OWN_PLACE}"
+        )
 
 
 def _digest() -> str:
     hasher = hashlib.sha256()
-    for name, content in sorted(_sources(resources.files("fastbp"))):
+    for entry in sorted(_sources(resources.files("fastbp"), ""), key=lambda entry: entry[0]):
+        name, source = entry
+        if isinstance(source, Path) and source.stat().st_mtime > IMPORTED_AT:
+            raise RuntimeError(f"{name} has changed since fastbp was imported. Restart Python.")
+        content = source.read_bytes()
         hasher.update(f"{name} {len(content)} ".encode() + content)
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     settings = tuple(str(getattr(config, name, None)) for name in _SETTINGS)
@@ -123,12 +150,12 @@ def _digest() -> str:
     return hasher.hexdigest()[:24]
 
 
-def _sources(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+def _sources(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _sources(entry, f"{prefix}{entry.name}/")
         elif entry.name.endswith(".py"):
-            yield prefix + entry.name, entry.read_bytes()
+            yield prefix + entry.name, entry
 
 
 def _prune(root: Path) -> None:
@@ -177,10 +204,55 @@ class _KernelCacheImpl(caching.CompileResultCacheImpl):
         self._filename_base = self.get_filename_base(name, getattr(sys, "abiflags", ""))
 
 
+class _CheckedFiles(caching.IndexDataCacheFile):
+    """numba's index and code files of one function, each behind its checksum."""
+
+    def _load_index(self) -> dict:
+        return self._read(self._index_path) or {}
+
+    def _save_index(self, overloads: dict) -> None:
+        self._write(self._index_path, overloads)
+
+    def _load_data(self, name: str) -> Any:
+        return self._read(self._data_path(name))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), data)
+
+    def _read(self, path: str) -> Any:
+        """Load what was written there; None where there is nothing whole, which is deleted."""
+        try:
+            content = Path(path).read_bytes()
+        except FileNotFoundError:
+            return None
+        checksum, data = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
+        if checksum != _checksum(path, data):
+            Path(path).unlink(missing_ok=True)
+            return None
+        return pickle.loads(data)  # noqa: S301 - the user's own folder, see `cache_directory`
+
+    def _write(self, path: str, content: Any) -> None:
+        data = self._dump(content)
+        with self._open_for_write(path) as file:
+            file.write(_checksum(path, data) + data)
+
+
+def _checksum(path: str, data: bytes) -> bytes:
+    return hashlib.sha256(Path(path).name.encode() + b" " + data).digest()
+
+
 class _KernelCache(caching.FunctionCache):
     """numba's cache of one function, for which no fault is more than a miss."""
 
     _impl_class = _KernelCacheImpl
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        self._cache_file = _CheckedFiles(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load compiled code, or None."""
@@ -194,7 +266,9 @@ class _KernelCache(caching.FunctionCache):
         """Save compiled code, if that is possible."""
         try:
             super().save_overload(sig, data)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError):
+                _warn_once(f"{error}. Make room there, or set NUMBA_CACHE_DIR to another place.")
             self._forget()
 
     def _forget(self) -> None:

@@ -13,8 +13,13 @@ compiled in numba's usual way, to the same code, later.
 from typing import Any
 
 import llvmlite.binding as llvm
+from numba.core.compiler_lock import global_compiler_lock
+
+from fastbp.machine.forks import wait_for
 
 __all__ = ["PIPELINE"]
+
+wait_for(global_compiler_lock)
 
 
 def _pipeline() -> Any:

@@ -90,16 +90,80 @@ def test_the_cache_is_the_users_own(warm_cache):
     assert all(folder.stat().st_mode & 0o077 == 0 for folder in folders)
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "random"])
+def _with_zeros(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes(4096) + content[middle + 4096 :]
+
+
+def _with_a_bit_flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+
+
+DAMAGE = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "random": lambda content: os.urandom(len(content)),
+    "zeros": _with_zeros,
+    "bit": _with_a_bit_flipped,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
 def test_a_damaged_cache_is_mended(python, warm_cache, tmp_path, damage, kind):
     cache = _copy_of(warm_cache, tmp_path)
     for path in cache.rglob(f"*.{kind}"):
-        content = path.read_bytes()
-        path.write_bytes({"empty": b"", "truncated": content[: len(content) // 2],
-                          "random": os.urandom(len(content))}[damage])  # fmt: skip
+        path.write_bytes(damage(path.read_bytes()))
     assert python(PENALTY, NUMBA_CACHE_DIR=str(cache)).split()[0] == warm_cache[1]
     assert python(PENALTY, NUMBA_CACHE_DIR=str(cache)).split() == [warm_cache[1], "1", "0"]
+
+
+def test_code_in_the_place_of_another_kernels_is_not_run(python, warm_cache, tmp_path):
+    cache = _copy_of(warm_cache, tmp_path)
+    python(STEP, NUMBA_CACHE_DIR=str(cache))
+    one, other = cache.rglob("*.nbc")
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    assert python(PENALTY, NUMBA_CACHE_DIR=str(cache)).split() == [warm_cache[1], "0", "1"]
+    assert python(STEP, NUMBA_CACHE_DIR=str(cache)).split() == ["-0.5", "0", "1"]
+    assert python(PENALTY, NUMBA_CACHE_DIR=str(cache)).split() == [warm_cache[1], "1", "0"]
+
+
+def test_a_full_disk_means_one_warning_and_a_result(python, tmp_path):
+    """A limit on the size of files stands in for it."""
+    code = f"""
+import resource, signal, sys
+sys.stderr = sys.stdout
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+{PENALTY}
+"""
+    output = python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert output.count("RuntimeWarning: fastbp keeps no compiled code") == 1
+    assert "Make room" in output
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_an_edit_after_the_import_is_not_taken_for_the_code_imported(python, tmp_path):
+    package = tmp_path / "edited" / "fastbp"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(package.parent)}
+    edit = f"""
+import sys, pathlib
+sys.stderr = sys.stdout
+import fastbp
+source = pathlib.Path({str(package / "model" / "update_rules.py")!r})
+text = source.read_text()
+assert "return w - rate * g, u, v" in text
+source.write_text(text.replace("return w - rate * g, u, v", "return w - 3 * rate * g, u, v"))
+{STEP}
+"""
+    output = python(edit, **environment)
+    assert "update_rules.py has changed since fastbp was imported. Restart Python." in output
+    assert "-0.5 0 1" in output
+    assert python(STEP, **environment).split() == ["-1.5", "0", "1"]
 
 
 def test_editing_a_file_gives_fresh_code(python, tmp_path):
@@ -140,6 +204,16 @@ def test_a_cache_that_others_can_write_is_refused(python, warm_cache, tmp_path):
     output = python(f"import sys; sys.stderr = sys.stdout\n{PENALTY}", NUMBA_CACHE_DIR=str(cache))
     assert "can be written by others" in output
     assert f"{warm_cache[1]} 0 " in output
+
+
+@POSIX
+@pytest.mark.parametrize(("mode", "is_used"), [(0o777, False), (0o1777, True)])
+def test_a_cache_among_files_of_others_needs_the_sticky_bit(python, tmp_path, mode, is_used):
+    tmp_path.chmod(mode)
+    code = "from fastbp.machine.cache import cache_directory; print(cache_directory())"
+    output = python(f"import sys; sys.stderr = sys.stdout\n{code}", NUMBA_CACHE_DIR=str(tmp_path))
+    assert ("can be written by others" in output) is not is_used
+    assert (str(tmp_path / "fastbp") + "/" in output) is is_used
 
 
 @POSIX

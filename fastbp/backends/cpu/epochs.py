@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.full_pass import FullPass
 from fastbp.model.data import batch_divisor
 from fastbp.model.objective import NO_PATIENCE, EpochPlan, Patience
@@ -57,7 +58,7 @@ class CpuRun:
         moments: Moments,
         shuffles: Shuffles,
     ) -> None:
-        from fastbp.backends.cpu import kernels
+        kernels = load_kernels()
 
         self.parameters, self.moments = parameters.copy(), moments
         self.rows = np.arange(full_pass.data.n_samples)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of
 from fastbp.machine.lazy import lazy
 from fastbp.machine.threads import rows_per_call, run_all
@@ -46,7 +47,7 @@ class FullPass:
     """
 
     def __init__(self, network: Network, data: Data, n_threads: int) -> None:
-        from fastbp.backends.cpu import kernels
+        kernels = load_kernels()
 
         self.network, self.data, self.n_threads = network, data, n_threads
         self.layout = layout_of(network, data.dtype)

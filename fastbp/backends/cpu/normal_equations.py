@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of, padded_length
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
@@ -59,7 +60,7 @@ class NormalEquations:
         n_threads: int,
     ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
         """Loss, gradient and Gauss-Newton matrix: see `Objective.normal_equations`."""
-        from fastbp.backends.cpu import kernels
+        kernels = load_kernels()
 
         n_weights = self.network.n_weights
         loss, gradient, hessian = self.sums(parameters, n_threads)
@@ -91,7 +92,7 @@ class NormalEquations:
         products : ndarray of shape (n_parameters, n_parameters)
             J' w J, on and above the diagonal.
         """
-        from fastbp.backends.cpu import kernels
+        kernels = load_kernels()
 
         dtype, n = parameters.dtype, parameters.size
         layout = layout_of(self.network, dtype)
@@ -122,7 +123,7 @@ class NormalEquations:
         return float(losses[0]), gradient[:n], products[:n, :n]
 
     def _new_workspaces(self, dtype: np.dtype) -> tuple[Any, Any]:
-        from fastbp.backends.cpu import kernels
+        kernels = load_kernels()
 
         layout = layout_of(self.network, dtype)
         workspace = kernels.make_workspace(layout, dtype)

@@ -7,22 +7,20 @@ prediction uses, an update changes them in place, and nothing is copied between 
 
 import operator
 import warnings
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of, pad, unpack_padded, unpad
+from fastbp.machine.forks import LOADING
 from fastbp.machine.memory import aligned_zeros
 from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 from fastbp.model.update_rules import Moments, Rule
 
 __all__ = ["OneSample"]
-
-
-_PREPARING = Lock()
 
 
 class OneSample:
@@ -182,9 +180,9 @@ class OneSample:
         return Moments(first, second, int(self._numbers[6]))
 
     def _prepare(self) -> None:
-        from fastbp.backends.cpu import kernels
+        kernels = load_kernels()
 
-        with _PREPARING:
+        with LOADING:
             if self._plan is not None:
                 return
             if not kernels.IS_COMPILED:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
@@ -35,7 +36,7 @@ def predict(
     prediction : ndarray of shape (n_samples, n_outputs)
         The network's outputs.
     """
-    from fastbp.backends.cpu import kernels
+    kernels = load_kernels()
 
     prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
     rows = np.arange(data.n_samples)
