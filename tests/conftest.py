@@ -70,6 +70,12 @@ def problem(rng):
     return make
 
 
+@pytest.fixture(autouse=True)
+def no_interruption_before(monkeypatch):
+    """Tests that interrupt a fit follow each other faster than a user's Ctrl-C."""
+    monkeypatch.setattr("fastbp.training.interrupts._last", -float("inf"))
+
+
 @pytest.fixture
 def python(tmp_path):
     """Run Python code in a process of its own, under a hard timeout; returns its output."""

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastbp.backends.device import make_objective
 from fastbp.machine.threads import run_all
 from fastbp.solvers.stopping import Clock
+from fastbp.training.interrupts import keep_or_raise
 from fastbp.training.options import (
     batch_options,
     make_clock,
@@ -148,11 +149,16 @@ def conclude(task: FitTask, results: list[FitResult | None], clock: Clock) -> Fi
     ------
     ValueError
         If all have diverged.
+    KeyboardInterrupt
+        If Ctrl-C came before the first iteration, or twice.
     """
     losses = np.array([math.nan if result is None else result.final_loss for result in results])
-    best = min((result for result in results if result is not None), key=lambda each: each.rank)
+    made = [result for result in results if result is not None]
     if clock.interrupted.is_set():
-        best = best._replace(stop_reason="interrupted")
+        made = [result for result in made if result.history.n_iter > 0]
+        keep_or_raise(has_learnt=len(made) > 0)
+        made = [result._replace(stop_reason="interrupted") for result in made]
+    best = min(made, key=lambda each: each.rank)
     _say_how_it_ended(task, best)
     n_late = sum(result is not None and result.stop_reason == "time" for result in results)
     if n_late and best.stop_reason not in ("time", "interrupted"):
@@ -180,9 +186,7 @@ def _say_how_it_ended(task: FitTask, result: FitResult) -> None:
             "The loss or its gradient is NaN or infinite at the initial weights. Scale X and y "
             "(StandardScaler, TransformedTargetRegressor)."
         )
-    if reason == "interrupted":
-        warn("Training interrupted by user. The weights so far are kept.")
-    elif reason in _EARLY_ENDS:
+    if reason in _EARLY_ENDS:
         limit = f"tol={estimator.tol}" if estimator.gtol is None else f"gtol={estimator.gtol}"
         warn(
             f"solver={estimator.solver!r} stopped early: "

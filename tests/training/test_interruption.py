@@ -7,6 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from fastbp.backends.cpu.epochs import CpuRun
+from fastbp.training import interrupts
 from helpers.cases import STOCHASTIC_SOLVERS
 from helpers.fits import (
     EVERY_BATCH_SOLVER,
@@ -85,6 +86,42 @@ def test_ctrl_c_before_anything_is_known_leaves_the_estimator_as_it_was(mode, pr
     with pytest.raises(NotFittedError):
         new.predict(X)
     assert not hasattr(new, "n_features_in_")
+
+
+@EVERY_BATCH_SOLVER
+def test_ctrl_c_before_the_first_iteration_keeps_the_fitted_model(mode, problem, monkeypatch):
+    """The start has been evaluated; its random weights are no result."""
+    X, y = problem()
+    net, _ = with_warnings(lambda: make_net(mode).fit(X, y))
+    before = dict(net.__dict__)
+    _interrupt_at(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y)
+    assert net.__dict__ == before
+
+
+@pytest.mark.parametrize(("seconds", "is_raised"), [(1.5, True), (2.5, False)])
+def test_a_second_ctrl_c_soon_after_is_raised(seconds, is_raised, problem, monkeypatch):
+    """So that a loop over fits can be left."""
+    X, y = problem()
+    clock = iter([100.0, 100.0 + seconds])
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: next(clock))
+    calls = itertools.count(1)
+
+    def interrupt():
+        if next(calls) % 8 == 0:
+            raise KeyboardInterrupt
+
+    call_first(monkeypatch, "loss_and_gradient", interrupt)
+    net = make_net("cg", tol=0, max_iter=1000)
+    _fit_interrupted(net, X, y)
+    before = dict(net.__dict__)
+    if is_raised:
+        with pytest.raises(KeyboardInterrupt):
+            net.fit(X, y)
+        assert net.__dict__ == before
+    else:
+        _fit_interrupted(net, X, y)
 
 
 @EVERY_SOLVER
@@ -173,3 +210,32 @@ def test_ctrl_c_ends_a_long_fit_of_a_batch_solver(solver, n_init, n_jobs, python
     *output, waited = python(LONG_FIT, timeout=120, arguments=arguments).split()
     assert output == ["interrupted", "1", "True"]
     assert float(waited) < 5  # of a fit that would take hours
+
+
+@pytest.mark.subprocess
+@pytest.mark.parametrize("is_fitted", [False, True])
+def test_ctrl_c_while_the_first_fit_compiles_is_raised(is_fitted, python, tmp_path):
+    code = f"""
+import os, signal, threading
+import numpy as np
+from fastbp import BackpropRegressor
+signal.signal(signal.SIGINT, signal.default_int_handler)
+X = np.random.RandomState(0).standard_normal((50, 3))
+net = BackpropRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0)
+if {is_fitted}:
+    import warnings
+    warnings.simplefilter("ignore")
+    net.fit(X, X[:, 0])
+    net.set_params(solver="lbfgs")
+before = dict(net.__dict__)
+threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    net.fit(X, X[:, 0])
+    print("swallowed")
+except KeyboardInterrupt:
+    print(net.__dict__ == before)
+net.set_params(max_iter=200).fit(X, X[:, 0])
+print(net.score(X, X[:, 0]) > 0.5)
+"""
+    output = python(code, NUMBA_CACHE_DIR=str(tmp_path), PYTHONWARNINGS="ignore")
+    assert output.split() == ["True", "True"]
