@@ -117,6 +117,26 @@ with ThreadPoolExecutor(8) as pool:
     assert python(code).split() == ["1"]
 
 
+@pytest.mark.parametrize("solver", ["lm", "bfgs", "lbfgs"])
+def test_the_number_of_blas_threads_changes_no_bit(python, solver):
+    """It is as many as there are cores, unless a variable or loky says otherwise."""
+    code = f"""{FIT}
+import hashlib
+from threadpoolctl import threadpool_info
+X = np.random.RandomState(0).standard_normal((400, 20))
+y = np.tanh(X.sum(axis=1))
+def n_threads():
+    return {{library["filepath"]: library["num_threads"] for library in threadpool_info()}}
+before = n_threads()
+net = BackpropRegressor(hidden_layer_sizes=(20,), activation="tanh", solver="{solver}",
+                        max_iter=30, tol=0, random_state=0, n_init=2, n_jobs=2).fit(X, y)
+assert n_threads().items() >= before.items()
+print(hashlib.sha256(net.predict(X).tobytes()).hexdigest())
+"""
+    threads = ("1", "2", "4")
+    assert len({python(code, OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n) for n in threads}) == 1
+
+
 @POSIX
 def test_fit_fork_fit(python):
     code = f"""{FIT}

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.machine.blas import one_blas_thread
 from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Monitor
@@ -283,7 +284,7 @@ def descend(
     descent = Descent(objective, parameters, options)
     try:
         # What is not finite is looked for, and is no surprise to be warned of.
-        with np.errstate(all="ignore"):
+        with one_blas_thread(), np.errstate(all="ignore"):
             descent.begin(parameters)
             steps(descent)
     except Stop as stop:
