@@ -3,7 +3,8 @@
 The map of the house, from the roof down. Imports go down only; rooms on one line do not know each
 other. CONTRIBUTING.md says which file to write for a new activation, loss, rule, solver, ...
 
-``cli/``              the command line: ``main``, ``info``, ``fit_csv``, ``demo``, ``terminal``
+``cli/``              the command line: ``main``, ``info``, ``fit_csv``, ``csv_table``, ``demo``,
+                      ``terminal``
 ``model_selection/``  `fit_many`, `BackpropSearchCV`         |  ``plotting/``  one Display a file
 ``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
                       learn_one), ``inspection`` (check_gradient, stationary_point), ``regressor``;

@@ -1,22 +1,14 @@
-"""``python -m fastbp fit``: from a CSV file to a tested, saved model.
+"""``python -m fastbp fit``: from a CSV file to a tested, saved model."""
 
-What can be wrong with a file is found here, before the training, and said in the file's own terms:
-line, column, text.
-"""
-
-import csv
 import math
 import os
-import shlex
 import time
 import warnings
 from argparse import Namespace
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
 import joblib
 import numpy as np
@@ -27,13 +19,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fastbp.cli.csv_table import FEWEST_ROWS, CsvTable, InputError, listed, read_csv
 from fastbp.cli.terminal import progress
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.solvers.monitor import watching
 
-__all__ = ["InputError", "fit_csv"]
-
-FEWEST_ROWS = 10
+__all__ = ["fit_csv"]
 
 _STOPPED = {
     "tolerance": "the loss no longer fell",
@@ -46,20 +37,6 @@ _STOPPED = {
     "step_size": "steps became too short to change the weights",
     "diverged": "the loss was no longer finite; these are the last good weights",
 }
-
-_MISSING = ("", "na", "nan", "n/a", "null")
-
-
-class InputError(ValueError):
-    """What a user gave cannot be used; the message says what, where, and what to do."""
-
-
-class CsvTable(NamedTuple):
-    """A table of finite numbers with a target."""
-
-    inputs: list[str]
-    X: NDArray[np.float64]
-    y: NDArray[np.float64]
 
 
 def fit_csv(options: Namespace) -> None:
@@ -81,7 +58,8 @@ def fit_csv(options: Namespace) -> None:
         _check_can_save(options.save, options.file)
     table = read_csv(options.file, options.target, options.drop)
     X, X_test, y, y_test = _split(table, options.test_fraction, options.seed)
-    names = _listed(table.inputs, 12)
+    X, X_test = (_with_names(part, table.inputs) for part in (X, X_test))
+    names = listed(table.inputs, 12)
     print(f"{options.file}: {len(table.y)} rows, {len(table.inputs)} inputs ({names})")
     print(f"Training on {len(y)} rows, testing on {len(y_test)}", flush=True)
 
@@ -102,129 +80,13 @@ def fit_csv(options: Namespace) -> None:
     print(f"Held-out RMSE  {error:.4g} in units of {options.target!r} (of the mean {of_mean:.4g})")
     if options.save is not None:
         _save(model, options.save)
-        print(
-            f"Saved: joblib.load({str(options.save)!r}).predict(X), the inputs in the file's order"
+        given = (
+            "a DataFrame with the file's names of columns"
+            if hasattr(model, "feature_names_in_")
+            else "the inputs in the file's order: pandas is not installed, so the model keeps no "
+            "names of columns and cannot tell another order"
         )
-
-
-def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
-    """Read a table of numbers from a CSV file with a header.
-
-    Parameters
-    ----------
-    path : Path
-        The file: UTF-8, columns separated by commas, semicolons or tabs.
-    target : str
-        Name of the column to predict.
-    dropped : list of str
-        Names of columns to leave out; these may hold anything.
-
-    Returns
-    -------
-    table : CsvTable
-        The other columns and the target.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or is not such a table.
-    """
-    try:
-        with (
-            path.open(encoding="utf-8-sig", newline="") as file,
-            progress("reading", path.stat().st_size) as advance,
-        ):
-            return _read(file, advance, path, target, dropped)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file in UTF-8; save it as CSV UTF-8") from error
-    except csv.Error as error:
-        raise InputError(f"{path} is not a CSV file: {error}") from error
-
-
-def _read(
-    file: TextIO, advance: Callable[[int], object], path: Path, target: str, dropped: list[str]
-) -> CsvTable:
-    header, delimiter = _header(file.readline(), path)
-    columns = _wanted_columns(header, path, target, dropped)
-    rows = csv.reader(_counted(file, advance), delimiter=delimiter)
-    values = array("d")
-    for cells in rows:
-        if not cells:
-            continue  # an empty line
-        place = f"{path}, line {rows.line_num + 1}"
-        if len(cells) != len(header):
-            raise InputError(f"{place} has {len(cells)} cells where the header has {len(header)}")
-        values.extend(_number(cells[i], header[i], place, i == columns[-1]) for i in columns)
-    numbers = np.frombuffer(values).reshape(-1, len(columns))
-    if len(numbers) < FEWEST_ROWS:
-        raise InputError(
-            f"{path} has {len(numbers)} rows below its header; training and testing need "
-            f"{FEWEST_ROWS} or more"
-        )
-    X, y = numbers[:, :-1], numbers[:, -1]
-    if y.min() == y.max():
-        raise InputError(f"column {target!r} is {y[0]:g} in every row: there is nothing to learn")
-    return CsvTable([header[i] for i in columns[:-1]], X, y)
-
-
-def _header(line: str, path: Path) -> tuple[list[str], str]:
-    """Names of the columns, and the delimiter: the one that makes most columns of them."""
-    if not line.strip():
-        raise InputError(f"{path} is empty, or its first line is: it must name the columns")
-    headers = [(next(csv.reader([line], delimiter=mark)), mark) for mark in ",;\t"]
-    names, delimiter = max(headers, key=lambda header: len(header[0]))
-    return [name.strip() for name in names], delimiter
-
-
-def _wanted_columns(header: list[str], path: Path, target: str, dropped: list[str]) -> list[int]:
-    """Numbers of the input columns, and of the target as the last."""
-    for name in (target, *dropped):
-        if header.count(name) == 1:
-            continue
-        if name in header:
-            raise InputError(f"{path} has {header.count(name)} columns named {name!r}; rename them")
-        lower = {other.lower(): other for other in header}
-        close = [lower[match] for match in get_close_matches(name.lower(), lower, n=1)]
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        raise InputError(f"{path} has no column {name!r}{hint} Its columns: {_listed(header, 50)}")
-    inputs = [i for i, name in enumerate(header) if name not in (target, *dropped)]
-    if not inputs:
-        raise InputError(
-            f"{path} has no column besides {target!r} to predict it from (columns are separated "
-            "by comma, semicolon or tab)"
-        )
-    return [*inputs, header.index(target)]
-
-
-def _listed(names: list[str], most: int) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _counted(file: TextIO, advance: Callable[[int], object]) -> Iterator[str]:
-    for line in file:
-        advance(len(line))
-        yield line
-
-
-def _number(text: str, column: str, place: str, is_target: bool) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if math.isfinite(number):
-        return number
-    if text.strip().lower() in _MISSING:
-        problem, cure = f"has no value ({text!r})", "fill in or remove such lines"
-    elif math.isinf(number):
-        problem, cure = f"has the infinite value {text!r}", "remove such lines"
-    else:
-        problem, cure = f"has {text!r:.40}, which is not a number", "encode it as numbers"
-        if "," in text:
-            cure = "decimals are written with a point"
-    other = "" if is_target else f", or leave the column out with --drop {shlex.quote(column)}"
-    raise InputError(f"{place}: column {column!r} {problem}; {cure}{other}")
+        print(f"Saved: joblib.load({str(options.save)!r}).predict(X), where X is {given}")
 
 
 def _split(table: CsvTable, test_fraction: float, seed: int) -> list[NDArray[np.float64]]:
@@ -236,6 +98,15 @@ def _split(table: CsvTable, test_fraction: float, seed: int) -> list[NDArray[np.
             f"for testing; {FEWEST_ROWS // 2} and 2 are the fewest"
         )
     return train_test_split(table.X, table.y, test_size=n_test, random_state=seed)
+
+
+def _with_names(X: NDArray[np.float64], names: list[str]) -> Any:
+    """Give columns their names where pandas can: scikit-learn keeps them and checks their order."""
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        return X
+    return DataFrame(X, columns=names)
 
 
 def _new_model(options: Namespace, n_rows: int) -> TransformedTargetRegressor:

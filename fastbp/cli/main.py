@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The process's exit code: 0, 2 after bad input, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    from fastbp.cli.fit_csv import InputError
+    from fastbp.cli.csv_table import InputError
 
     try:
         options.command(options)

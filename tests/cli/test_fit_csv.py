@@ -1,9 +1,11 @@
 """`fastbp fit`: what it reports, what it saves, and which files and options it refuses."""
 
 import re
+import sys
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 
 from fastbp.cli.main import main
@@ -42,15 +44,43 @@ def test_the_units_are_the_targets(rows, write, capsys):
     assert errors[0] == pytest.approx(1000 * errors[1], rel=1e-2)
 
 
-def test_a_saved_model_predicts_what_was_reported(rows, write, tmp_path, capsys):
+def _saved_model(rows, write, tmp_path):
     saved = tmp_path / "model.joblib"
     arguments = ["--target", "price", "--save", str(saved), "--test-fraction", "0.5"]
     assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
-    table = np.array(rows, dtype=float)
-    model = joblib.load(saved)
-    assert model.predict(table[:, :-1]).shape == (80,)
-    assert model.score(table[:, :-1], table[:, -1]) > 0.9
-    assert "--save" not in capsys.readouterr().err
+    return joblib.load(saved)
+
+
+def test_a_saved_model_predicts_what_was_reported(rows, write, tmp_path, capsys):
+    model = _saved_model(rows, write, tmp_path)
+    table = pd.DataFrame(np.array(rows, dtype=float), columns=HEADER)
+    inputs = table[["rooms", "age"]]
+    assert model.predict(inputs).shape == (80,)
+    assert model.score(inputs, table["price"]) > 0.9
+    output = capsys.readouterr()
+    assert "--save" not in output.err
+    assert "a DataFrame with the file's names of columns" in output.out
+
+
+def test_a_saved_model_refuses_columns_in_another_order(rows, write, tmp_path):
+    model = _saved_model(rows, write, tmp_path)
+    assert list(model.feature_names_in_) == ["rooms", "age"]
+    table = pd.DataFrame(np.array(rows, dtype=float), columns=HEADER)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(table[["age", "rooms"]])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(table[["rooms", "age"]].to_numpy())
+
+
+def test_without_pandas_no_names_are_kept_and_it_says_so(
+    rows, write, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "pandas.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pandas")
+    model = _saved_model(rows, write, tmp_path)
+    assert "pandas is not installed" in capsys.readouterr().out
+    assert model.predict(np.array(rows, dtype=float)[:, :2]).shape == (80,)
 
 
 def test_options_reach_the_network(rows, write, tmp_path):

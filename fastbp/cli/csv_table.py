@@ -1,0 +1,158 @@
+"""A CSV file as a table of numbers.
+
+What can be wrong with a file is found here, before the training, and said in the file's own terms:
+line, column, text.
+"""
+
+import csv
+import math
+import shlex
+from array import array
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.cli.terminal import progress
+
+__all__ = ["FEWEST_ROWS", "CsvTable", "InputError", "listed", "read_csv"]
+
+FEWEST_ROWS = 10
+
+_MISSING = ("", "na", "nan", "n/a", "null")
+
+
+class InputError(ValueError):
+    """What a user gave cannot be used; the message says what, where, and what to do."""
+
+
+class CsvTable(NamedTuple):
+    """A table of finite numbers with a target."""
+
+    inputs: list[str]
+    X: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
+    """Read a table of numbers from a CSV file with a header.
+
+    Parameters
+    ----------
+    path : Path
+        The file: UTF-8, columns separated by commas, semicolons or tabs.
+    target : str
+        Name of the column to predict.
+    dropped : list of str
+        Names of columns to leave out; these may hold anything.
+
+    Returns
+    -------
+    table : CsvTable
+        The other columns and the target.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is not such a table.
+    """
+    try:
+        with (
+            path.open(encoding="utf-8-sig", newline="") as file,
+            progress("reading", path.stat().st_size) as advance,
+        ):
+            return _read(file, advance, path, target, dropped)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file in UTF-8; save it as CSV UTF-8") from error
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV file: {error}") from error
+
+
+def _read(
+    file: TextIO, advance: Callable[[int], object], path: Path, target: str, dropped: list[str]
+) -> CsvTable:
+    header, delimiter = _header(file.readline(), path)
+    columns = _wanted_columns(header, path, target, dropped)
+    rows = csv.reader(_counted(file, advance), delimiter=delimiter)
+    values = array("d")
+    for cells in rows:
+        if not cells:
+            continue  # an empty line
+        place = f"{path}, line {rows.line_num + 1}"
+        if len(cells) != len(header):
+            raise InputError(f"{place} has {len(cells)} cells where the header has {len(header)}")
+        values.extend(_number(cells[i], header[i], place, i == columns[-1]) for i in columns)
+    numbers = np.frombuffer(values).reshape(-1, len(columns))
+    if len(numbers) < FEWEST_ROWS:
+        raise InputError(
+            f"{path} has {len(numbers)} rows below its header; training and testing need "
+            f"{FEWEST_ROWS} or more"
+        )
+    X, y = numbers[:, :-1], numbers[:, -1]
+    if y.min() == y.max():
+        raise InputError(f"column {target!r} is {y[0]:g} in every row: there is nothing to learn")
+    return CsvTable([header[i] for i in columns[:-1]], X, y)
+
+
+def _header(line: str, path: Path) -> tuple[list[str], str]:
+    """Names of the columns, and the delimiter: the one that makes most columns of them."""
+    if not line.strip():
+        raise InputError(f"{path} is empty, or its first line is: it must name the columns")
+    headers = [(next(csv.reader([line], delimiter=mark)), mark) for mark in ",;\t"]
+    names, delimiter = max(headers, key=lambda header: len(header[0]))
+    return [name.strip() for name in names], delimiter
+
+
+def _wanted_columns(header: list[str], path: Path, target: str, dropped: list[str]) -> list[int]:
+    """Numbers of the input columns, and of the target as the last."""
+    for name in (target, *dropped):
+        if header.count(name) == 1:
+            continue
+        if name in header:
+            raise InputError(f"{path} has {header.count(name)} columns named {name!r}; rename them")
+        lower = {other.lower(): other for other in header}
+        close = [lower[match] for match in get_close_matches(name.lower(), lower, n=1)]
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        raise InputError(f"{path} has no column {name!r}{hint} Its columns: {listed(header, 50)}")
+    inputs = [i for i, name in enumerate(header) if name not in (target, *dropped)]
+    if not inputs:
+        raise InputError(
+            f"{path} has no column besides {target!r} to predict it from (columns are separated "
+            "by comma, semicolon or tab)"
+        )
+    return [*inputs, header.index(target)]
+
+
+def listed(names: list[str], most: int) -> str:
+    """Join some names by commas, and say with dots that there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _counted(file: TextIO, advance: Callable[[int], object]) -> Iterator[str]:
+    for line in file:
+        advance(len(line))
+        yield line
+
+
+def _number(text: str, column: str, place: str, is_target: bool) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return number
+    if text.strip().lower() in _MISSING:
+        problem, cure = f"has no value ({text!r})", "fill in or remove such lines"
+    elif math.isinf(number):
+        problem, cure = f"has the infinite value {text!r}", "remove such lines"
+    else:
+        problem, cure = f"has {text!r:.40}, which is not a number", "encode it as numbers"
+        if "," in text:
+            cure = "decimals are written with a point"
+    other = "" if is_target else f", or leave the column out with --drop {shlex.quote(column)}"
+    raise InputError(f"{place}: column {column!r} {problem}; {cure}{other}")
