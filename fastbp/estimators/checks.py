@@ -1,7 +1,7 @@
 """What data a user may give, with errors that name the array, the cause and the cure.
 
 scikit-learn's `validate_data` does the conversions and keeps feature names; these functions add
-what it leaves open: which column, masked arrays, dates, negative weights.
+what it leaves open: which column or row, masked arrays, dates, negative weights.
 """
 
 from typing import Any
@@ -12,10 +12,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from fastbp.estimators.refusals import (
-    name_column,
     refuse_dates,
     refuse_masked,
     refuse_not_finite,
+    refuse_wrong_cells,
+    refuse_wrong_entries,
 )
 from fastbp.model.losses import LOSSES
 
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 _FLOATS = (np.float64, np.float32)
+#: What conversions raise, of whose messages few say where.
+_CONVERSION_ERRORS = (TypeError, ValueError, OverflowError)
 
 
 def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> Any:
@@ -63,8 +66,9 @@ def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> An
             reset=reset,
             ensure_all_finite=False,
         )
-    except ValueError as error:
-        raise name_column(error, X) from error
+    except _CONVERSION_ERRORS:
+        refuse_wrong_cells(X)
+        raise
     refuse_not_finite(checked, estimator)
     return checked
 
@@ -100,6 +104,7 @@ def check_training_data(
     for name, array in (("X", X), ("y", y)):
         refuse_masked(array, name)
         refuse_dates(array, name)
+    given = y
     try:
         X, y = validate_data(
             estimator,
@@ -112,18 +117,19 @@ def check_training_data(
             reset=reset,
             ensure_all_finite=False,
         )
-    except ValueError as error:
-        if str(error).startswith("Input y contains"):
-            raise ValueError(
-                f"{error} Remove those rows (numpy.isfinite(y) finds the others) or impute them."
-            ) from error
-        raise name_column(error, X) from error
+    except _CONVERSION_ERRORS:
+        refuse_wrong_cells(X)
+        refuse_wrong_entries(y, "y")
+        raise
     if y.dtype.kind not in "fiub":
+        refuse_wrong_entries(given, "y")
         raise ValueError(
             f"y has dtype {y.dtype}, but the targets of a regression are numbers. Convert them "
             "(y.astype(float)), or encode classes as numbers first."
         )
     refuse_not_finite(X, estimator)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():  # None among objects, which became NaN
+        refuse_wrong_entries(given, "y")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return X, y
@@ -220,15 +226,22 @@ def check_sample_weight(
     Raises
     ------
     ValueError
-        If there are not n_samples of them, one is negative, NaN or infinite, or all are 0.
+        If there are not n_samples of them, one is masked, negative or no finite number, or all
+        are 0.
     """
     if sample_weight is None:
         return None
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
-    weights = check_array(
-        sample_weight, ensure_2d=False, dtype=dtype, order="C", input_name="sample_weight"
-    )
+    refuse_masked(sample_weight, "sample_weight")
+    refuse_dates(sample_weight, "sample_weight")
+    try:
+        weights = check_array(
+            sample_weight, ensure_2d=False, dtype=dtype, order="C", input_name="sample_weight"
+        )
+    except _CONVERSION_ERRORS:
+        refuse_wrong_entries(sample_weight, "sample_weight")
+        raise
     if weights.shape != (n_samples,):
         raise ValueError(
             f"sample_weight has shape {weights.shape}, but X has {n_samples} rows: give one "

@@ -1,5 +1,6 @@
 """Bad input: a ValueError that names the parameter or the column, the cause and the cure."""
 
+import datetime
 import re
 
 import numpy as np
@@ -105,6 +106,74 @@ def test_columns_of_a_table_are_named(problem):
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("blue", "X holds text in {}, row 3: 'blue'.*OneHotEncoder"),
+        (datetime.date(2020, 1, 1), "X holds dates or time spans in {}"),
+        (pd.Timestamp("2020-01-01"), "X holds dates or time spans in {}"),
+        (np.datetime64("2020-01-01"), "X holds dates or time spans in {}"),
+        (np.timedelta64(1, "D"), "X holds dates or time spans in {}"),
+        (pd.NA, "X holds <NA> in {}, row 3, which is no number"),
+        (1j, "X holds 1j in {}, row 3"),
+        (10**400, "X holds 1000.* in {}, row 3"),
+    ],
+)
+def test_what_is_no_number_among_objects_is_named(value, message, problem):
+    X, y = problem()
+    fitted = BackpropRegressor(tol=10.0).fit(X, y)
+    kind = TypeError if value is pd.NA or value == 1j else ValueError  # as scikit-learn has it
+    objects = X.astype(object)
+    objects[3, 1] = value
+    for table in (objects, objects.tolist()):
+        for call in (fitted.predict, lambda table: fitted.fit(table, y)):
+            with pytest.raises(kind, match=message.format("column 1")):
+                call(table)
+    with pytest.raises(kind, match=message.format("column 'b'")):
+        fitted.fit(pd.DataFrame(objects, columns=list("abcde")), y)
+
+
+class _Temporal:
+    """A dtype as polars has it."""
+
+    def __init__(self, is_temporal):
+        self.is_temporal = lambda: is_temporal
+
+
+class _Frame:
+    """A frame as polars has it, whose dates become numbers."""
+
+    def __init__(self, X, dtypes):
+        self.X, self.dtypes = X, dtypes
+        self.shape, self.columns = X.shape, ["age", "born", "room", "pulse", "weight"]
+
+    def __len__(self):
+        return len(self.X)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.X, dtype=dtype)
+
+
+def test_dates_of_a_frame_are_found_by_the_kind_of_its_columns(problem):
+    X, y = problem()
+    number, date = _Temporal(False), _Temporal(True)
+    fitted = BackpropRegressor(tol=10.0).fit(_Frame(X, [number] * 5), y)
+    frame = _Frame(X, [number, date, number, number, number])
+    for call in (fitted.predict, lambda frame: fitted.fit(frame, y)):
+        with pytest.raises(ValueError, match="X holds dates or time spans in column 'born'"):
+            call(frame)
+
+
+def test_dates_in_polars_are_refused(problem):
+    pl = pytest.importorskip("polars")
+    X, y = problem()
+    frame = pl.DataFrame({"age": X[:, 0], "born": [datetime.date(2020, 1, 1)] * 60})
+    with pytest.raises(ValueError, match="X holds dates or time spans in column 'born'"):
+        BackpropRegressor().fit(frame, y)
+    with pytest.raises(ValueError, match="y holds dates"):
+        BackpropRegressor().fit(X, frame["born"])
+
+
+@pytest.mark.parametrize(
     "column",
     [
         pd.array([1, 2, 3] * 20, dtype="Int64"),
@@ -133,14 +202,29 @@ def test_missing_values_of_nullable_columns_are_named(problem):
         BackpropRegressor().fit(table, y)
 
 
+def _with(y, value):
+    """A list in which one entry is another."""
+    return [*y[:3].tolist(), value, *y[4:].tolist()]
+
+
 @pytest.mark.parametrize(
     ("bad_y", "message"),
     [
-        (lambda y: np.where(np.arange(60) == 59, np.nan, y), "y contains NaN.*impute"),
-        (lambda y: np.where(np.arange(60) == 59, np.inf, y), "y contains infinity.*impute"),
+        (lambda y: np.where(np.arange(60) == 59, np.nan, y), r"y\[59\] is NaN.*impute"),
+        (lambda y: np.where(np.arange(60) == 59, np.inf, y), r"y\[59\] is infinity.*impute"),
         (lambda y: y[:-1], "inconsistent numbers of samples"),
         (lambda y: y.astype(str), "y has dtype.*numbers"),
-        (lambda y: np.array(["a"] * 60, dtype=object), "could not convert string"),
+        (lambda y: _with(y, None), r"y\[3\] is None"),
+        (lambda y: np.array(_with(y, None)), r"y\[3\] is None"),
+        (lambda y: _with(y, pd.NA), r"y\[3\] is <NA>"),
+        (lambda y: np.array(_with(y, np.inf), dtype=object), r"y\[3\] is infinity"),
+        (lambda y: _with(y, "a"), r"y\[3\] is 'a'"),
+        (lambda y: _with(y, 10**400), r"y\[3\] is 1000.*finite"),
+        (lambda y: pd.Series([None] + [1] * 59, dtype="Int64"), r"y\[0\] is <NA>"),
+        (lambda y: np.where(np.arange(120).reshape(60, 2) == 7, np.nan, 1), r"y\[3, 1\] is NaN"),
+        (lambda y: np.array(["a"] * 60, dtype=object), r"y\[0\] is 'a'"),
+        (lambda y: _with(y, datetime.date(2020, 1, 1)), "y holds dates"),
+        (lambda y: _with(y, np.datetime64("2020")), "y holds dates"),
         (lambda y: y + 1j, "Complex data not supported"),
         (lambda y: y.reshape(3, 4, 5), "dim 3|inconsistent"),
         (lambda y: np.zeros(60, dtype="M8[D]"), "y holds dates"),
@@ -193,16 +277,23 @@ def test_another_number_of_features_is_named(problem):
         (np.zeros(60), "sample_weight is zero for every row"),
         (np.ones(59), r"sample_weight has shape \(59,\)"),
         (np.ones((60, 1)), r"sample_weight has shape \(60, 1\)"),
-        (np.full(60, np.nan), "sample_weight contains NaN"),
-        (np.full(60, np.inf), "sample_weight contains infinity"),
-        (["a"] * 60, "could not convert string"),
+        (np.full(60, np.nan), r"sample_weight\[0\] is NaN"),
+        (np.full(60, np.inf), r"sample_weight\[0\] is infinity"),
+        (["a"] * 60, r"sample_weight\[0\] is 'a'"),
+        ([*range(59), None], r"sample_weight\[59\] is None"),
+        (np.ma.masked_array(np.ones(60), mask=np.arange(60) > 9), "sample_weight is a masked"),
+        (np.ones(60, dtype="m8[D]"), "sample_weight holds dates"),
         (np.ones(60) * 1j, "Complex data not supported"),
     ],
 )
 def test_wrong_sample_weights_are_named(weights, message, problem):
+    X, y = problem()
     for solver in ("adam", "lbfgs"):
+        net = BackpropRegressor(solver=solver, early_stopping=True)
         with pytest.raises(ValueError, match=message):
-            BackpropRegressor(solver=solver).fit(*problem(), sample_weight=weights)
+            net.fit(X, y, sample_weight=weights)
+        with pytest.raises(ValueError, match="In the data to validate on.*" + message):
+            net.fit(X, y, X_val=X, y_val=y, sample_weight_val=weights)
 
 
 def test_negative_counts_are_refused_by_poisson(problem):

@@ -1,6 +1,7 @@
 """`predict_one` is `predict`, and `learn_one` is `partial_fit`, for one row."""
 
 import copy
+import datetime
 import pickle
 import sys
 import threading
@@ -234,8 +235,25 @@ BAD_X = {
     "two-rows": lambda x: np.array([x, x]),
     "a-number": lambda x: x[0],
     "words": lambda x: ["a"] * len(x),
+    "dates": lambda x: np.zeros(len(x), dtype="M8[D]"),
+    "time-spans": lambda x: np.zeros(len(x), dtype="m8[s]"),
+    "dates-among-objects": lambda x: [*x[1:], datetime.date(2020, 1, 1)],
+    "masked": lambda x: np.ma.masked_array(x, mask=np.arange(len(x)) == 1),
+    "complex": lambda x: x + 0j,
 }
-BAD_Y = {"NaN": np.nan, "infinite": -np.inf, "too-many": [1.0, 2.0], "a-table": [[1.0]], "none": []}
+BAD_Y = {
+    "NaN": np.nan,
+    "infinite": -np.inf,
+    "too-many": [1.0, 2.0],
+    "a-table": [[1.0]],
+    "none": [],
+    "None": None,
+    "a-date": np.datetime64("2020-01-01"),
+    "a-date-object": datetime.date(2020, 1, 1),
+    "masked": np.ma.masked,
+    "masked-array": np.ma.masked_array([1.0], mask=[True]),
+    "complex": 1j,
+}
 
 
 @pytest.mark.parametrize("activation", ["tanh", "logistic", "relu", "softplus"])
@@ -265,7 +283,7 @@ def test_a_bad_target_is_an_error_and_changes_nothing(bad, problem, snapshot):
         net.learn_one(X[0], y[0])
 
 
-@pytest.mark.parametrize("bad", ["NaN", "infinite", "two-rows", "words"])
+@pytest.mark.parametrize("bad", ["NaN", "two-rows", "words", "dates", "masked", "complex"])
 def test_a_bad_first_sample_leaves_the_estimator_unfitted(bad, problem):
     X, y = problem()
     net = _net()
@@ -285,6 +303,16 @@ def test_a_refused_sample_is_named(problem):
         net.learn_one(X[0], np.inf)
     with pytest.raises(ValueError, match=r"x has shape \(2,\), but one sample .* \(5,\)"):
         net.learn_one([0, 0], 1.0)
+    for bad, said in (
+        ("dates", "x holds dates"),
+        ("dates-among-objects", "x holds dates"),
+        ("masked", "x is a masked array"),
+        ("complex", "x holds complex numbers"),
+        ("words", r"x\[0\] is 'a'"),
+    ):
+        for call in (net.predict_one, lambda x: net.learn_one(x, 1.0)):
+            with pytest.raises(ValueError, match=said):
+                call(BAD_X[bad](X[0]))
 
 
 @pytest.mark.parametrize("solver", ["plain", "nesterov", "adam"])

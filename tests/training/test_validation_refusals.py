@@ -25,9 +25,9 @@ REFUSED = {
     "other lengths": (lambda X, y: {"X_val": X, "y_val": y[:-1]}, "inconsistent numbers"),
     "NaN in X_val": (lambda X, y: {"X_val": _spoil(X, np.nan), "y_val": y}, "NaN in column 4"),
     "infinity in X_val": (lambda X, y: {"X_val": _spoil(X, np.inf), "y_val": y}, "infinity in"),
-    "NaN in y_val": (lambda X, y: {"X_val": X, "y_val": _spoil(y, np.nan)}, "contains NaN"),
+    "NaN in y_val": (lambda X, y: {"X_val": X, "y_val": _spoil(y, np.nan)}, "is NaN"),
     "infinity in y_val": (lambda X, y: {"X_val": X, "y_val": _spoil(y, -np.inf)}, "infinity"),
-    "text in y_val": (lambda X, y: {"X_val": X, "y_val": ["a"] * len(y)}, "are numbers"),
+    "text in y_val": (lambda X, y: {"X_val": X, "y_val": ["a"] * len(y)}, "is 'a'"),
     "too many outputs": (lambda X, y: {"X_val": X, "y_val": np.c_[y, y]}, "as many outputs"),
     "no rows": (lambda X, y: {"X_val": X[:0], "y_val": y[:0]}, "0 sample"),
     "one row": (lambda X, y: {"X_val": X[:1], "y_val": y[:1]}, "1 row"),
@@ -42,7 +42,7 @@ REFUSED = {
     ),
     "NaN in the weights": (
         lambda X, y: {"X_val": X, "y_val": y, "sample_weight_val": _spoil(y**2, np.nan)},
-        "contains NaN",
+        r"sample_weight\[\d+\] is NaN",
     ),
     "too few weights": (
         lambda X, y: {"X_val": X, "y_val": y, "sample_weight_val": y[:-1] ** 2},
