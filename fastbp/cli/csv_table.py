@@ -22,6 +22,12 @@ __all__ = ["FEWEST_ROWS", "CsvTable", "InputError", "listed", "read_csv"]
 
 FEWEST_ROWS = 10
 
+#: A larger number's square, of which variances are made, may be infinite.
+_LARGEST = 1e150
+
+#: Headers of the row numbers or names that pandas and R write before the first column.
+_NO_NAMES = ("", "Unnamed: 0")
+
 _MISSING = ("", "na", "nan", "n/a", "null")
 
 
@@ -30,11 +36,12 @@ class InputError(ValueError):
 
 
 class CsvTable(NamedTuple):
-    """A table of finite numbers with a target."""
+    """A table of finite numbers with a target; `labels` is the header of row labels left out."""
 
     inputs: list[str]
     X: NDArray[np.float64]
     y: NDArray[np.float64]
+    labels: str | None
 
 
 def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
@@ -52,7 +59,7 @@ def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
     Returns
     -------
     table : CsvTable
-        The other columns and the target.
+        The other columns and the target, without a first column that has no name.
 
     Raises
     ------
@@ -77,7 +84,8 @@ def _read(
     file: TextIO, advance: Callable[[int], object], path: Path, target: str, dropped: list[str]
 ) -> CsvTable:
     header, delimiter = _header(file.readline(), path)
-    columns = _wanted_columns(header, path, target, dropped)
+    is_labelled = header[0] in _NO_NAMES and header[0] not in (target, *dropped)
+    columns = _wanted_columns(header, path, target, dropped, is_labelled)
     rows = csv.reader(_counted(file, advance), delimiter=delimiter)
     values = array("d")
     for cells in rows:
@@ -96,7 +104,7 @@ def _read(
     X, y = numbers[:, :-1], numbers[:, -1]
     if y.min() == y.max():
         raise InputError(f"column {target!r} is {y[0]:g} in every row: there is nothing to learn")
-    return CsvTable([header[i] for i in columns[:-1]], X, y)
+    return CsvTable([header[i] for i in columns[:-1]], X, y, header[0] if is_labelled else None)
 
 
 def _header(line: str, path: Path) -> tuple[list[str], str]:
@@ -108,8 +116,15 @@ def _header(line: str, path: Path) -> tuple[list[str], str]:
     return [name.strip() for name in names], delimiter
 
 
-def _wanted_columns(header: list[str], path: Path, target: str, dropped: list[str]) -> list[int]:
+def _wanted_columns(
+    header: list[str], path: Path, target: str, dropped: list[str], is_labelled: bool
+) -> list[int]:
     """Numbers of the input columns, and of the target as the last."""
+    if target in dropped:
+        raise InputError(
+            f"--drop {shlex.quote(target)}: that is the target, which cannot be left out; drop "
+            "other columns, or choose another --target"
+        )
     for name in (target, *dropped):
         if header.count(name) == 1:
             continue
@@ -120,10 +135,13 @@ def _wanted_columns(header: list[str], path: Path, target: str, dropped: list[st
         hint = f"; did you mean {close[0]!r}?" if close else "."
         raise InputError(f"{path} has no column {name!r}{hint} Its columns: {listed(header, 50)}")
     inputs = [i for i, name in enumerate(header) if name not in (target, *dropped)]
+    if is_labelled:
+        inputs = inputs[1:]
     if not inputs:
+        labels = "; the first, which has no name, labels the rows" if is_labelled else ""
         raise InputError(
             f"{path} has no column besides {target!r} to predict it from (columns are separated "
-            "by comma, semicolon or tab)"
+            f"by comma, semicolon or tab{labels})"
         )
     return [*inputs, header.index(target)]
 
@@ -144,15 +162,20 @@ def _number(text: str, column: str, place: str, is_target: bool) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if math.isfinite(number):
+    if abs(number) <= _LARGEST and "_" not in text:  # Python reads 1_0 as 10, and no other program
         return number
     if text.strip().lower() in _MISSING:
         problem, cure = f"has no value ({text!r})", "fill in or remove such lines"
     elif math.isinf(number):
         problem, cure = f"has the infinite value {text!r}", "remove such lines"
+    elif abs(number) > _LARGEST:
+        problem = f"has {text!r:.40}, which is too large to compute with (over {_LARGEST:g})"
+        cure = "correct it, or give the column in a larger unit"
     else:
         problem, cure = f"has {text!r:.40}, which is not a number", "encode it as numbers"
-        if "," in text:
+        if not math.isnan(number):
+            cure = "write it without underscores"
+        elif "," in text:
             cure = "decimals are written with a point"
     other = "" if is_target else f", or leave the column out with --drop {shlex.quote(column)}"
     raise InputError(f"{place}: column {column!r} {problem}; {cure}{other}")

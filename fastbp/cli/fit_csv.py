@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fastbp.backends.device import has_gpu, why_no_gpu
 from fastbp.cli.csv_table import FEWEST_ROWS, CsvTable, InputError, listed, read_csv
 from fastbp.cli.terminal import progress
 from fastbp.estimators.regressor import BackpropRegressor
@@ -46,14 +47,18 @@ def fit_csv(options: Namespace) -> None:
     ----------
     options : Namespace
         The command line's ``file``, ``target``, ``drop``, ``save``, ``test_fraction`` and ``seed``,
-        and the network's ``hidden``, ``activation``, ``solver``, ``alpha``, ``max_iter`` and
-        ``batch_size``.
+        and the network's ``hidden``, ``activation``, ``solver``, ``alpha``, ``max_iter``,
+        ``batch_size`` and ``device``.
 
     Raises
     ------
     InputError
         If the file or an option cannot be used, or the training diverges.
     """
+    if options.device == "cuda" and not has_gpu():
+        raise InputError(
+            f"--device cuda needs a GPU, but {why_no_gpu()}; --device auto takes the CPU then"
+        )
     if options.save is not None:
         _check_can_save(options.save, options.file)
     table = read_csv(options.file, options.target, options.drop)
@@ -61,6 +66,11 @@ def fit_csv(options: Namespace) -> None:
     X, X_test = (_with_names(part, table.inputs) for part in (X, X_test))
     names = listed(table.inputs, 12)
     print(f"{options.file}: {len(table.y)} rows, {len(table.inputs)} inputs ({names})")
+    if table.labels is not None:
+        print(
+            f"Left out the first column, whose header is {table.labels!r}: pandas and R label rows "
+            "so. Give it a name to train on it"
+        )
     print(f"Training on {len(y)} rows, testing on {len(y_test)}", flush=True)
 
     model = _new_model(options, len(y))
@@ -78,6 +88,12 @@ def fit_csv(options: Namespace) -> None:
     of_mean = root_mean_squared_error(y_test, np.full_like(y_test, y.mean()))
     print(f"Held-out R^2   {r2:.4f}")
     print(f"Held-out RMSE  {error:.4g} in units of {options.target!r} (of the mean {of_mean:.4g})")
+    if r2 <= 0:
+        print(
+            "That is no better than always saying the mean: the inputs may not tell the target, or "
+            "the training did not suit them. More rows, or another --alpha, --solver or --hidden "
+            "may help"
+        )
     if options.save is not None:
         _save(model, options.save)
         given = (

@@ -120,8 +120,9 @@ def _add_fit(commands: Any) -> None:
         help="train a network on a CSV file, test it, save it",
         description="Train a network on a CSV file, report its error on held-out rows, save it. "
         "The file has a line of column names and then numbers, separated by commas, semicolons or "
-        "tabs. Inputs and target are scaled; every solver but lbfgs stops when validation rows, a "
-        "tenth of the training rows, are no longer predicted better.",
+        "tabs; a first column without a name labels the rows and is left out. Inputs and target "
+        "are scaled; every solver but lbfgs stops when validation rows, a tenth of the training "
+        "rows, are no longer predicted better.",
         epilog="Example: python -m fastbp fit houses.csv --target price --save houses.joblib",
     )
     fit.set_defaults(command=_fit)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fastbp.backends import device
+from fastbp.cli import fit_csv
 from fastbp.cli.main import main
 from helpers.command_line import HEADER, error_of, r2_of
 
@@ -44,15 +46,15 @@ def test_the_units_are_the_targets(rows, write, capsys):
     assert errors[0] == pytest.approx(1000 * errors[1], rel=1e-2)
 
 
-def _saved_model(rows, write, tmp_path):
+def _saved_model(lines, write, tmp_path):
     saved = tmp_path / "model.joblib"
     arguments = ["--target", "price", "--save", str(saved), "--test-fraction", "0.5"]
-    assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
+    assert main(["fit", str(write(lines)), *arguments]) == 0
     return joblib.load(saved)
 
 
 def test_a_saved_model_predicts_what_was_reported(rows, write, tmp_path, capsys):
-    model = _saved_model(rows, write, tmp_path)
+    model = _saved_model([HEADER, *rows], write, tmp_path)
     table = pd.DataFrame(np.array(rows, dtype=float), columns=HEADER)
     inputs = table[["rooms", "age"]]
     assert model.predict(inputs).shape == (80,)
@@ -63,7 +65,7 @@ def test_a_saved_model_predicts_what_was_reported(rows, write, tmp_path, capsys)
 
 
 def test_a_saved_model_refuses_columns_in_another_order(rows, write, tmp_path):
-    model = _saved_model(rows, write, tmp_path)
+    model = _saved_model([HEADER, *rows], write, tmp_path)
     assert list(model.feature_names_in_) == ["rooms", "age"]
     table = pd.DataFrame(np.array(rows, dtype=float), columns=HEADER)
     with pytest.raises(ValueError, match="feature names"):
@@ -78,7 +80,7 @@ def test_without_pandas_no_names_are_kept_and_it_says_so(
     (tmp_path / "pandas.py").write_text("raise ImportError")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "pandas")
-    model = _saved_model(rows, write, tmp_path)
+    model = _saved_model([HEADER, *rows], write, tmp_path)
     assert "pandas is not installed" in capsys.readouterr().out
     assert model.predict(np.array(rows, dtype=float)[:, :2]).shape == (80,)
 
@@ -126,6 +128,9 @@ def test_an_empty_line_is_no_row(rows, write, capsys):
         (1, "NA", ["column 'age' has no value ('NA')"]),
         (1, "inf", ["infinite"]),
         (1, "1e999", ["infinite"]),
+        (1, "1e300", ["column 'age' has '1e300'", "too large", "--drop age"]),
+        (2, "-1e300", ["column 'price' has '-1e300'", "too large"]),
+        (0, "1_0", ["'1_0'", "not a number", "without underscores"]),
         (2, "cheap", ["column 'price' has 'cheap'"]),
     ],
 )
@@ -200,3 +205,46 @@ def test_a_training_that_diverges_is_one_line(rows, write, capsys):
     arguments = ("--target", "price", "--solver", "sgd", "--alpha", "1e9")
     error = error_of(capsys, "fit", write([HEADER, *rows]), *arguments)
     assert "diverged" in error
+
+
+def test_no_gpu_is_one_line_before_the_file_is_read(capsys, monkeypatch):
+    for module in (device, fit_csv):
+        monkeypatch.setattr(module, "why_no_gpu", lambda: "there is none")
+    error = error_of(capsys, "fit", "none.csv", "--target", "price", "--device", "cuda")
+    assert "--device cuda needs a GPU, but there is none" in error
+
+
+def test_the_target_cannot_be_dropped(rows, write, capsys):
+    arguments = ("--target", "price", "--drop", "age", "price")
+    error = error_of(capsys, "fit", write([HEADER, *rows]), *arguments)
+    assert "--drop price: that is the target" in error
+
+
+def test_a_fit_that_learnt_nothing_is_remarked(rows, write, rng, capsys):
+    remark = "no better than always saying the mean"
+    main(["fit", str(write([HEADER, *rows])), "--target", "price"])
+    assert remark not in capsys.readouterr().out
+    for row in rows:
+        row[-1] = repr(float(rng.normal()))
+    arguments = ["--target", "price", "--solver", "lbfgs", "--alpha", "0"]
+    assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
+    output = capsys.readouterr().out
+    assert r2_of(output) < 0
+    assert remark in output
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_a_first_column_without_a_name_labels_rows(rows, write, tmp_path, capsys, name):
+    lines = [[name, *HEADER], *([str(i), *row] for i, row in enumerate(rows))]
+    assert list(_saved_model(lines, write, tmp_path).feature_names_in_) == ["rooms", "age"]
+    assert "Left out the first column, whose header is " + repr(name) in capsys.readouterr().out
+    main(["fit", str(write(lines)), "--target", "price", "--drop", name, "--max-iter", "1"])
+    assert "Left out" not in capsys.readouterr().out
+
+
+def test_row_labels_are_no_inputs(write, capsys):
+    lines = [["", "price"], *([str(i), str(i)] for i in range(20))]
+    error = error_of(capsys, "fit", write(lines), "--target", "price")
+    assert "no column besides 'price'" in error
+    assert "labels the rows" in error
+    assert main(["fit", str(write(lines)), "--target", "", "--max-iter", "1"]) == 0
