@@ -14,12 +14,13 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.machine.threads import run_all
 from fastbp.model.data import Data
+from fastbp.model_selection.folds import rows_of_folds
 from fastbp.solvers.stopping import Clock
 from fastbp.training.fit import conclude, fit_starts
 from fastbp.training.options import make_clock, warn_of_a_large_batch
@@ -32,7 +33,7 @@ def fit_many(
     X: Any,
     y: ArrayLike,
     parameters: Iterable[Mapping[str, Any]],
-    folds: Iterable[ArrayLike] | None = None,
+    folds: Any = None,
     *,
     estimator: BackpropEstimator | None = None,
     sample_weight: ArrayLike | None = None,
@@ -56,11 +57,13 @@ def fit_many(
         The targets.
     parameters : iterable of dict
         Parameters of each network (a `ParameterGrid` is one).
-    folds : iterable of array-like of int or bool, default=None
-        The rows of each fold to train on: every network is fitted to each of them. From a splitter:
-        ``[train for train, _ in KFold(5).split(X)]``. None is one fit, to all rows.
+    folds : splitter or iterable, default=None
+        The rows of each fold to train on: every network is fitted to each of them. A splitter such
+        as ``KFold(5)``, the pairs (train, test) that its ``split`` gives, of which the first count,
+        or row numbers or a mask for each fold. None is one fit, to all rows.
     estimator : BackpropRegressor, default=None
-        What the parameters are set on; not changed. None is ``BackpropRegressor()``.
+        What the parameters are set on; not changed. None is ``BackpropRegressor()``. A pipeline
+        round one is for `BackpropSearchCV`.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of 0 or more.
     n_jobs : int or None, default=None
@@ -76,8 +79,10 @@ def fit_many(
 
     Raises
     ------
+    TypeError
+        If the estimator is none of this package, or ``folds`` are no folds.
     ValueError
-        If the data or a parameter is wrong, or a training diverges.
+        If the data, a fold or a parameter is wrong, or a training diverges.
     RuntimeError
         If there is no GPU for ``device="cuda"``.
 
@@ -94,8 +99,18 @@ def fit_many(
     if errors not in ("raise", "return"):
         raise ValueError(f"errors={errors!r} is neither 'raise' nor 'return'.")
     base: BackpropEstimator = BackpropRegressor() if estimator is None else estimator
+    if not isinstance(base, BackpropEstimator):
+        kind = (
+            f"the class {base.__name__}" if isinstance(base, type) else f"a {type(base).__name__}"
+        )
+        raise TypeError(
+            f"estimator is {kind}, but fit_many trains a BackpropRegressor: give such an object. "
+            "BackpropSearchCV takes pipelines and other estimators round one."
+        )
     check_consistent_length(X, y, None if np.isscalar(sample_weight) else sample_weight)
-    rows: Sequence[Any] = [None] if folds is None else [np.asarray(fold) for fold in folds]
+    rows: Sequence[Any] = [None]
+    if folds is not None:
+        rows = rows_of_folds(folds, X, y, _num_samples(X))
     parts = [[_rows_of(array, fold) for array in (X, y, sample_weight)] for fold in rows]
     shared = SharedData()
     nets: list[Any] = []

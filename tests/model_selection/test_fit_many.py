@@ -10,7 +10,10 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
-from sklearn.model_selection import KFold, ParameterGrid
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold, KFold, ParameterGrid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import fastbp.model_selection.fit_many
 from fastbp import BackpropRegressor, fit_many
@@ -128,6 +131,64 @@ def test_folds_are_row_numbers_or_masks(kind, problem, rng):
     alone = _alone([{}, {"alpha": 1}], X, y, [np.asarray(fold) for fold in folds])
     for net, expected in zip(_flat(nets), alone, strict=True):
         _assert_same(net, expected)
+
+
+@pytest.mark.parametrize(
+    "folds",
+    [
+        KFold(3),
+        KFold(3).split(np.zeros(60)),
+        list(KFold(3).split(np.zeros(60))),
+        [[train.tolist(), test.tolist()] for train, test in KFold(3).split(np.zeros(60))],
+    ],
+    ids=["splitter", "generator", "pairs", "lists"],
+)
+@SHORT
+def test_folds_may_be_a_splitter_or_its_pairs(folds, problem):
+    X, y = problem()
+    (nets,) = fit_many(X, y, [{}], folds, estimator=BASE)
+    for net, alone in zip(nets, _alone([{}], X, y, _folds()), strict=True):
+        _assert_same(net, alone)
+
+
+@SHORT
+def test_a_fold_of_two_rows_is_no_pair(problem):
+    X, y = problem()
+    net = clone(BASE).set_params(batch_size=1)
+    ((found,),) = fit_many(X, y, [{}], [(3, 7)], estimator=net)
+    assert _bits(found) == _bits(clone(net).fit(X[[3, 7]], y[[3, 7]]))
+
+
+@pytest.mark.parametrize(
+    ("folds", "error", "message"),
+    [
+        (3, TypeError, "folds=3 is neither a splitter nor a list of rows.*KFold"),
+        ("all", TypeError, "folds='all' is neither"),
+        (KFold(61), ValueError, r"folds=KFold\(n_splits=61.* cannot split these rows"),
+        (GroupKFold(3), ValueError, "folds=GroupKFold.*groups"),
+        ([np.arange(9), []], ValueError, r"folds\[1\] has no rows"),
+        ([(np.arange(9), [1]), ([], [1])], ValueError, r"folds\[1\]\[0\] has no rows"),
+        ([np.zeros(60, dtype=bool)], ValueError, r"folds\[0\] has no rows"),
+        ([np.ones(9, dtype=bool)], ValueError, r"folds\[0\] is a mask of 9 rows, but X has 60"),
+        ([np.arange(61)], ValueError, r"folds\[0\] asks for row 60, but X has 60 rows"),
+        ([[-61, 0, 1]], ValueError, r"folds\[0\] asks for row -61"),
+        ([[0.5, 1.0]], ValueError, r"folds\[0\] has dtype float64"),
+        ([["a", "b"]], ValueError, r"folds\[0\] has dtype"),
+        (range(60), ValueError, r"folds\[0\] has shape \(\).*folds=\[rows\]"),
+        ([np.zeros((2, 9), dtype=int)], ValueError, r"folds\[0\] has shape \(2, 9\)"),
+    ],
+)
+def test_what_are_no_folds_is_named(folds, error, message, problem):
+    with pytest.raises(error, match=message):
+        fit_many(*problem(), [{}], folds, estimator=BASE)
+
+
+@pytest.mark.parametrize(
+    "estimator", [make_pipeline(StandardScaler(), BASE), BackpropRegressor, Ridge(), "adam"]
+)
+def test_another_estimator_is_named(estimator, problem):
+    with pytest.raises(TypeError, match="estimator is .*BackpropRegressor.*BackpropSearchCV"):
+        fit_many(*problem(), [{}], estimator=estimator)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -329,7 +390,7 @@ def test_wrong_data_of_one_fold_are_that_folds_error(problem):
     folds = [np.arange(20), np.arange(20, 40), np.arange(40, 60), [7]]
     (nets,) = fit_many(X, y, [{}], folds, estimator=BASE, errors="return")
     assert re.search("X contains NaN in column 2", str(nets[0]))
-    assert "y contains infinity" in str(nets[2])
+    assert "y[10] is infinity" in str(nets[2])
     _assert_same(nets[1], clone(BASE).fit(X[20:40], y[20:40]))
     assert not isinstance(nets[3], BackpropRegressor) or nets[3].n_iter_ > 0
     with pytest.raises(ValueError, match="X contains NaN in column 2"):
