@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.validation import check_array, validate_data
 
 from fastbp.estimators.refusals import (
     refuse_dates,
@@ -19,6 +20,7 @@ from fastbp.estimators.refusals import (
     refuse_wrong_entries,
 )
 from fastbp.model.losses import LOSSES
+from fastbp.training.warn import warn
 
 __all__ = [
     "check_inputs",
@@ -131,7 +133,12 @@ def check_training_data(
     if y.dtype.kind == "f" and not np.isfinite(y).all():  # None among objects, which became NaN
         refuse_wrong_entries(given, "y")
     if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
+        warn(
+            "A column-vector y was passed when a 1d array was expected. Change its shape to "
+            "(n_samples,), by y.ravel() for instance.",
+            DataConversionWarning,
+        )
+        y = y.ravel()
     return X, y
 
 

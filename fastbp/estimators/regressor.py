@@ -4,7 +4,6 @@
 `learn_one` in ``one_sample.py``, `check_gradient` and `stationary_point` in ``inspection.py``.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -30,6 +29,7 @@ from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
 from fastbp.training.validation_set import Table
+from fastbp.training.warn import warn
 
 __all__ = ["BackpropRegressor"]
 
@@ -322,11 +322,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         n_threads = effective_n_jobs(self.n_jobs)
         prediction = predict(self._network, parameters, data, n_threads)
         if not np.isfinite(prediction).all():
-            warnings.warn(
+            warn(
                 "Some predictions overflow to infinity or NaN: their inputs are far outside of "
                 "what the network was trained on. Scale them as in training.",
                 RuntimeWarning,
-                stacklevel=2,
             )
         return prediction.ravel() if prediction.shape[1] == 1 else prediction
 
