@@ -49,52 +49,6 @@ except ValueError as error:
     assert python(code).split() == ["True", "False"]
 
 
-AT_THE_END = """
-import numpy as np
-from fastbp import Network, Objective
-from fastbp.backends.cpu import kernels
-from fastbp.backends.cpu.layout import layout_of
-from fastbp.model import update_rules
-from fastbp.model.data import as_data
-from fastbp.backends.cpu.predict import predict
-from fastbp.model.update_rules import Moments
-from helpers.guard_pages import copy_before_guard as at_end
-from helpers.runs import epoch
-
-rng = np.random.default_rng(0)
-
-def check(dtype, layers, n):
-    network = Network(layers, "tanh")
-    X, y = (at_end(rng.standard_normal((n, m)).astype(dtype)) for m in (layers[0], layers[-1]))
-    data = as_data(X, y, at_end(np.ones(n, dtype)), dtype)
-    assert np.shares_memory(data.X, X) and np.shares_memory(data.y, y)
-    parameters = at_end((0.1 * rng.standard_normal(network.n_parameters)).astype(dtype))
-    objective = Objective(network, data, 0.1)
-    for batch_size in (1, 2, n):
-        for rule in (update_rules.sgd(0.01, 0, True), update_rules.adam(0.01, 0.9, 0.99, 1e-8)):
-            moments = Moments(*(at_end(np.zeros(parameters.size, dtype)) for _ in range(2)))
-            epoch(objective, parameters, at_end(np.arange(n)), batch_size, rule, moments)
-    objective.loss_and_gradient(parameters)
-    predict(network, parameters, data)
-    layout = layout_of(network, dtype)
-    workspace = kernels.make_workspace(layout, dtype)
-    plan = kernels.plan_of(layout, workspace)
-    kernels.predict_one(plan, X[-1], at_end(np.zeros(layers[-1], dtype)))
-    kernels.learn_one(plan, X[-1], y[-1], at_end(np.array([0, 0.01, 0, 0, 0, 0.1, 0.0, 1e60])))
-
-for dtype in (np.float64, np.float32):
-    for layers in ((1, 1), (3, 2), (5, 7, 3, 2), (17, 33, 9, 1), (8, 16, 8, 8), (9, 20, 40, 17)):
-        for n in (1, 3, 16, 33):
-            check(dtype, layers, n)
-print("no fault")
-"""
-
-
-@POSIX
-def test_nothing_is_read_beyond_the_end_of_an_array(python):
-    assert python(AT_THE_END).strip() == "no fault"
-
-
 def test_threads_that_all_fit_first_get_the_serial_results(python, tmp_path):
     code = f"""{FIT}
 from concurrent.futures import ThreadPoolExecutor

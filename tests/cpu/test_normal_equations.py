@@ -1,7 +1,6 @@
 """The normal equations of least squares against a whole Jacobian in NumPy."""
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -323,38 +322,3 @@ def test_nan_and_infinity_reach_the_diagonal(bad, rng):
     loss, _, hessian = Objective(network, as_data(X, y)).normal_equations(parameters)
     assert not np.isfinite(loss)
     assert not np.isfinite(hessian.diagonal()).all()
-
-
-@pytest.mark.subprocess
-@pytest.mark.skipif(sys.platform == "win32", reason="mprotect is POSIX")
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_nothing_is_read_beyond_the_panels_of_the_jacobian(dtype, python):
-    """The vectors of J'e are made odd in number, so there may be more of them than J has.
-
-    The counts of parameters run over those with such a vector and those without. In threads this
-    was a segmentation fault.
-    """
-    out = python(
-        f"""
-import numpy as np
-from helpers.guard_pages import cut_before_guards
-from fastbp import Network, Objective
-from fastbp.model.data import as_data
-from fastbp.backends.cpu.kernels import normal_equations, workspace
-normal_equations.cut = workspace.cut = cut_before_guards
-rng = np.random.default_rng(0)
-n_parameters = []
-for n_features in range(120, 160) if {dtype!r} == "float64" else range(250, 305):
-    network = Network((n_features, 1), "tanh")
-    X = rng.standard_normal((150, n_features)).astype({dtype!r})
-    objective = Objective(network, as_data(X, X[:, 0]), n_threads=2)
-    parameters = rng.standard_normal(network.n_parameters).astype({dtype!r})
-    _, gradient, hessian = objective.normal_equations(parameters)
-    A = np.hstack([X, np.ones((150, 1), X.dtype)]).astype(float)
-    np.testing.assert_allclose(np.triu(hessian), np.triu(A.T @ A / 150), atol=1e-5)
-    np.testing.assert_allclose(gradient, A.T @ (A @ parameters - X[:, 0]) / 150, atol=1e-4)
-    n_parameters.append(network.n_parameters)
-print("counts", len(n_parameters))
-"""
-    )
-    assert out.startswith("counts ")

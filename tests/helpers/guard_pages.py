@@ -1,42 +1,128 @@
-"""Arrays beside an unreadable page: whoever reads or writes past their end is killed by the chip.
+"""Arrays between unreadable pages: whoever reads or writes past an end is killed by the chip.
 
 Guard values around an array show what was written beside it. This shows what was read as well; so a
 test of it runs in a process of its own.
 """
 
 import ctypes
+import itertools
 import mmap
+import threading
+from collections import Counter, defaultdict
+from functools import cache
 
 import numpy as np
 
+#: The end of an array that lies at a guard.
+SIDES = ("begin", "end")
+
 _PAGE = mmap.PAGESIZE
-_VECTOR_BYTES = 64
+_GUARD = 64 * _PAGE  # so wide that one row too many of a matrix does not jump over it
 _PROT_NONE = 0
-_kept = []  # an array's memory lives as long as the process
+_LARGE = 2**20
 
 
-def array_before_guard(n, dtype, unit_bytes=1):
-    """Make n zeros that end, in whole units of so many bytes, where a guard page begins."""
-    n_bytes = -(-n * np.dtype(dtype).itemsize // unit_bytes) * unit_bytes
-    n_pages = -(-n_bytes // _PAGE)
-    memory = mmap.mmap(-1, (n_pages + 1) * _PAGE)
-    _kept.append(memory)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + n_pages * _PAGE
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(_PAGE), _PROT_NONE) != 0:
-        raise OSError(ctypes.get_errno(), "mprotect refused to make a guard page")
-    return np.frombuffer(memory, dtype, n, offset=n_pages * _PAGE - n_bytes)
-
-
-def copy_before_guard(array):
-    """Copy an array to where it ends at a guard page."""
-    copy = array_before_guard(array.size, array.dtype).reshape(array.shape)
+def copy_beside_guard(array, side):
+    """Copy an array to where it begins, or ends, to the byte, at an unreadable page."""
+    room = _room_between_guards(-(-array.nbytes // _PAGE) * _PAGE)
+    start = room.size - array.nbytes if side == "end" else 0
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
 
 
-def cut_before_guards(lengths, dtype):
-    """Make a workspace's arrays, each of which ends, in whole vectors, at a guard page."""
-    return {
-        name: array_before_guard(length, dtype, _VECTOR_BYTES) for name, length in lengths.items()
-    }
+_spare_rooms = defaultdict(list)  # by size; to make one takes as long as a small kernel does
+
+
+def _room_between_guards(n_bytes):
+    """Give whole pages, as an array of bytes; they may have been used before."""
+    if _spare_rooms[n_bytes]:
+        return _spare_rooms[n_bytes].pop()
+    memory = mmap.mmap(-1, n_bytes + 2 * _GUARD, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for start in (address, address + _GUARD + n_bytes):
+        if _mprotect()(ctypes.c_void_p(start), ctypes.c_size_t(_GUARD), _PROT_NONE) != 0:
+            raise OSError(ctypes.get_errno(), "mprotect refused to make a guard page")
+    return np.frombuffer(memory, np.uint8, n_bytes, _GUARD)
+
+
+def _give_back(copy):
+    """Let the place of a copy be used again, but for large ones, which would fill the memory."""
+    if copy.base.size < _LARGE:
+        _spare_rooms[copy.base.size].append(copy.base)
+
+
+@cache
+def _mprotect():
+    return ctypes.CDLL(None, use_errno=True).mprotect
+
+
+def guard_kernels():
+    """Call every kernel of the CPU twice more from now on, with all its arrays beside guards.
+
+    First all begin at a guard, then all end at one, then the call is made as it stands. All three
+    have to leave the same bits in every array.
+
+    Returns
+    -------
+    n_calls : Counter
+        How often each kernel was called; 0 at first.
+    """
+    from numba.core.dispatcher import Dispatcher
+
+    from fastbp.backends.cpu import kernels
+
+    n_calls, plan_of, sides = Counter(), kernels.plan_of, itertools.cycle(SIDES)
+
+    def from_parts(kernel):
+        """Let a kernel that takes a plan of addresses take what is to lie there."""
+        return lambda parts, *rest: kernel(copy_beside_guard(plan_of(*parts), next(sides)), *rest)
+
+    kernels.plan_of = lambda layout, workspace: (layout, workspace)
+    for name in kernels.__all__:
+        kernel = getattr(kernels, name)
+        if isinstance(kernel, Dispatcher) or name == "online_epochs":
+            is_of_plan = name in ("predict_one", "learn_one")
+            call = from_parts(kernel) if is_of_plan else kernel
+            setattr(kernels, name, _called_thrice(name, call, n_calls))
+    return n_calls
+
+
+_one_at_a_time = threading.Lock()  # threads write to different parts of one array
+
+
+def _called_thrice(name, kernel, n_calls):
+    n_calls[name] = 0
+
+    def run(*arguments):
+        with _one_at_a_time:
+            n_calls[name] += 1
+            copies = [_beside_guards(arguments, side) for side in SIDES]
+            results = [kernel(*copy) for copy in copies]
+            result = kernel(*arguments)
+            for side, copy, other in zip(SIDES, copies, results, strict=True):
+                assert repr(other) == repr(result), (name, side)
+                for i, (a, b) in enumerate(zip(_arrays(copy), _arrays(arguments), strict=True)):
+                    assert a.tobytes() == b.tobytes(), (name, side, i)
+                    _give_back(a)
+        return result
+
+    return run
+
+
+def _beside_guards(argument, side):
+    """Copy all arrays of an argument, those in tuples too."""
+    if isinstance(argument, np.ndarray):
+        return copy_beside_guard(argument, side)
+    if isinstance(argument, tuple):
+        copies = [_beside_guards(part, side) for part in argument]
+        return argument._make(copies) if hasattr(argument, "_make") else tuple(copies)
+    return argument
+
+
+def _arrays(argument):
+    if isinstance(argument, np.ndarray):
+        yield argument
+    elif isinstance(argument, tuple):
+        for part in argument:
+            yield from _arrays(part)
