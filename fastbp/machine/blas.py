@@ -53,6 +53,6 @@ def one_blas_thread() -> Iterator[None]:
 
 def _take_control() -> None:
     """Let this thread set the number: newer versions listen to the first that did, and no other."""
-    openblas = getattr(threadpoolctl, "OpenBLASController", None)
+    openblas: Any = getattr(threadpoolctl, "OpenBLASController", None)
     if hasattr(openblas, "clear_controlling_thread"):
         openblas.clear_controlling_thread(force=True)

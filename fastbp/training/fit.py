@@ -30,11 +30,11 @@ _EARLY_ENDS = {
     "max_fun": "max_fun={0.max_fun} evaluations were used up before convergence. Raise max_fun.",
     "time": "max_time={0.max_time} seconds were used up before convergence. Raise max_time.",
     "line_search": "no lower loss was found along the last direction, though an entry of the "
-    "gradient is {1:.1e}, above {2}. The loss may have no more digits than this: take a larger "
-    "{2}, or scale the data.",
+    "gradient is {1:.1e}. {2} is {3}; the loss may have no more digits than this: a larger {2} "
+    "ends at it, and scaled data may get below.",
     "step_size": "steps became too short to change the weights, though an entry of the gradient is "
-    "{1:.1e}, above {2}. The loss may have no more digits than this: take a larger {2}, or scale "
-    "the data.",
+    "{1:.1e}. {2} is {3}; the loss may have no more digits than this: a larger {2} ends at it, and "
+    "scaled data may get below.",
     "diverged": "the loss or its gradient became NaN or infinite; the last finite weights are "
     "kept. Scale the data.",
 }
@@ -187,9 +187,11 @@ def _say_how_it_ended(task: FitTask, result: FitResult) -> None:
             "(StandardScaler, TransformedTargetRegressor)."
         )
     if reason in _EARLY_ENDS:
-        limit = f"tol={estimator.tol}" if estimator.gtol is None else f"gtol={estimator.gtol}"
+        limit = "tol" if estimator.gtol is None else "gtol"
         warn(
             f"solver={estimator.solver!r} stopped early: "
-            + _EARLY_ENDS[reason].format(estimator, history.gradient_norm, limit),
+            + _EARLY_ENDS[reason].format(
+                estimator, history.gradient_norm, limit, getattr(estimator, limit)
+            ),
             ConvergenceWarning,
         )

@@ -29,11 +29,12 @@ def test_a_sample_of_networks_through_every_kernel(python):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1200)
 def test_networks_of_all_sizes_through_every_kernel(python):
-    n_cases, n_calls = _sweep(python, 1, timeout=3600)
-    assert n_cases > 1200
-    assert min(n_calls.values()) > 100, n_calls
+    """The whole takes some minutes: ``python -m helpers.guard_sweep``, from ``tests/``."""
+    n_cases, n_calls = _sweep(python, 5, timeout=1200)
+    assert n_cases > 200
+    assert min(n_calls.values()) > 20, n_calls
 
 
 def test_a_workspace_too_short_by_one_number_is_found(python):

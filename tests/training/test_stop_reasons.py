@@ -223,3 +223,11 @@ def test_a_line_search_in_float32_ends_where_float32_does(solver, problem):
     net = BackpropRegressor(solver=solver, hidden_layer_sizes=(10,), activation="tanh")
     net.set_params(alpha=1.0, gtol=1e-7, max_iter=3000, random_state=0).fit(X, y)
     assert net.n_fun_ < 3 * net.n_iter_
+
+
+def test_a_number_of_now_does_not_read_as_advice(problem):
+    X, y = problem()
+    net = make_net("lm", tol=1e-300, gtol=None, n_iter_no_change=np.inf, max_iter=10**4)
+    with pytest.warns(ConvergenceWarning, match=r"tol is 1e-300; .*: a larger tol ends at it"):
+        net.fit(X, y)
+    assert net.stop_reason_ == "step_size"
