@@ -134,7 +134,10 @@ def _extreme_curvatures(
         hessian = np.array([product(e) for e in np.eye(n)])
         if not np.isfinite(hessian).all():
             return math.nan, math.nan
-        eigenvalues = np.linalg.eigvalsh(0.5 * (hessian + hessian.T))
+        try:
+            eigenvalues = np.linalg.eigvalsh(0.5 * hessian + 0.5 * hessian.T)
+        except np.linalg.LinAlgError:  # its numbers are too large to be squared
+            return math.nan, math.nan
         return float(eigenvalues[0]), float(eigenvalues[-1])
     high = _largest_eigenvalue(product, n)
     # The smallest is the largest of high I - H: found as exactly in relation to the whole range,

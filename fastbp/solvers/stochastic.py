@@ -262,7 +262,10 @@ def _patience(options: Options) -> Patience:
 
 def invscaled_rate(learning_rate_init: float, n_samples_seen: int, power_t: float) -> float:
     """Learning rate of the schedule "invscaling" after so many rows."""
-    return learning_rate_init / (n_samples_seen + 1) ** power_t
+    try:
+        return float(learning_rate_init) / (n_samples_seen + 1) ** float(power_t)
+    except OverflowError:  # of the divisor
+        return 0.0
 
 
 def _scale_rate(options: Options) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from fastbp import BackpropRegressor, Network, loss_and_gradient
 from fastbp.diagnostics.stationary_point import StationaryPoint
@@ -439,3 +439,15 @@ def test_weights_whose_loss_overflows_are_not_stationary(n_features, data):
     point = net.stationary_point(X, y)
     assert point.kind == "not stationary"
     assert str(point).startswith("Not stationary: ")
+
+
+def test_a_weight_decay_too_large_for_eigenvalues_is_no_error():
+    X = np.random.RandomState(0).standard_normal((20, 3))
+    net = BackpropRegressor(hidden_layer_sizes=(), max_iter=1, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        net.fit(X, X[:, 0])
+    for layer in (*net.coefs_, *net.intercepts_):
+        layer[...] = 0
+    net.alpha = 1e308
+    point = net.stationary_point(X[:1], X[:1, 0], tol=np.inf)
+    assert point.kind in ("undetermined", "minimum", "flat")

@@ -438,3 +438,44 @@ def test_predictions_that_overflow_are_not_silent(problem):
     net = _net(loss="poisson", tol=10.0).fit(X, y)
     with pytest.warns(RuntimeWarning, match="overflow to infinity"):
         net.predict(X * 1e6)
+
+
+@SHORT
+def test_a_pickle_says_which_version_made_it(problem, monkeypatch):
+    import pickle
+
+    X, y = problem()
+    net = _net("lbfgs").fit(X, y)
+    pickled = pickle.dumps(net)
+    assert not hasattr(pickle.loads(pickled), "_fastbp_version")
+    monkeypatch.setattr("fastbp.__version__", "9.9")
+    with pytest.warns(UserWarning, match=r"pickled by fastbp 0.*loaded by 9\.9") as record:
+        loaded = pickle.loads(pickled)
+    assert record[0].filename == __file__
+    np.testing.assert_array_equal(loaded.predict(X), net.predict(X))
+
+
+@SHORT
+def test_numpys_numbers_are_taken_as_pythons(problem):
+    """No kernel is compiled anew for their types."""
+    X, y = problem()
+    numbers = {"learning_rate_init": 0.015625, "power_t": 0.5, "momentum": 0.5, "alpha": 0.25}
+    nets = [
+        _net("mini-batch", learning_rate="invscaling", **{k: of(v) for k, v in numbers.items()})
+        for of in (float, np.float32)
+    ]
+    from fastbp.backends.cpu import kernels
+
+    results, n_compiled = [], []
+    for net in nets:
+        results.append(net.fit(X, y).predict(X))
+        n_compiled.append(len(kernels.batch_epochs.signatures))
+    np.testing.assert_array_equal(*results)
+    assert n_compiled[0] == n_compiled[1]
+
+
+@SHORT
+def test_a_rate_that_falls_to_0_is_no_error(problem):
+    X, y = problem()
+    net = _net("mini-batch", learning_rate="invscaling", power_t=1e3, max_iter=3).fit(X, y)
+    assert np.isfinite(net.loss_)
