@@ -240,3 +240,9 @@ print(peak() - before)
 """
     in_a_mebibyte = 2**20 if sys.platform == "darwin" else 1024
     assert int(python(code)) < 20 * in_a_mebibyte
+
+
+@POSIX
+@pytest.mark.parametrize("n_fits", [60, pytest.param(500, marks=pytest.mark.slow)])
+def test_many_fits_leave_nothing_behind_and_have_the_bits_of_each_alone(n_fits, python):
+    assert python(f"from helpers.soak import main; print(main({n_fits}))")
