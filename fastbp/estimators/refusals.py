@@ -144,13 +144,16 @@ def refuse_wrong_entries(array: Any, name: str) -> None:
         number = _number_of(value)
         if number is not None and math.isfinite(number):
             continue
-        shown = f"{value!r:.60}"
+        shown, known_as = f"{value!r:.60}", ""
         if number is not None and value is not None:
             shown = "NaN" if math.isnan(number) else "infinity"
+            too_large = "" if math.isnan(number) else " or a value too large for dtype('float64')"
+            # In scikit-learn's words, too, for which its checks look.
+            known_as = f" (Input {name} contains {shown}{too_large})"
         place = f"[{', '.join(map(str, index))}]" if index else ""
         raise ValueError(
-            f"{name}{place} is {shown}, but only finite numbers can be used. Convert, impute or "
-            "remove such entries."
+            f"{name}{place} is {shown}, but only finite numbers can be used{known_as}. Convert, "
+            "impute or remove such entries."
         )
 
 

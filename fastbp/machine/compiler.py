@@ -10,6 +10,10 @@ This leans on numba's internals. Where they are not as expected, `PIPELINE` is N
 compiled in numba's usual way, to the same code, later.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -17,9 +21,36 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.machine.forks import wait_for
 
-__all__ = ["PIPELINE"]
+__all__ = ["PIPELINE", "raising_what_callbacks_swallow"]
 
 wait_for(global_compiler_lock)
+
+
+@contextmanager
+def raising_what_callbacks_swallow() -> Iterator[None]:
+    """Raise Ctrl-C at the end of a block if a callback has swallowed it.
+
+    Python looks for Ctrl-C when it runs its own code next. While LLVM works for seconds, that is a
+    function that LLVM calls back, out of which no exception leads: Python reports and drops it.
+    """
+    swallowed, before = [], sys.unraisablehook
+
+    def keep(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, Exception):
+            before(unraisable)
+        else:
+            swallowed.append(unraisable.exc_value or unraisable.exc_type())
+
+    if current_thread() is not main_thread():  # no signal arrives elsewhere
+        yield
+        return
+    sys.unraisablehook = keep
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+    if swallowed:
+        raise swallowed[0]
 
 
 def _pipeline() -> Any:

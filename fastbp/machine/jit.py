@@ -24,7 +24,7 @@ from numba.core import config
 from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import PIPELINE
+from fastbp.machine.compiler import PIPELINE, raising_what_callbacks_swallow
 from fastbp.machine.views import borrow
 
 __all__ = ["OPTIONS", "kernel", "part", "routine"]
@@ -47,6 +47,13 @@ def kernel(function: Callable, nogil: bool = True) -> Callable:
     compiled: Any = njit(nogil=nogil, no_cfunc_wrapper=True, **_COMMON)(door)
     if not config.DISABLE_JIT:
         compiled._cache = kernel_cache(function)
+        compile_for = compiled.compile
+
+        def compile_and_raise(signature: Any) -> Any:
+            with raising_what_callbacks_swallow():
+                return compile_for(signature)
+
+        compiled.compile = compile_and_raise
     return compiled
 
 

@@ -150,12 +150,18 @@ def conclude(task: FitTask, results: list[FitResult | None], clock: Clock) -> Fi
     ValueError
         If all have diverged.
     KeyboardInterrupt
-        If Ctrl-C came before the first iteration, or twice.
+        If Ctrl-C came before anything was learnt, or twice.
     """
     losses = np.array([math.nan if result is None else result.final_loss for result in results])
     made = [result for result in results if result is not None]
     if clock.interrupted.is_set():
-        made = [result for result in made if result.history.n_iter > 0]
+        made = [
+            result
+            for result in made
+            if result.history.n_iter > 0
+            # Its first epoch, which may take an hour, has begun.
+            or (len(results) == 1 and (result.parameters != task.start.parameters).any())
+        ]
         keep_or_raise(has_learnt=len(made) > 0)
         made = [result._replace(stop_reason="interrupted") for result in made]
     best = min(made, key=lambda each: each.rank)

@@ -19,7 +19,7 @@ def keep_or_raise(has_learnt: bool) -> None:
     Parameters
     ----------
     has_learnt : bool
-        Whether it has made an iteration.
+        Whether it has changed the weights.
 
     Raises
     ------
