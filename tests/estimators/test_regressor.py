@@ -456,6 +456,7 @@ def test_a_pickle_says_which_version_made_it(problem, monkeypatch):
 
 
 @SHORT
+@NEEDS_A_COMPILER
 def test_numpys_numbers_are_taken_as_pythons(problem):
     """No kernel is compiled anew for their types."""
     X, y = problem()
