@@ -208,7 +208,8 @@ def as_data(
         values, columns, row_starts = (), (), ()
         n_samples = len(dense)
     if n_samples == 0 or dense.shape[1] == 0:
-        raise ValueError(f"X has shape {X.shape}: there is nothing to compute with.")
+        shape = (n_samples, dense.shape[1])
+        raise ValueError(f"X has shape {shape}: there is nothing to compute with.")
     targets = np.empty((0, 1)) if y is None else _targets(y, n_samples)
     weights = () if sample_weight is None else _weights(sample_weight, n_samples)
     data = Data(

@@ -159,6 +159,7 @@ def _with_indices(indices, starts):
     [
         ({"X": X[0]}, r"X has shape \(3,\)"),
         ({"X": X[:0], "y": Y[:0]}, "X has shape.*nothing"),
+        ({"X": [[], [], [], []]}, r"X has shape \(4, 0\).*nothing"),
         ({"X": X * 1j}, "Complex"),
         ({"y": Y[:3]}, r"y has shape \(3,\), but X has 4 rows"),
         ({"y": np.arange(8.0)}, r"y has shape \(8,\)"),
