@@ -21,5 +21,7 @@ class lazy(Generic[T]):  # noqa: N801 - a decorator, as property is
 
     def __get__(self, instance: Any, owner: type | None = None) -> T:
         """Work the value out; from then on the instance's own attribute is found before this."""
+        if instance is None:  # looked up on the class, as tools for documentation do
+            return self  # type: ignore[return-value]
         value = instance.__dict__[self._method.__name__] = self._method(instance)
         return value
