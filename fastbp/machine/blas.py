@@ -2,7 +2,7 @@
 
 Its bits depend on the number of its threads, the matrices of solvers are too small to gain by them,
 and where several fits run at once, each with as many threads as there are cores, they hinder each
-other: two fits at a time take 26 times as long as with a thread each.
+other: two at a time were seen to take 26 times as long as with a thread each.
 """
 
 from collections.abc import Iterator

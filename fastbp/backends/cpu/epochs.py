@@ -58,13 +58,11 @@ class CpuRun:
         moments: Moments,
         shuffles: Shuffles,
     ) -> None:
-        kernels = load_kernels()
-
         self.parameters, self.moments = parameters.copy(), moments
         self.rows = np.arange(full_pass.data.n_samples)
         self._full_pass, self._data, self._alpha = full_pass, full_pass.data, alpha
         self._batch_size, self._shuffles = batch_size, shuffles
-        self._kernels = kernels
+        self._kernels = load_kernels()
 
     @property
     def is_finite(self) -> bool:
