@@ -40,6 +40,7 @@ from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.model.network import Network
 from fastbp.model_selection.fit_many import fit_many
 from fastbp.model_selection.search import BackpropSearchCV
+from fastbp.version import __version__
 
 __all__ = [
     "BackpropRegressor",
@@ -50,5 +51,3 @@ __all__ = [
     "fit_many",
     "loss_and_gradient",
 ]
-
-__version__ = "0.1.0"

@@ -26,6 +26,7 @@ from fastbp.training.fit import fit
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
 from fastbp.training.warn import warn
+from fastbp.version import __version__
 
 __all__ = ["BackpropEstimator"]
 
@@ -317,25 +318,19 @@ class BackpropEstimator(BaseEstimator):
 
     def __getstate__(self) -> dict:
         self._store_learnt_moments()
-        state = dict(super().__getstate__(), _fastbp_version=_version())
+        state = dict(super().__getstate__(), _fastbp_version=__version__)
         state.pop("_one_sample", None)
         return state
 
     def __setstate__(self, state: dict) -> None:
         state = dict(state)
         of_pickle = state.pop("_fastbp_version", "a version before 0.1.0")
-        if of_pickle != _version():
+        if of_pickle != __version__:
             warn(
                 f"This {type(self).__name__} was pickled by fastbp {of_pickle} and is loaded by "
-                f"{_version()}: it may predict something else. Fit it anew, or install that "
+                f"{__version__}: it may predict something else. Fit it anew, or install that "
                 "version."
             )
         super().__setstate__(state)
         if "coefs_" in state:
             self._adopt(self._parameters())
-
-
-def _version() -> str:
-    from fastbp import __version__  # the package's own module, which imports this one
-
-    return __version__
