@@ -168,9 +168,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         Why training stopped. Converged: "gradient_norm", "tolerance", "goal", "validation",
         "learning_rate"; a limit: "max_iter", "max_fun", "time"; no lower point: "line_search",
         "step_size", "diverged"; told to: "one_epoch", "interrupted".
-    init_losses_ : ndarray of shape (n_init,)
+    init_losses_ : ndarray of shape (n_starts,)
         The final loss of each start; their spread shows the local minima. NaN for a start that
-        diverged, or that no time was left for.
+        diverged. There are ``n_init`` of them, fewer where ``max_time`` or Ctrl-C let no more
+        begin.
     alpha_ : float
         The weight decay that was found, with ``alpha="bayes"``.
     effective_parameters_ : float

@@ -1,24 +1,26 @@
 """Threads of our own, to run compiled code that holds no lock.
 
 Work is cut into pieces by its size alone and their results are combined in order, so the bits do
-not depend on the number of threads. A pool lives as long as its process; a forked child, which
-inherits the pool's object but none of its threads, makes a new one.
+not depend on the number of threads. One pool lives as long as its process, and holds as many
+threads as were ever busy at once; a forked child, which inherits the pool's object but none of its
+threads, makes a new one.
 """
 
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from threading import Event
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event, Lock
 from typing import TypeVar
 
 __all__ = ["rows_per_call", "run_all"]
 
 _FLOPS_PER_CALL = 1e9
+_MAX_THREADS = 4096
 
 T = TypeVar("T")
 
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools: dict[int, ThreadPoolExecutor] = {}
 
 
 def rows_per_call(flops_per_row: float, block: int = 1) -> int:
@@ -43,41 +45,54 @@ def run_all(
         Called with one piece and run to its end; where it yields it may be stopped, which
         happens after Ctrl-C or when another piece has raised. What it raises is raised here.
     pieces : iterable
-        The pieces.
+        The pieces, each drawn when a thread is free for it.
     n_threads : int
-        How many threads; 1 runs everything in the calling thread.
+        How many threads, the calling one among them.
     stop : Event, default=None
         Set after Ctrl-C, before it waits for what is running, so that tasks may look at it; set by
         a task, it ends the others.
     """
     stop = Event() if stop is None else stop
+    waiting, drawing = enumerate(pieces), Lock()
+    errors: list[tuple[bool, int, BaseException]] = []  # Ctrl-C first, then the first piece's
 
-    def run(piece: T) -> None:
-        if not stop.is_set():
-            for _ in task(piece):
-                if stop.is_set():
+    def work() -> None:
+        number = -1
+        try:
+            while not (stop.is_set() or errors):
+                with drawing:
+                    number, piece = next(waiting, (-1, None))
+                if number < 0:
                     return
+                for _ in task(piece):  # type: ignore[arg-type]
+                    if stop.is_set() or errors:
+                        return
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                stop.set()
+            errors.append((isinstance(error, Exception), number, error))
 
-    if n_threads == 1:
-        for piece in pieces:
-            run(piece)
-        return
-    futures = [_pool(n_threads).submit(run, piece) for piece in pieces]
+    others: list[Future] = []
     try:
-        for future in futures:
-            future.result()
-    except BaseException:
-        stop.set()
-        raise
+        others += [_pool().submit(work) for _ in range(n_threads - 1)]
+        work()
     finally:
         # No thread may still write into arrays that the caller goes on using.
-        for future in futures:
-            future.cancel()
-        wait(futures)
+        for other in others:
+            other.cancel()
+        try:
+            wait(others)
+        except KeyboardInterrupt:
+            stop.set()
+            wait(others)
+            raise
+    if errors:
+        raise min(errors, key=lambda each: each[:2])[-1]
 
 
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    key = (os.getpid(), n_threads)
-    if key not in _pools:
-        _pools[key] = ThreadPoolExecutor(n_threads, thread_name_prefix="fastbp")
-    return _pools[key]
+def _pool() -> ThreadPoolExecutor:
+    """Give the process's pool; it makes a thread where none is idle."""
+    process = os.getpid()
+    if process not in _pools:
+        _pools[process] = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="fastbp")
+    return _pools[process]

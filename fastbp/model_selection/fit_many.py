@@ -22,8 +22,10 @@ from fastbp.machine.threads import run_all
 from fastbp.model.data import Data
 from fastbp.model_selection.folds import rows_of_folds
 from fastbp.solvers.stopping import Clock
+from fastbp.training.advice import warn_before
 from fastbp.training.fit import conclude, fit_starts
-from fastbp.training.options import make_clock, warn_of_a_large_batch
+from fastbp.training.options import make_clock
+from fastbp.training.start_results import StartResults
 from fastbp.training.task import FitResult, FitTask
 
 __all__ = ["SharedData", "TaskOutcome", "fit_many", "fit_tasks"]
@@ -171,15 +173,15 @@ class TaskOutcome(NamedTuple):
 
     Attributes
     ----------
-    results : list of FitResult or None
-        What came of each start.
+    results : StartResults or None
+        What came of its starts.
     clock : Clock or None
         The time it had.
     error : Exception or None
         What went wrong.
     """
 
-    results: list[FitResult | None]
+    results: StartResults | None
     clock: Clock | None
     error: Exception | None = None
 
@@ -187,8 +189,9 @@ class TaskOutcome(NamedTuple):
         """Give the best start's result, with the warnings of a fit, or raise the error."""
         if self.error is not None:
             raise self.error
-        warn_of_a_large_batch(task)
-        return conclude(task, self.results, self.clock)  # type: ignore[arg-type]
+        warn_before(task)
+        assert self.results is not None and self.clock is not None
+        return conclude(task, self.results, self.clock)
 
 
 def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[TaskOutcome]:
@@ -213,7 +216,7 @@ def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[
     """
     n_threads, interrupted = effective_n_jobs(n_jobs), Event()
     outcomes = [
-        TaskOutcome([], None, task if isinstance(task, Exception) else None) for task in tasks
+        TaskOutcome(None, None, task if isinstance(task, Exception) else None) for task in tasks
     ]
     on_device: list[int] = []
     others: list[int] = []
@@ -222,7 +225,7 @@ def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[
             try:
                 (on_device if task.goes_side_by_side else others).append(i)
             except RuntimeError as error:  # there is no GPU
-                outcomes[i] = TaskOutcome([], None, error)
+                outcomes[i] = TaskOutcome(None, None, error)
     if on_device:
         of_device = _fit_on_device([tasks[i] for i in on_device], n_threads, interrupted)
         for i, outcome in zip(on_device, of_device, strict=True):
@@ -234,7 +237,7 @@ def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[
         try:
             outcomes[i] = TaskOutcome(fit_starts(task, clock, 1), clock)
         except Exception as error:
-            outcomes[i] = TaskOutcome([], clock, error)
+            outcomes[i] = TaskOutcome(None, clock, error)
         yield
 
     run_all(fit_one, others, max(1, min(n_threads, len(others))), interrupted)
@@ -250,11 +253,8 @@ def _fit_on_device(tasks: list[Any], n_threads: int, interrupted: Event) -> list
     try:
         results = fit_on_device(tasks, clocks, n_threads)
     except Exception as error:  # the device's, so it is everybody's
-        return [TaskOutcome([], None, error) for _ in tasks]
-    return [
-        TaskOutcome(list(of_starts), clock)
-        for of_starts, clock in zip(results, clocks, strict=True)
-    ]
+        return [TaskOutcome(None, None, error) for _ in tasks]
+    return [TaskOutcome(of_starts, clock) for of_starts, clock in zip(results, clocks, strict=True)]
 
 
 def _rows_of(array: Any, fold: NDArray | None) -> Any:

@@ -39,6 +39,10 @@ class BackpropSearchCV(GridSearchCV):
     Transformers are fitted twice for each fit, since what they make is needed before the training
     and after it.
 
+    Give the network a number for ``random_state``. With None, or a generator, each network of a
+    `GridSearchCV` begins where the training of the one before has left the generator; here they are
+    trained at the same time, and draw other numbers.
+
     Parameters
     ----------
     estimator : estimator

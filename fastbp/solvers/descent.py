@@ -248,6 +248,11 @@ class Descent:
 
     def result(self, stop_reason: StopReason) -> Minimised:
         """Return the best point, of the dtype of the start, and the history."""
+        gtol = self.limits.gtol
+        if stop_reason in ("line_search", "step_size") and gtol is not None:
+            # No way on for a solver that still changed the objective, where it had nowhere to go.
+            if self.best.gradient_norm <= gtol:
+                stop_reason = "gradient_norm"
         self.history.loss = self.best.loss
         self.history.gradient_norm = self.best.gradient_norm
         return Minimised(self.best.parameters.astype(self.dtype), self.history, stop_reason)

@@ -78,11 +78,16 @@ class Clock:
     interrupted: threading.Event = field(default_factory=threading.Event)
     _start: float = field(default_factory=time.perf_counter)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the time is used up."""
+        return time.perf_counter() - self._start >= self.max_time
+
     def check(self) -> None:
         """Raise if the time is up, or the training was told to end."""
         if self.interrupted.is_set():
             raise KeyboardInterrupt
-        if time.perf_counter() - self._start >= self.max_time:
+        if self.is_up:
             raise Stop("time")
 
 

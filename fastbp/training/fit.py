@@ -4,20 +4,20 @@ import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
-import numpy as np
 from joblib import effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.backends.device import make_objective
 from fastbp.machine.threads import run_all
 from fastbp.solvers.stopping import Clock
+from fastbp.training.advice import nothing_learnt, warn_before
 from fastbp.training.interrupts import keep_or_raise
 from fastbp.training.options import (
     batch_options,
     make_clock,
     stochastic_options,
-    warn_of_a_large_batch,
 )
+from fastbp.training.start_results import StartResults
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import make_early_stopping
 from fastbp.training.warn import warn
@@ -35,8 +35,8 @@ _EARLY_ENDS = {
     "step_size": "steps became too short to change the weights, though an entry of the gradient is "
     "{1:.1e}. {2} is {3}; the loss may have no more digits than this: a larger {2} ends at it, and "
     "scaled data may get below.",
-    "diverged": "the loss or its gradient became NaN or infinite; the last finite weights are "
-    "kept. Scale the data.",
+    "diverged": "the loss, its gradient or the weights became NaN or infinite; the best finite "
+    "weights are kept. Scale the data; for sgd and adam, take a smaller learning_rate_init.",
 }
 
 
@@ -65,12 +65,12 @@ def fit(task: FitTask) -> FitResult:
     instead = override.get()
     if instead is not None:
         return instead(task)
-    warn_of_a_large_batch(task)
+    warn_before(task)
     clock = make_clock(task)
     return conclude(task, fit_starts(task, clock, effective_n_jobs(task.estimator.n_jobs)), clock)
 
 
-def fit_starts(task: FitTask, clock: Clock, n_jobs: int) -> list[FitResult | None]:
+def fit_starts(task: FitTask, clock: Clock, n_jobs: int) -> StartResults:
     """Train a task's network from each of its starts.
 
     Parameters
@@ -84,29 +84,36 @@ def fit_starts(task: FitTask, clock: Clock, n_jobs: int) -> list[FitResult | Non
 
     Returns
     -------
-    results : list of FitResult or None
-        What came of each start; None of those that Ctrl-C has kept from being made.
+    results : StartResults
+        What came of those that Ctrl-C and the clock have let begin.
     """
     if task.goes_side_by_side:
         from fastbp.training.side_by_side import fit_on_device
 
-        return list(fit_on_device([task], [clock], n_jobs)[0])
-    starts = task.starts()
-    n_threads = n_jobs if len(starts) == 1 else 1  # for each
-    results: list[FitResult | None] = [None] * len(starts)
+        return fit_on_device([task], [clock], n_jobs)[0]
+    results = StartResults(task)
+    n_threads = n_jobs if task.n_init == 1 else 1  # for each
 
-    def fit_one(i: int) -> Iterator[None]:
-        result = results[i] = _fit_from(task, starts[i], clock, n_threads)
+    def in_time() -> Iterator[tuple[int, Start]]:
+        for number, start in enumerate(task.starts()):
+            if number > 0 and clock.is_up:
+                return
+            yield number, start
+
+    def fit_one(numbered: tuple[int, Start]) -> Iterator[None]:
+        number, start = numbered
+        result = _fit_from(task, start, clock, n_threads)
+        results.add(number, result)
         if result.stop_reason == "interrupted":
             clock.interrupted.set()
         yield
 
-    n_at_once = min(n_jobs, len(starts)) if task.device == "cpu" else 1
+    n_at_once = min(n_jobs, task.n_init) if task.device == "cpu" else 1
     try:
-        run_all(fit_one, range(len(starts)), n_at_once, clock.interrupted)
+        run_all(fit_one, in_time(), n_at_once, clock.interrupted)
     except KeyboardInterrupt:
         clock.interrupted.set()
-        if all(result is None for result in results):
+        if results.best is None:
             raise
     return results
 
@@ -128,15 +135,15 @@ def _fit_from(task: FitTask, start: Start, clock: Clock, n_threads: int) -> FitR
     return FitResult.of(solver, minimised)
 
 
-def conclude(task: FitTask, results: list[FitResult | None], clock: Clock) -> FitResult:
+def conclude(task: FitTask, results: StartResults, clock: Clock) -> FitResult:
     """Choose the best of several trainings, and say how it ended.
 
     Parameters
     ----------
     task : FitTask
         What was to be fitted.
-    results : list of FitResult or None
-        What came of each start.
+    results : StartResults
+        What came of its starts.
     clock : Clock
         Whether it was interrupted.
 
@@ -152,28 +159,21 @@ def conclude(task: FitTask, results: list[FitResult | None], clock: Clock) -> Fi
     KeyboardInterrupt
         If Ctrl-C came before anything was learnt, or twice.
     """
-    losses = np.array([math.nan if result is None else result.final_loss for result in results])
-    made = [result for result in results if result is not None]
+    best = results.best
     if clock.interrupted.is_set():
-        made = [
-            result
-            for result in made
-            if result.history.n_iter > 0
-            # Its first epoch, which may take an hour, has begun.
-            or (len(results) == 1 and (result.parameters != task.start.parameters).any())
-        ]
-        keep_or_raise(has_learnt=len(made) > 0)
-        made = [result._replace(stop_reason="interrupted") for result in made]
-    best = min(made, key=lambda each: each.rank)
+        keep_or_raise(results.has_learnt)
+    assert best is not None
+    if clock.interrupted.is_set():
+        best = best._replace(stop_reason="interrupted")
     _say_how_it_ended(task, best)
-    n_late = sum(result is not None and result.stop_reason == "time" for result in results)
+    n_late = task.n_init - results.n_ended
     if n_late and best.stop_reason not in ("time", "interrupted"):
         warn(
             f"max_time={task.estimator.max_time} seconds were used up before {n_late} of "
-            f"{len(results)} starts had converged. Raise max_time, or take a smaller n_init.",
+            f"{task.n_init} starts had converged. Raise max_time, or take a smaller n_init.",
             ConvergenceWarning,
         )
-    return best._replace(init_losses=losses)
+    return best._replace(init_losses=results.losses)
 
 
 def _say_how_it_ended(task: FitTask, result: FitResult) -> None:
@@ -181,23 +181,24 @@ def _say_how_it_ended(task: FitTask, result: FitResult) -> None:
     estimator, reason, history = task.estimator, result.stop_reason, result.history
     if result.is_lost:
         raise ValueError(
-            "Training diverged: the loss, the weights or their moments became NaN or infinite in "
-            "epoch "
-            f"{history.n_iter}. Take a smaller learning_rate_init (now "
-            f"{estimator.learning_rate_init}) and scale X and y (StandardScaler, "
-            "TransformedTargetRegressor)."
+            "Solver produced non-finite parameter weights. The input data may contain large values "
+            "and need to be preprocessed. Scale X and y (StandardScaler, "
+            "TransformedTargetRegressor), or take a smaller learning_rate_init (now "
+            f"{estimator.learning_rate_init}). The loss, the weights or their moments became NaN "
+            f"or infinite in epoch {history.n_iter}."
         )
     if reason == "diverged" and not math.isfinite(history.loss):
         raise ValueError(
             "The loss or its gradient is NaN or infinite at the initial weights. Scale X and y "
             "(StandardScaler, TransformedTargetRegressor)."
         )
+    told = []
     if reason in _EARLY_ENDS:
         limit = "tol" if estimator.gtol is None else "gtol"
-        warn(
-            f"solver={estimator.solver!r} stopped early: "
-            + _EARLY_ENDS[reason].format(
-                estimator, history.gradient_norm, limit, getattr(estimator, limit)
-            ),
-            ConvergenceWarning,
+        how = _EARLY_ENDS[reason].format(
+            estimator, history.gradient_norm, limit, getattr(estimator, limit)
         )
+        told.append(f"solver={estimator.solver!r} stopped early: {how}")
+    told.append(nothing_learnt(task, result))
+    if any(told):
+        warn(" ".join(filter(None, told)), ConvergenceWarning)

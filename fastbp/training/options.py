@@ -15,14 +15,12 @@ from fastbp.solvers.registry import SOLVERS
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import Clock, EarlyStopping, Limits
 from fastbp.training.task import FitTask, Start
-from fastbp.training.warn import warn
 
 __all__ = [
     "batch_options",
     "make_clock",
     "next_state",
     "stochastic_options",
-    "warn_of_a_large_batch",
 ]
 
 
@@ -109,16 +107,6 @@ def next_state(
     elif history.best_loss is None:
         history.best_loss = math.inf
     return OptimiserState(rule, moments, history, float(estimator.learning_rate_init))
-
-
-def warn_of_a_large_batch(task: FitTask) -> None:
-    """Say so where there are fewer rows than a batch is to have."""
-    size, n_samples = task.estimator.batch_size, task.data.n_samples
-    if task.solver.is_stochastic and not isinstance(size, str) and size > n_samples:
-        warn(
-            f"batch_size={size} is larger than the {n_samples} rows to train on and is "
-            "going to be clipped. batch_size='full' means all rows."
-        )
 
 
 def _batch_rows(batch_size: int | str, n_samples: int) -> int:

@@ -16,6 +16,7 @@ from fastbp.model.shuffles import Shuffles
 from fastbp.solvers import stochastic
 from fastbp.solvers.stopping import Clock
 from fastbp.training.options import stochastic_options
+from fastbp.training.start_results import StartResults
 from fastbp.training.task import FitResult, FitTask
 from fastbp.training.validation_set import make_early_stopping
 
@@ -25,8 +26,9 @@ __all__ = ["fit_on_device"]
 class _Entrant(NamedTuple):
     """One start of a task."""
 
-    number: int
+    task_number: int
     task: FitTask
+    start_number: int
     options: stochastic.Options
     parameters: Any
     shuffles: Shuffles
@@ -45,9 +47,7 @@ class _Entrant(NamedTuple):
         )
 
 
-def fit_on_device(
-    tasks: list[FitTask], clocks: list[Clock], n_threads: int
-) -> list[list[FitResult]]:
+def fit_on_device(tasks: list[FitTask], clocks: list[Clock], n_threads: int) -> list[StartResults]:
     """Train networks by sgd or adam on the GPU, all that go together in the same launches.
 
     Parameters
@@ -61,27 +61,27 @@ def fit_on_device(
 
     Returns
     -------
-    results : list of list of FitResult
-        For each task what came of each of its starts.
+    results : list of StartResults
+        For each task what came of its starts.
     """
-    results: list[list[FitResult]] = [[] for _ in tasks]
+    results = [StartResults(task) for task in tasks]
     with ExitStack() as stack:
         fleets: dict[tuple, list[_Entrant]] = {}
-        for number, (task, clock) in enumerate(zip(tasks, clocks, strict=True)):
-            for entrant in _entrants(number, task, clock, stack):
+        for task_number, (task, clock) in enumerate(zip(tasks, clocks, strict=True)):
+            for entrant in _entrants(task_number, task, clock, stack):
                 fleets.setdefault(entrant.kind, []).append(entrant)
         for entrants in fleets.values():
             for entrant, result in zip(entrants, _train(entrants, n_threads), strict=True):
-                results[entrant.number].append(result)
+                results[entrant.task_number].add(entrant.start_number, result)
                 if result.stop_reason == "interrupted":
-                    clocks[entrant.number].interrupted.set()
+                    clocks[entrant.task_number].interrupted.set()
     return results
 
 
-def _entrants(number: int, task: FitTask, clock: Clock, stack: ExitStack) -> list[_Entrant]:
+def _entrants(task_number: int, task: FitTask, clock: Clock, stack: ExitStack) -> list[_Entrant]:
     """Make a task's starts ready; their generators are lent until the stack is closed."""
     entrants = []
-    for start in task.starts():
+    for start_number, start in enumerate(task.starts()):
         early_stopping = None
         if task.validation is not None:
             early_stopping = make_early_stopping(
@@ -90,7 +90,14 @@ def _entrants(number: int, task: FitTask, clock: Clock, stack: ExitStack) -> lis
         options = stochastic_options(task, start, early_stopping, clock)
         shuffles = Shuffles(start.random_state if options.shuffle else None)
         entrants.append(
-            _Entrant(number, task, options, start.parameters, stack.enter_context(shuffles))
+            _Entrant(
+                task_number,
+                task,
+                start_number,
+                options,
+                start.parameters,
+                stack.enter_context(shuffles),
+            )
         )
     return entrants
 

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,16 +96,13 @@ class FitTask(NamedTuple):
         """Strength of the weight decay, 0 where it is to be found."""
         return 0.0 if self.finds_alpha else float(self.estimator.alpha)
 
-    def starts(self) -> list[Start]:
-        """Give the first start, and others; its generator goes on as if it were alone."""
-        if self.n_init == 1:
-            return [self.start]
-        seeds = copy.deepcopy(self.start.random_state).randint(2**31, size=self.n_init - 1)
-        generators = [np.random.RandomState(seed) for seed in seeds]
-        others = [
-            Start(self.network.initial_parameters(each, self.dtype), each) for each in generators
-        ]
-        return [self.start, *others]
+    def starts(self) -> Iterator[Start]:
+        """Draw the first start, and others; its generator goes on as if it were alone."""
+        seeds = copy.deepcopy(self.start.random_state)
+        yield self.start
+        for _ in range(self.n_init - 1):
+            generator = np.random.RandomState(seeds.randint(2**31))
+            yield Start(self.network.initial_parameters(generator, self.dtype), generator)
 
     def digest(self) -> bytes:
         """Equal for tasks that come to the same: in data, parameters, start and shuffles."""
@@ -143,8 +141,8 @@ class FitResult(NamedTuple):
         What a stochastic solver can go on from.
     alpha, effective_parameters : float or None
         The weight decay, and how many parameters the data determine, where they were found.
-    init_losses : ndarray of shape (n_init,)
-        The final loss of each start.
+    init_losses : ndarray of shape (n_starts,)
+        The final loss of each start that was begun.
     """
 
     solver: Solver
@@ -166,8 +164,13 @@ class FitResult(NamedTuple):
 
     @property
     def is_lost(self) -> bool:
-        """Whether the parameters are not finite: a batch solver keeps the last that were."""
-        return self.stop_reason == "diverged" and self.solver.is_stochastic
+        """Whether the parameters are not finite.
+
+        A batch solver keeps the best that were, early stopping those of the best score.
+        """
+        score = self.history.best_validation_score
+        has_best = score is not None and math.isfinite(score)
+        return self.stop_reason == "diverged" and self.solver.is_stochastic and not has_best
 
     @property
     def final_loss(self) -> float:

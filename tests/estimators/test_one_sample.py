@@ -501,3 +501,24 @@ def test_threads_that_all_predict_first_leave_a_plan_of_arrays_that_live(problem
             np.testing.assert_array_equal(one_sample._plan, kept)
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_no_sample_compiles_a_kernel_anew(problem):
+    """A row of a pandas frame is read-only; others are strided, or not aligned."""
+    from fastbp.backends.cpu import kernels
+
+    X, y = problem()
+    net = _net().fit(X, y)
+    sample = X[0].copy()
+    expected = net.predict_one(sample)
+    net.learn_one(sample, 0.5)
+    n_compiled = [len(each.signatures) for each in (kernels.predict_one, kernels.learn_one)]
+    read_only = sample.copy()
+    read_only.setflags(write=False)
+    strided = np.repeat(sample, 2)[::2]
+    unaligned = np.frombuffer(b"." + sample.tobytes(), offset=1)
+    for each in (read_only, strided, unaligned):
+        net = _net().fit(X, y)
+        assert net.predict_one(each) == expected
+        net.learn_one(each, 0.5)
+    assert n_compiled == [len(each.signatures) for each in (kernels.predict_one, kernels.learn_one)]

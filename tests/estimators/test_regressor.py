@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.neural_network import MLPRegressor
 
 from fastbp import BackpropRegressor
 from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
@@ -184,11 +185,39 @@ def test_a_rate_that_diverges_is_an_error_and_the_estimator_stays(method, solver
         net.fit(X, y)
     net.set_params(learning_rate_init=rate, tol=0)
     before = _snapshot(net)
-    with pytest.raises(ValueError, match="diverged.*learning_rate_init"):
+    with pytest.raises(ValueError, match="non-finite|diverged.*learning_rate_init"):
         for _ in range(400):
             getattr(net, method)(1e3 * X, 1e3 * y)
             before = _snapshot(net)
     _same(vars(net), before)
+
+
+@SHORT
+@OVERFLOWS_IN_PYTHON
+def test_a_training_that_diverges_keeps_the_best_validation_score(rng):
+    """As MLPRegressor does; without a score it is an error that begins with its words."""
+    X, y = 3 * rng.standard_normal((150, 4)), rng.standard_normal((150, 3))
+    parameters = {
+        "activation": "identity",
+        "solver": "sgd",
+        "learning_rate_init": 0.3,
+        "max_iter": 60,
+        "random_state": 1,
+    }
+    net = BackpropRegressor(**parameters, early_stopping=True)
+    with pytest.warns(ConvergenceWarning, match="best finite weights are kept"):
+        net.fit(X, y)
+    assert net.stop_reason_ == "diverged"
+    theirs = MLPRegressor(**parameters, early_stopping=True)
+    with np.errstate(all="ignore"):
+        theirs.fit(X, y)
+    assert net.best_validation_score_ == pytest.approx(theirs.best_validation_score_, rel=1e-9)
+    np.testing.assert_allclose(net.predict(X), theirs.predict(X), rtol=1e-9)
+    for each in (net, theirs):
+        message = "Solver produced non-finite parameter weights. The input data may contain large "
+        message += "values and need to be preprocessed."
+        with pytest.raises(ValueError, match=message), np.errstate(all="ignore"):
+            each.set_params(early_stopping=False).fit(X, y)
 
 
 def test_huge_targets_with_lbfgs_are_an_error_or_finite(problem):
@@ -200,7 +229,7 @@ def test_huge_targets_with_lbfgs_are_an_error_or_finite(problem):
 @OVERFLOWS_IN_PYTHON
 def test_moments_that_overflow_are_an_error_not_a_standstill(problem):
     X, y = problem()
-    with pytest.raises(ValueError, match="diverged.*scale X and y"):
+    with pytest.raises(ValueError, match="non-finite parameter weights.*Scale X and y"):
         _net("adam").fit(1e150 * X, 1e150 * y)
 
 

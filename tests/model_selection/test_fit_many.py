@@ -343,7 +343,7 @@ def test_numpys_generator_is_used_only_where_there_is_no_seed(n_jobs, problem):
 
 DIVERGING = {"solver": "sgd", "learning_rate_init": 1e6}
 BAD = {
-    "diverging": (DIVERGING, ValueError, "Training diverged"),
+    "diverging": (DIVERGING, ValueError, "non-finite parameter weights"),
     "wrong value": ({"batch_size": -3}, ValueError, "'batch_size' parameter"),
     "wrong name": ({"n_hidden": 3}, ValueError, "Invalid parameter 'n_hidden'"),
     "wrong together": ({"alpha": "bayes"}, ValueError, "alpha='bayes' is found by solver='lm'"),

@@ -44,7 +44,7 @@ def test_points_that_diverge_have_the_score_of_an_error(name, n_jobs, problem):
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"learning_rate_init": [1e6], "solver": ["sgd"], "activation": ["relu"]}, "diverged"),
+        ({"learning_rate_init": [1e6], "solver": ["sgd"], "activation": ["relu"]}, "non-finite"),
         ({"batch_size": [-1, 10]}, "'batch_size' parameter"),
         ({"hidden_layer_sizes": [(3,), (0,)]}, "hidden_layer_sizes must be > 0"),
         ({"alpha": [0.1, "bayes"]}, "found by solver='lm'"),

@@ -202,7 +202,7 @@ def test_where_all_starts_diverge_it_is_an_error_and_the_estimator_stays(
     before = dict(vars(net))
     _spoil_starts(monkeypatch, range(100))
     for each in (net, clone(net)):
-        with pytest.raises(ValueError, match="NaN or infinite.*[sS]cale X and y"):
+        with pytest.raises(ValueError, match="(non-finite|NaN or infinite).*[sS]cale X and y"):
             each.fit(X, y)
     assert vars(net) == before
     assert not hasattr(each, "n_features_in_")
@@ -260,5 +260,18 @@ def test_starts_that_no_time_was_left_for_are_told(problem):
         net.fit(X, y)
     assert [warning.filename for warning in record] == [__file__]
     assert net.stop_reason_ == "gradient_norm"
-    assert np.isnan(net.init_losses_[-1])
+    assert 1 < len(net.init_losses_) < 500
     assert net.loss_ == np.nanmin(net.init_losses_)
+
+
+@SHORT
+@pytest.mark.parametrize("mode", ["adam", "lbfgs"])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_starts_are_drawn_as_they_are_needed(mode, n_jobs, problem):
+    """So a fit of as many starts as there is time for can be had."""
+    X, y = problem()
+    net = make_net(mode, n_init=10**9, n_jobs=n_jobs, max_time=0.2, max_iter=3)
+    net.fit(X, y)
+    one_by_one = make_net(mode, n_init=2, max_iter=3).fit(X, y)
+    np.testing.assert_array_equal(net.init_losses_[:2], one_by_one.init_losses_)
+    assert 2 <= len(net.init_losses_) < 10**6

@@ -134,7 +134,7 @@ def test_without_time_the_start_is_what_is_left(mode, n_init, early_stopping, pr
     else:
         assert net.n_iter_ == 0
         assert net.gradient_norm_ > 0
-    assert net.init_losses_.shape == (n_init,)
+    assert net.init_losses_.shape == (1,)
 
 
 # Which of the reasons comes with a warning, as the docstring has it.

@@ -206,7 +206,8 @@ class OneSample:
         if array.dtype != self._dtype:
             with np.errstate(over="ignore"):  # what overflows is found to be infinite
                 array = array.astype(self._dtype)
-        array = np.ascontiguousarray(array)
+        if not array.flags.carray:  # strided, read-only, unaligned: each another kernel to compile
+            array = np.array(array, order="C")
         if array.shape != (size,):
             raise ValueError(
                 f"{name} has shape {np.shape(numbers)}, but one sample of this network is "

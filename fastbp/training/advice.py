@@ -1,0 +1,94 @@
+"""What a user is told of data and results that a fit accepts but should not be left alone with."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.model.losses import LOSSES
+from fastbp.training.task import FitResult, FitTask
+from fastbp.training.warn import warn
+
+__all__ = ["nothing_learnt", "warn_before"]
+
+#: Where less than this part of the best constant's loss is gone, nothing was learnt.
+_LEAST_GAIN = 1e-3
+#: alpha="bayes" takes columns of X and y whose mean is at most so many standard deviations,
+_MAX_OFFSET = 2.5
+#: and whose standard deviation is off 1 by at most this factor.
+_MAX_SPREAD = 100.0
+
+
+def warn_before(task: FitTask) -> None:
+    """Say what is odd about data before they are trained on."""
+    _warn_of_a_large_batch(task)
+    if task.finds_alpha:
+        _warn_of_unscaled_columns(task.data.X, "X")
+        _warn_of_unscaled_columns(task.data.y, "y")
+
+
+def _warn_of_a_large_batch(task: FitTask) -> None:
+    size, n_samples = task.estimator.batch_size, task.data.n_samples
+    if task.solver.is_stochastic and not isinstance(size, str) and size > n_samples:
+        warn(
+            f"batch_size={size} is larger than the {n_samples} rows to train on and is "
+            "going to be clipped. batch_size='full' means all rows."
+        )
+
+
+def _warn_of_unscaled_columns(table: NDArray[np.floating], name: str) -> None:
+    """One decay for all weights means little where units differ."""
+    if len(table) == 0:  # sparse
+        return
+    mean, spread = table.mean(axis=0), table.std(axis=0)
+    varies = spread > 0
+    is_far = np.abs(mean) > _MAX_OFFSET * spread
+    is_wide = (spread > _MAX_SPREAD) | (spread < 1 / _MAX_SPREAD)
+    unscaled = np.flatnonzero(varies & (is_far | is_wide))
+    if len(unscaled):
+        column = unscaled[0]
+        warn(
+            "alpha='bayes' finds one decay for all weights, which takes data of about mean 0 and "
+            f"standard deviation 1, but {name}[:, {column}] has {mean[column]:.3g} and "
+            f"{spread[column]:.3g}: training may stop far from a good fit. Scale X and y "
+            "(StandardScaler, TransformedTargetRegressor)."
+        )
+
+
+def nothing_learnt(task: FitTask, result: FitResult) -> str:
+    """Say so if the training loss is not below that of the best constant prediction.
+
+    Parameters
+    ----------
+    task : FitTask
+        What was fitted.
+    result : FitResult
+        What came of it.
+
+    Returns
+    -------
+    told : str
+        What to tell the user; empty where there is nothing to say.
+    """
+    if task.one_epoch or result.stop_reason == "interrupted":
+        return ""
+    of_constant = _loss_of_best_constant(task)
+    loss = result.history.loss
+    if not 0 < of_constant * (1 - _LEAST_GAIN) <= loss:
+        return ""
+    return (
+        f"Nothing was learnt: the training loss is {loss:.3g}, that of the best constant "
+        f"prediction {of_constant:.3g}. Scale X (StandardScaler) and y "
+        "(TransformedTargetRegressor), or take a smaller learning_rate_init or alpha, or more "
+        "iterations."
+    )
+
+
+def _loss_of_best_constant(task: FitTask) -> float:
+    """Give the loss of predicting y's mean in every row; 0 where y does not vary."""
+    y, loss, network = task.data.y.astype(np.float64), LOSSES[task.network.loss], task.network
+    if (y == y[0]).all():
+        return 0.0
+    weights = task.data.weights if task.data.weights.size else None
+    mean = np.average(y, axis=0, weights=weights)
+    with np.errstate(all="ignore"):  # what overflows is no finite loss, of a training either
+        values = loss.value(mean, y, network.loss_parameter_of_outputs)
+        return float(np.average(values.sum(axis=1), weights=weights))

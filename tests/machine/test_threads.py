@@ -1,0 +1,97 @@
+"""Threads of our own: pieces are drawn as they are needed, and no thread stays for nothing."""
+
+import threading
+import time
+
+import pytest
+
+from fastbp.machine.threads import run_all
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_every_piece_is_done_once(n_threads):
+    done = []
+
+    def task(piece):
+        done.append(piece)
+        yield
+
+    run_all(task, range(50), n_threads)
+    assert sorted(done) == list(range(50))
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_pieces_are_drawn_when_a_thread_is_free(n_threads):
+    drawn, done, stop = [], [], threading.Event()
+
+    def pieces():
+        while True:  # for ever
+            drawn.append(len(drawn))
+            assert len(drawn) <= len(done) + n_threads
+            yield drawn[-1]
+
+    def task(piece):
+        done.append(piece)
+        if piece == 20:
+            stop.set()
+        yield
+
+    run_all(task, pieces(), n_threads, stop)
+    assert len(drawn) <= 20 + n_threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+def test_an_error_ends_the_others_and_is_raised(n_threads):
+    begun = []
+
+    def task(piece):
+        begun.append(piece)
+        if piece == 3:
+            raise ValueError("the third")
+        yield
+        time.sleep(0.001)
+        yield
+
+    with pytest.raises(ValueError, match="the third"):
+        run_all(task, range(1000), n_threads)
+    assert len(begun) < 1000
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_pieces_that_cannot_be_drawn_are_an_error(n_threads):
+    def pieces():
+        yield 0
+        raise MemoryError("of the second")
+
+    def task(piece):
+        yield
+
+    with pytest.raises(MemoryError, match="of the second"):
+        run_all(task, pieces(), n_threads)
+
+
+def test_ctrl_c_in_a_thread_is_raised_whatever_else_went_wrong():
+    barrier = threading.Barrier(2)
+
+    def task(piece):
+        barrier.wait()
+        if piece == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        raise ValueError
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(task, range(2), 2)
+
+
+def test_threads_are_shared_by_all_numbers_of_them():
+    def nap(piece):
+        time.sleep(0.001)
+        yield
+
+    run_all(nap, range(20), 10)
+    before = threading.active_count()
+    for n_threads in range(1, 10):
+        run_all(nap, range(20), n_threads)
+    assert threading.active_count() == before
