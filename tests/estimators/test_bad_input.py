@@ -342,6 +342,7 @@ def test_a_column_vector_of_targets_warns_as_scikit_learn_does(problem):
         assert BackpropRegressor(tol=10.0).fit(X, y[:, None]).predict(X).shape == (60,)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_edited_weights_that_are_not_finite_are_refused(problem):
     X, y = problem()
     fitted = BackpropRegressor(tol=10.0).fit(X, y)

@@ -304,6 +304,7 @@ def test_verbose_prints_a_line_an_iteration(problem, capsys):
     assert "Validation score did not improve more than tol=10.000000 for 1" in output
 
 
+@SHORT
 def test_check_gradient_before_and_after_a_fit(problem):
     X, y = problem(n_outputs=2)
     net = _net(activation="tanh", tol=1.0)
@@ -404,6 +405,7 @@ def test_zero_gradient_at_the_start_stops_at_once(problem):
     assert not np.any(net.coefs_[0])
 
 
+@SHORT
 def test_parameters_are_checked_at_fit_and_numpy_scalars_accepted(problem):
     X, y = problem()
     net = BackpropRegressor(
@@ -462,6 +464,7 @@ def test_the_arrays_given_are_not_written_to(solver, problem):
 
 
 @OVERFLOWS_IN_PYTHON
+@SHORT
 def test_predictions_that_overflow_are_not_silent(problem):
     X, y = problem(positive=True)
     net = _net(loss="poisson", tol=10.0).fit(X, y)

@@ -206,6 +206,7 @@ def test_every_pair_of_choices(case):
         )
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_adaptive_learning_rate_ends_where_theirs_does():
     case = {name: values[0] for name, values in FACTORS.items()}
     parameters = _parameters(case) | METHODS["sgd-adaptive-nesterov"] | {

@@ -170,6 +170,7 @@ def test_a_convergence_warning_exactly_where_a_limit_was_hit(reason, parameters,
         warnings.simplefilter("always")
         net.fit(X, y)
     assert net.stop_reason_ == reason
+    record = [w for w in record if not str(w.message).startswith("Nothing was learnt")]
     assert [w.category for w in record] == ([ConvergenceWarning] if reason in WARNED else [])
     if reason in LIMITS:
         assert f"Raise {LIMITS[reason]}" in str(record[0].message)

@@ -16,7 +16,10 @@ SHORT = BackpropRegressor(hidden_layer_sizes=(2,), max_iter=1, random_state=0)
 
 
 def _overflowing(X, y):
-    net = make_pipeline(StandardScaler(), BackpropRegressor(hidden_layer_sizes=(2,), tol=10.0))
+    net = make_pipeline(
+        StandardScaler(),
+        BackpropRegressor(hidden_layer_sizes=(9,), random_state=0, learning_rate_init=0.1, tol=0.1),
+    )
     net.fit(X, y)[-1].coefs_[1][:] = 1e200
     net[-1].coefs_[0][:] = 1e200
     return net
