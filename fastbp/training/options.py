@@ -28,7 +28,8 @@ def make_clock(task: FitTask, interrupted: Event | None = None) -> Clock:
     """Start the time that a fit may take; an event may end it, and others with it."""
     max_time = task.estimator.max_time
     return Clock(
-        math.inf if max_time is None else max_time, Event() if interrupted is None else interrupted
+        math.inf if max_time is None else float(max_time),
+        Event() if interrupted is None else interrupted,
     )
 
 
@@ -69,10 +70,11 @@ def batch_options(
 
 def _limits(task: FitTask, clock: Clock, gtol: float | None) -> Limits:
     estimator = task.estimator
+    # Python's numbers: against one of NumPy's float32 a loss would be compared in float32.
     return Limits(
         max_iter=estimator.max_iter,
-        gtol=gtol,
-        loss_goal=-math.inf if estimator.loss_goal is None else estimator.loss_goal,
+        gtol=None if gtol is None else float(gtol),
+        loss_goal=-math.inf if estimator.loss_goal is None else float(estimator.loss_goal),
         n_iter_no_change=estimator.n_iter_no_change,
         clock=clock,
     )
@@ -80,7 +82,8 @@ def _limits(task: FitTask, clock: Clock, gtol: float | None) -> Limits:
 
 def _monitor(task: FitTask, early_stopping: EarlyStopping | None, history: History) -> Monitor:
     estimator = task.estimator
-    return Monitor(history, early_stopping, estimator.tol, bool(estimator.verbose), task.watchers)
+    tol, is_verbose = float(estimator.tol), bool(estimator.verbose)
+    return Monitor(history, early_stopping, tol, is_verbose, task.watchers)
 
 
 def next_state(

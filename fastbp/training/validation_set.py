@@ -151,7 +151,7 @@ def make_early_stopping(
     def given_score(prediction: NDArray[np.floating]) -> float:
         return validation.score(y, prediction, sample_weight=weights)
 
-    waits = estimator.early_stopping is True
+    waits = not isinstance(estimator.early_stopping, str)
     score_prediction = given_score if waits else minus_loss
 
     def score(parameters: NDArray[np.floating]) -> float:
@@ -162,6 +162,6 @@ def make_early_stopping(
             return score_prediction(prediction)
 
     if waits:
-        patience, tol = estimator.n_iter_no_change, estimator.tol
+        patience, tol = estimator.n_iter_no_change, float(estimator.tol)
         return EarlyStopping(score, "no_improvement", patience, tol)
     return EarlyStopping.by_name(estimator.early_stopping, score)
