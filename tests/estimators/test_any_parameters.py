@@ -66,8 +66,9 @@ ALLOWED = {
     "device": ("cpu", "auto"),
 }  # fmt: skip
 NONSENSE = (
-    None, "nonsense", "", -1, -0.5, 0, 1.5, np.nan, np.inf, -np.inf, 1j, (), [[1, 2], [3]], {}, {5},
-    b"2", object(), np.array(3), np.array([0.5]), True, len, float, HUGE, -HUGE, np.datetime64("NaT"),
+    None, "nonsense", "", -1, -0.5, 0, 1.5, np.nan, np.inf, -np.inf, 1j, (), [[1, 2], [3]], {},
+    {5}, b"2", object(), np.array(3), np.array([0.5]), True, len, float, HUGE, -HUGE,
+    np.datetime64("NaT"),
 )  # fmt: skip
 #: Of which nonsense would be a long fit, or say so on the terminal.
 NEVER_NONSENSE = ("max_time", "verbose", "n_init", "device")

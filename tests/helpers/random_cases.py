@@ -1,7 +1,7 @@
 """Settings of hypothesis, and tables of any dtype, order in memory and sparse format.
 
 Hypothesis draws what a case is like; the numbers in it come from a seed that it draws, too. The
-examples are the same ones at every run, and nothing is kept on disk.
+examples are the same ones at every run: there is no database of earlier ones.
 """
 
 from functools import partial

@@ -1,5 +1,7 @@
 """Every batch solver survives wrong gradients, NaN and infinity, and data of any scale."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -160,6 +162,36 @@ def test_without_a_minimum_parameters_stay_finite(solver, surface, dtype):
     assert np.isfinite(result.history.loss)
     assert result.history.loss < start_loss
     assert result.stop_reason != "max_fun", "an iteration that goes on for ever"
+
+
+class Ridge(Surface):
+    """-sqrt(1 + x^2) - y / 10: it falls for ever, and everywhere steeper than before."""
+
+    def answer(self, parameters):
+        x, y = map(float, parameters)
+        root = np.hypot(1.0, x)
+        return -root - y / 10, np.array([-x / root, -0.1]), np.diag([1.0, 1.0])
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "bfgs"])
+def test_a_step_without_curvature_teaches_quasi_newton_nothing(solver):
+    """Along it s'y <= 0; with that in its matrix, the next direction would lead up."""
+    curvatures, points = [], []
+
+    def noted(call, p, loss, gradient, *rest):
+        points.append((p.copy(), gradient.copy()))
+        return loss, gradient, *rest
+
+    start = np.array([0.5, 0.0])
+    start_loss, _ = Ridge().loss_and_gradient(start)
+    result = minimise(solver, watched(Ridge(), noted), start, max_iter=5)
+    for (p, gradient), (q, other) in itertools.pairwise(points):
+        curvatures.append((q - p) @ (other - gradient))
+    assert max(curvatures) <= 0
+    losses = losses_from(start_loss, result)
+    assert result.stop_reason == "max_iter"
+    assert (np.diff(losses) <= 0).all()
+    assert losses[-1] < 1e3 * start_loss
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e-30, 1e30, 1e120, 1e200])

@@ -62,6 +62,27 @@ def test_without_hidden_layers_it_is_linear_least_squares(solver, n_outputs, rng
     assert result.stop_reason != "max_iter"
 
 
+@pytest.mark.slow
+def test_a_sine_by_a_1_5_1_net_takes_as_many_evaluations_as_is_told_of_the_solvers():
+    """Of 30 starts each is solved; Levenberg-Marquardt is the first, Rprop by far the last.
+
+    Hagan & Menhaj, "Training feedforward networks with the Marquardt algorithm", IEEE TNN 5 (1994).
+    """
+    X = np.linspace(-1, 1, 41)[:, None]
+    network, medians = Network((1, 5, 1), "tanh"), []
+    for solver in ("lm", "bfgs", "cg-polak-ribiere", "rprop"):
+        n_evaluations = []
+        for seed in range(30):
+            objective = Objective(network, as_data(X, np.sin(np.pi * X)))
+            start = network.initial_parameters(np.random.RandomState(seed), np.dtype(float))
+            result = minimise(solver, objective, start, loss_goal=0.001, max_iter=2000)
+            assert result.stop_reason == "goal"
+            n_evaluations.append(result.history.n_fun)
+        medians.append(np.median(n_evaluations))
+    assert medians == sorted(medians)
+    assert medians[0] < 0.1 * medians[-1]
+
+
 @EVERY_SOLVER
 @DTYPES
 def test_loss_never_rises(solver, dtype, rng):
