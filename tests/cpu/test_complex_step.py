@@ -1,7 +1,7 @@
 """Slopes and gradients against complex steps, which have no difference to lose digits in.
 
-Of an analytic f, Im f(z + ih) / h is f'(z) up to h^2, which of h = 1e-100 is nothing (Squire & Trapp
-1998). Where f has branches or is |z|, the real part decides.
+Of an analytic f, Im f(z + ih) / h is f'(z) up to h^2, which of h = 1e-100 is nothing (Squire and
+Trapp 1998). Where f has branches or is |z|, the real part decides.
 """
 
 import numpy as np
