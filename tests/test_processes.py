@@ -247,3 +247,23 @@ print(peak() - before)
 @pytest.mark.parametrize("n_fits", [60, pytest.param(500, marks=pytest.mark.slow)])
 def test_many_fits_leave_nothing_behind_and_have_the_bits_of_each_alone(n_fits, python):
     assert python(f"from helpers.soak import main; print(main({n_fits}))")
+
+
+@POSIX
+@pytest.mark.parametrize("seconds", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_forks_and_signals_among_fits_on_a_busy_machine(seconds, python):
+    """No child hangs, all end as they were told to, and no fit has other bits."""
+    assert "forks" in python(f"from helpers.soak import rough; print(rough({seconds}))")
+
+
+def test_fits_in_an_event_loop_and_in_threads_beside_it(python):
+    """As in a notebook, whose cells run in an event loop."""
+    code = f"""{FIT}
+import asyncio
+async def main():
+    inside = fit(0)
+    return inside, await asyncio.gather(*(asyncio.to_thread(fit, seed) for seed in range(4)))
+inside, beside = asyncio.run(main())
+print(inside == beside[0], beside == [fit(seed) for seed in range(4)])
+"""
+    assert python(code).split() == ["True", "True"]

@@ -7,8 +7,9 @@ from scipy import sparse
 from fastbp import Network, Objective, loss_and_gradient
 from fastbp.model.data import as_data
 from fastbp.model.update_rules import Moments, sgd
-from helpers.guards import DTYPES
-from helpers.runs import NO_SHUFFLES
+from helpers.cases import RULES
+from helpers.guards import DTYPES, TOO_SLOW_IN_PYTHON
+from helpers.runs import NO_SHUFFLES, epoch
 
 NETWORKS = {
     "linear": Network((5, 2)),
@@ -80,3 +81,30 @@ def test_the_gradient_of_batches_of_sparse_rows(batch_size, rng):
     gradient = _gradient(objective, parameters, batch_size, rows_per_call=24)
     _, expected = loss_and_gradient(network, parameters, X, y, alpha=0.7)
     np.testing.assert_allclose(gradient, expected, atol=1e-13)
+
+
+@TOO_SLOW_IN_PYTHON
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("rule", ["plain", "momentum", "adam"])
+def test_rows_beyond_the_31st_bit(batch_size, rule, rng):
+    """Of a table of 8.6 GB that is never touched, but for its last rows."""
+    n, n_features = 2**15 + 3, 2**16
+    try:
+        X = np.zeros((n, n_features), np.float32)
+    except MemoryError:
+        pytest.skip("the system gives no memory that is not there")
+    rows = np.array([n - 1, n - 3, n - 2])
+    X[rows, :5], X[rows, -5:] = rng.standard_normal((2, 3, 5))
+    y = np.zeros((n, 1), np.float32)
+    y[rows] = 1
+    network = Network((n_features, 1))
+    start = (0.01 * rng.standard_normal(network.n_parameters)).astype(np.float32)
+    results = []
+    for table, targets, order in ((X, y, rows), (X[rows], y[rows], np.arange(3))):
+        data, parameters = as_data(table, targets, is_finite=True), start.copy()
+        moments = Moments.zeros(start.size, start.dtype)
+        loss = epoch(Objective(network, data), parameters, order, batch_size, RULES[rule], moments)
+        results.append((loss, parameters))
+    assert results[0][0] == results[1][0] > 0
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+    assert (results[0][1] != start).any()

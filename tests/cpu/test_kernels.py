@@ -129,6 +129,20 @@ def test_online_epoch_of_every_size_against_the_oracle(size, place, rule, dtype,
     assert_guards_untouched(X, y, weights, parameters)
 
 
+@pytest.mark.parametrize("hidden", [(1000,), (1, 700, 2), (1,), (3,) * 10], ids=str)
+@pytest.mark.parametrize("rule", ["plain", "adam"])
+def test_deep_and_wide_networks_against_the_oracle(hidden, rule, rng):
+    network = Network((4, *hidden, 1), "tanh")
+    parameters, X, y, weights = make_case(network, 9, rng)
+    parameters *= 2 / np.sqrt(max(hidden))
+    _, gradient = loss_and_gradient(network, parameters, X, y, weights, alpha=0.2)
+    _, expected = by_the_oracle(network, parameters, X, y, weights, 0.2)
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    small = RULES[rule]._replace(learning_rate=1e-3)
+    for batch_size in (1, 4, 9):
+        _compare_epochs(network, parameters.copy(), X, y, weights, small, rule, batch_size, rng)
+
+
 @pytest.mark.parametrize("decay", [0.5, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("rule", ["plain", "momentum", "adam"])
 @pytest.mark.parametrize("layers", [(4, 5, 3, 2), (4, 2)])

