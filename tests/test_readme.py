@@ -61,3 +61,27 @@ def test_versions_agree():
 
     assert importlib.metadata.version("fastbp") == fastbp.__version__
     assert f"## {fastbp.__version__}" in (REPOSITORY / "CHANGELOG.md").read_text()
+
+
+def _rows_of_the_tests_readme():
+    text = (REPOSITORY / "tests" / "README.md").read_text()
+    return [row.split("|")[1:-1] for row in re.findall(r"^\| [A-Z]\d+ \|.*$", text, re.M)]
+
+
+def test_the_tests_readme_says_something_of_every_promise():
+    codes = [code.strip() for code, *_ in _rows_of_the_tests_readme()]
+    counts = {"G": 9, "O": 13, "D": 9, "I": 11, "S": 5, "C": 9, "N": 11, "U": 8}
+    assert codes == [f"{letter}{i + 1}" for letter, n in counts.items() for i in range(n)]
+
+
+def test_every_test_that_the_tests_readme_names_exists():
+    for code, said, named in _rows_of_the_tests_readme():
+        tests = re.findall(r"`([\w/]+\.py)::(\w+)`", named)
+        assert len(tests) == named.count("`") / 2, code
+        elsewhere = re.search(r"[Nn]ot applicable|\.ci/run|README", said)
+        assert tests or elsewhere, code
+        for file, test in tests:
+            source = (REPOSITORY / "tests" / file).read_text()
+            assert re.search(rf"^def {test}\(", source, re.M), f"{code}: {file}::{test}"
+        for file in re.findall(r"`(bench/[\w/]+\.py)`", said):
+            assert (REPOSITORY / file).exists(), file
