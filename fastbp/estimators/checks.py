@@ -108,17 +108,18 @@ def check_training_data(
         refuse_dates(array, name)
     given = y
     try:
-        X, y = validate_data(
-            estimator,
-            X,
-            y,
-            accept_sparse="csr",
-            multi_output=True,
-            y_numeric=True,
-            dtype=_FLOATS,
-            reset=reset,
-            ensure_all_finite=False,
-        )
+        with np.errstate(invalid="ignore"):  # scikit-learn sums y: of the largest floats, inf - inf
+            X, y = validate_data(
+                estimator,
+                X,
+                y,
+                accept_sparse="csr",
+                multi_output=True,
+                y_numeric=True,
+                dtype=_FLOATS,
+                reset=reset,
+                ensure_all_finite=False,
+            )
     except _CONVERSION_ERRORS:
         refuse_wrong_cells(X)
         refuse_wrong_entries(y, "y")

@@ -394,6 +394,25 @@ def test_degenerate_data(solver, problem):
         assert np.isfinite(net.predict(inputs)).all(), name
 
 
+@SHORT
+@OVERFLOWS_IN_PYTHON
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@EVERY_SOLVER
+def test_the_largest_numbers_are_an_error_or_finite(solver, dtype, activation, problem):
+    X, y = problem(dtype=dtype)
+    huge = (np.sign(X) * np.finfo(dtype).max).astype(dtype)
+    for inputs, targets in ((huge, y), (X, huge[:, 0])):
+        net = _net(solver, activation=activation)
+        try:
+            net.fit(inputs, targets)
+        except ValueError as error:
+            assert "diverged" in str(error) or "NaN or infinite" in str(error)
+        else:
+            assert np.isfinite(net.loss_)
+            assert all(np.isfinite(array).all() for array in net.coefs_ + net.intercepts_)
+
+
 def test_zero_gradient_at_the_start_stops_at_once(problem):
     X, _ = problem()
     net = _net("lbfgs", activation="tanh", warm_start=True, tol=1e-3).fit(X, np.zeros(len(X)))

@@ -199,6 +199,19 @@ def test_no_place_for_a_cache_means_one_warning_and_a_result(python, warm_cache,
 
 
 @POSIX
+def test_a_home_that_cannot_be_written_to_means_one_warning_and_a_result(
+    python, warm_cache, tmp_path
+):
+    a_file = tmp_path / "home"
+    a_file.touch()
+    places = {"HOME": str(a_file), "XDG_CACHE_HOME": None, "NUMBA_CACHE_DIR": None}
+    code = f"import sys; sys.stderr = sys.stdout\n{PENALTY}"
+    output = python(code, PYTHONDONTWRITEBYTECODE="1", **places)
+    assert output.count("RuntimeWarning: fastbp keeps no compiled code") == 1
+    assert warm_cache[1] in output
+
+
+@POSIX
 def test_a_cache_that_others_can_write_is_refused(python, warm_cache, tmp_path):
     cache = _copy_of(warm_cache, tmp_path)
     (cache / "fastbp").chmod(0o777)
@@ -349,7 +362,6 @@ def test_parts_compiled_in_numbas_usual_way_give_the_same_bits(python, tmp_path)
     assert usual_way == python(KERNELS)
 
 
-# Arrays that end where a page begins that nobody may touch: a read beyond one ends the process.
 def test_numbas_options_are_chosen_in_one_place():
     from fastbp.machine.jit import OPTIONS
 
