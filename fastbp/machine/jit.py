@@ -27,11 +27,13 @@ from fastbp.machine.cache import kernel_cache
 from fastbp.machine.compiler import PIPELINE, raising_what_callbacks_swallow
 from fastbp.machine.views import borrow
 
-__all__ = ["OPTIONS", "kernel", "part", "routine"]
+__all__ = ["LOOP_OPTIONS", "OPTIONS", "kernel", "part", "routine"]
 
 _COMMON = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
 #: Options of everything that kernels call.
 OPTIONS = _COMMON | {"no_cfunc_wrapper": True} | ({"pipeline_class": PIPELINE} if PIPELINE else {})
+#: Options of what kernels call by address (``by_address.py``).
+LOOP_OPTIONS = _COMMON
 
 
 def kernel(function: Callable, nogil: bool = True) -> Callable:

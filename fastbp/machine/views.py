@@ -115,7 +115,8 @@ class _ViewModel(models.StructModel):
         return value
 
 
-def _new(context, builder, view, data, *numbers):
+def new_view(context, builder, view, data, *numbers):
+    """Make a view, of where its numbers begin and its lengths and strides."""
     struct = cgutils.create_struct_proxy(view)(context, builder)
     struct.data = data
     names = ("length_0", "length_1", "stride_0", "stride_1")
@@ -156,18 +157,18 @@ def _function(stub, result, emit, *argument_types):
 
 
 def _emit_stretch(context, builder, signature, vector, start, n):
-    return _new(context, builder, signature.return_type, builder.gep(vector.data, [start]), n)
+    return new_view(context, builder, signature.return_type, builder.gep(vector.data, [start]), n)
 
 
 def _emit_matrix(context, builder, signature, vector, start, m, n):
     one = ir.Constant(n.type, 1)
     data = builder.gep(vector.data, [start])
-    return _new(context, builder, signature.return_type, data, m, n, n, one)
+    return new_view(context, builder, signature.return_type, data, m, n, n, one)
 
 
 def _emit_row(context, builder, signature, matrix, i):
     data = builder.gep(matrix.data, [builder.mul(i, matrix.stride_0)])
-    return _new(context, builder, signature.return_type, data, matrix.length_1)
+    return new_view(context, builder, signature.return_type, data, matrix.length_1)
 
 
 _function(stretch, lambda view: View(view.dtype, 1), _emit_stretch, *[types.Integer] * 2)
@@ -178,7 +179,7 @@ _function(row, lambda view: View(view.dtype, 1), _emit_row, types.Integer)
 def _emit_transposed(context, builder, view, value):
     struct = struct_of(context, builder, view, value)
     lengths = struct.length_1, struct.length_0
-    return _new(context, builder, view, struct.data, *lengths, struct.stride_1, struct.stride_0)
+    return new_view(context, builder, view, struct.data, *lengths, struct.stride_1, struct.stride_0)
 
 
 def _emit_shape(context, builder, view, value):
@@ -279,9 +280,9 @@ def _borrowed(context, builder, argument, value):
         view = _borrowed_type(argument)
         lengths = cgutils.unpack_tuple(builder, array.shape)
         if view.ndim == 1:
-            return _new(context, builder, view, array.data, *lengths)
+            return new_view(context, builder, view, array.data, *lengths)
         one = ir.Constant(lengths[0].type, 1)
-        return _new(context, builder, view, array.data, *lengths, lengths[1], one)
+        return new_view(context, builder, view, array.data, *lengths, lengths[1], one)
     if isinstance(argument, types.BaseTuple):
         members = [
             _borrowed(context, builder, member, builder.extract_value(value, i))
@@ -332,7 +333,7 @@ def define_named_views(named_tuple: type) -> Any:
                 if isinstance(field, View):
                     pointer = context.get_value_type(types.CPointer(field.dtype))
                     data = builder.inttoptr(number, pointer)
-                    members.append(_new(context, builder, field, data, next_number()))
+                    members.append(new_view(context, builder, field, data, next_number()))
                 else:
                     members.append(context.cast(builder, number, types.int64, field))
             return context.make_tuple(builder, result, members)

@@ -5,21 +5,22 @@ whole vectors of the chip and therefore with a padded copy of it.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.machine.chip import VECTOR_BYTES
+from fastbp.machine.forks import LOADING
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 
-__all__ = ["Layout", "layout_of", "pad", "padded_length", "unpack_padded", "unpad"]
+__all__ = ["Layout", "layout_of", "n_padded_of", "pad", "padded_length", "unpack_padded", "unpad"]
 
 
 class Layout(NamedTuple):
-    """A network as the kernels see it: integers and arrays of integers.
+    """A network as the kernels see it: numbers and arrays of numbers.
 
     The parameter vector is what solvers and users see. Kernels compute with whole vectors of the
     chip and therefore with a padded copy of it, in which every row of a weight matrix and every
@@ -42,11 +43,11 @@ class Layout(NamedTuple):
     n_padded : int
         Length of the padded copy.
     activations : ndarray of shape (n_layers,)
-        Each layer's activation, as its position in ``ACTIVATIONS``.
+        The address of the loop of each layer's activation (see ``elementwise.py``).
+    are_rectifiers : ndarray of shape (n_layers,)
+        1 where that is a rectifier, which products of matrices make in passing, else 0.
     loss : int
-        The loss, as its position in ``LOSSES``.
-    canonical : bool
-        Whether d loss / d raw prediction is ``prediction - y``.
+        The address of the loss's loop; 0 in a layout that is not for training.
     loss_parameters : ndarray of shape (n_outputs,)
         The loss's own number for each output; 0 where it has none.
     """
@@ -61,8 +62,8 @@ class Layout(NamedTuple):
     n_padded_weights: int
     n_padded: int
     activations: NDArray[np.int64]
+    are_rectifiers: NDArray[np.int64]
     loss: int
-    canonical: bool
     loss_parameters: NDArray[np.float64]
 
 
@@ -79,13 +80,40 @@ def padded_length(n: int, dtype: np.typing.DTypeLike) -> int:
     return n_vectors * lanes
 
 
-def layout_of(network: Network, dtype: np.typing.DTypeLike) -> Layout:
-    """Describe a network to the kernels, for parameters of a dtype."""
-    return _layout(network, np.dtype(dtype))
+def layout_of(network: Network, dtype: np.typing.DTypeLike, for_training: bool = True) -> Layout:
+    """Describe a network to the kernels, for parameters of a dtype.
+
+    Its activations and its loss are compiled where they have not been yet. A layout that is not
+    for training makes predictions alone, without slopes and therefore faster.
+    """
+    return _layout(network, np.dtype(dtype), for_training)
+
+
+def n_padded_of(network: Network, dtype: np.typing.DTypeLike) -> int:
+    """Give the length of the padded copy of a network's parameters."""
+    return _places(network, np.dtype(dtype))["n_padded"]
 
 
 @lru_cache(maxsize=64)
-def _layout(network: Network, dtype: np.dtype) -> Layout:
+def _layout(network: Network, dtype: np.dtype, for_training: bool) -> Layout:
+    with LOADING:  # numba, with this
+        from fastbp.backends.cpu.elementwise import activation_address, loss_address
+
+    records = [ACTIVATIONS[name] for name in network.activations]
+    addresses = [activation_address(record, dtype, for_training) for record in records]
+    loss = LOSSES[network.loss]
+    return Layout(
+        **_places(network, dtype),
+        activations=np.array(addresses, np.int64),
+        are_rectifiers=np.array([record.is_rectifier for record in records], np.int64),
+        loss=loss_address(loss, dtype, network.is_canonical) if for_training else 0,
+        loss_parameters=network.loss_parameter_of_outputs,
+    )
+
+
+@lru_cache(maxsize=64)
+def _places(network: Network, dtype: np.dtype) -> dict[str, Any]:
+    """Where each weight is: what can be said of a layout without a compiler."""
     padded = np.array([padded_length(size, dtype) for size in network.layer_sizes], dtype=np.int64)
     # Rows of each layer's padded matrix: inputs of the first hidden layer, else the layer's units.
     rows = np.array(network.layer_sizes[1:], dtype=np.int64)
@@ -95,22 +123,17 @@ def _layout(network: Network, dtype: np.dtype) -> Layout:
     ends = np.cumsum(rows * lengths)
     n_padded_weights = int(ends[-1])
     weights, biases = network.starts
-    names = list(ACTIVATIONS)
-    return Layout(
-        sizes=np.array(network.layer_sizes, dtype=np.int64),
-        padded=padded,
-        weights=weights,
-        biases=biases,
-        padded_weights=np.concatenate([[0], ends[:-1]]).astype(np.int64),
-        padded_biases=n_padded_weights + np.cumsum([0, *padded[1:-1]], dtype=np.int64),
-        n_weights=network.n_weights,
-        n_padded_weights=n_padded_weights,
-        n_padded=n_padded_weights + int(padded[1:].sum()),
-        activations=np.array([names.index(name) for name in network.activations], np.int64),
-        loss=list(LOSSES).index(network.loss),
-        canonical=network.is_canonical,
-        loss_parameters=network.loss_parameter_of_outputs,
-    )
+    return {
+        "sizes": np.array(network.layer_sizes, dtype=np.int64),
+        "padded": padded,
+        "weights": weights,
+        "biases": biases,
+        "padded_weights": np.concatenate([[0], ends[:-1]]).astype(np.int64),
+        "padded_biases": n_padded_weights + np.cumsum([0, *padded[1:-1]], dtype=np.int64),
+        "n_weights": network.n_weights,
+        "n_padded_weights": n_padded_weights,
+        "n_padded": n_padded_weights + int(padded[1:].sum()),
+    }
 
 
 def unpack_padded(
@@ -130,16 +153,16 @@ def unpack_padded(
     intercepts : list of ndarray of shape (fan_out,)
         The bias vectors.
     """
-    layout = layout_of(network, padded.dtype)
+    places = _places(network, padded.dtype)
     coefs, intercepts = [], []
     for layer, (fan_in, fan_out) in enumerate(network.shapes):
         by_unit = layer > 0 or len(network.shapes) == 1
         rows, columns = (fan_out, fan_in) if by_unit else (fan_in, fan_out)
-        length = layout.padded[layer] if by_unit else layout.padded[layer + 1]
-        start = layout.padded_weights[layer]
+        length = places["padded"][layer if by_unit else layer + 1]
+        start = places["padded_weights"][layer]
         matrix = padded[start : start + rows * length].reshape(rows, length)[:, :columns]
         coefs.append(matrix.T if by_unit else matrix)
-        start = layout.padded_biases[layer]
+        start = places["padded_biases"][layer]
         intercepts.append(padded[start : start + fan_out])
     return coefs, intercepts
 

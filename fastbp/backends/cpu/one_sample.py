@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.backends.cpu import load_kernels
-from fastbp.backends.cpu.layout import layout_of, pad, unpack_padded, unpad
+from fastbp.backends.cpu.layout import layout_of, n_padded_of, pad, unpack_padded, unpad
 from fastbp.machine.forks import LOADING
 from fastbp.machine.memory import aligned_zeros
 from fastbp.model.losses import LOSSES
@@ -44,7 +44,7 @@ class OneSample:
     def __init__(self, network: Network, parameters: NDArray[np.floating]) -> None:
         self.network = network
         self._dtype = parameters.dtype
-        self._padded = aligned_zeros(layout_of(network, self._dtype).n_padded, self._dtype)
+        self._padded = aligned_zeros(n_padded_of(network, self._dtype), self._dtype)
         pad(network, parameters, self._padded)
         self.coefs, self.intercepts = unpack_padded(network, self._padded)
         self._n_features, self._n_outputs = network.layer_sizes[0], network.layer_sizes[-1]

@@ -38,24 +38,18 @@ def predict(
     """
     kernels = load_kernels()
 
+    layout = layout_of(network, data.dtype, for_training=False)
     prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
     rows = np.arange(data.n_samples)
     per_call = rows_per_call(2 * network.n_parameters)
     per_slab = math.ceil(len(rows) / n_threads)
 
     def predict_slab(begin: int) -> Iterator[None]:
-        workspace = kernels.make_workspace(layout_of(network, data.dtype), data.dtype)
+        workspace = kernels.make_workspace(layout, data.dtype)
         end = min(begin + per_slab, len(rows))
         for start in range(begin, end, per_call):
             part = slice(start, min(start + per_call, end))
-            kernels.predict(
-                layout_of(network, data.dtype),
-                parameters,
-                data,
-                rows[part],
-                workspace,
-                prediction[part],
-            )
+            kernels.predict(layout, parameters, data, rows[part], workspace, prediction[part])
             yield
 
     run_all(predict_slab, range(0, len(rows), per_slab), n_threads)

@@ -11,15 +11,15 @@ One sample's backpropagation, in the notation that all files here share. Layer l
     update      W moves against the gradient; how far is the update rule's business
 
 The parameter vector is copied to a padded one whose rows are whole vectors of the chip
-(``packing.py``; `Layout` says how), and all kernels compute on that. ``elementwise.py`` has f, f'
-and the loss, ``passes.py`` the way up and down through all layers for a block of rows,
-``update_rules.py`` how parameters move. On these stand ``batch.py``, the sum over rows and the
-sweep over mini-batches, ``online.py``, the sweep that updates after every sample, ``predict.py``,
-the forward pass alone, and ``normal_equations.py``, those of least squares.
+(``packing.py``; `Layout` says how), and all kernels compute on that. ``../elementwise.py`` has f,
+f' and the loss, which kernels call by address, ``passes.py`` the way up and down through all layers
+for a block of rows, ``update_rules.py`` how parameters move. On these stand ``batch.py``, the sum
+over rows and the sweep over mini-batches, ``online.py``, the sweep that updates after every sample,
+``predict.py``, the forward pass alone, and ``normal_equations.py``, those of least squares.
 ``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample. To read them one
-needs, of ``machine/``: ``simd.py`` (what a vector is),
-``matmul.py`` and ``dots.py`` (how products fill the chip), ``switch.py`` (one of several functions)
-and ``views.py`` (arrays without ceremony).
+needs, of ``machine/``: ``simd.py`` (what a vector is), ``matmul.py`` and ``dots.py`` (how products
+fill the chip), ``switch.py`` and ``by_address.py`` (one of several functions) and ``views.py``
+(arrays without ceremony).
 
 Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
 outputs and error signals of every layer for one block of rows, one layer's block after another's

@@ -31,11 +31,11 @@ It computes what `batch_epochs` does with batches of one row.
 
 import math
 
-from fastbp.backends.cpu.kernels.elementwise import activate_with_slope, output_error
 from fastbp.backends.cpu.kernels.epochs import epochs_of
 from fastbp.backends.cpu.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, weights_of
 from fastbp.backends.cpu.kernels.update_rules import step_size_of
+from fastbp.machine.by_address import call
 from fastbp.machine.dots import dots
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
@@ -216,7 +216,7 @@ def _activate(network, workspace, layer, scale):
         store(products, i, net)
         store(z, i, net + load(b, i))
     slopes = _row_of(network, workspace.deltas, workspace, layer + 1)
-    activate_with_slope(network.activations[layer], z, slopes)
+    call(network.activations[layer], (z, slopes))
     clear_padding(matrix(z, 0, 1, z.size), network.sizes[layer + 1])
 
 
@@ -259,15 +259,14 @@ def _error(network, data, row_number, weight, workspace):
     for j in range(0, y.size, lanes(y)):
         store(workspace.targets, j, load_first(y, j, min(y.size - j, lanes(y))))
         store(workspace.row_weights, j, weight * load(workspace.is_output, j))
-    return output_error(
-        network.loss,
-        network.canonical,
+    arrays = (
         workspace.unit_loss_parameters,
         _row_of(network, workspace.outputs, workspace, last),
         stretch(workspace.targets, 0, network.padded[last]),
         stretch(workspace.row_weights, 0, network.padded[last]),
         _row_of(network, workspace.deltas, workspace, last),
     )
+    return call(network.loss, arrays)
 
 
 @part

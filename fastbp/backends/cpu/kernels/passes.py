@@ -11,7 +11,6 @@ The lanes of all vectors are units of a layer, except in the output layer, where
 has one unit: there the lanes are rows, and z is a dot product for each.
 """
 
-from fastbp.backends.cpu.kernels.elementwise import activate, activate_with_slope, output_error
 from fastbp.backends.cpu.kernels.layers import (
     clear_padding,
     gather,
@@ -20,6 +19,7 @@ from fastbp.backends.cpu.kernels.layers import (
     vector_sum,
 )
 from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, transposed_of, weights_of
+from fastbp.machine.by_address import call
 from fastbp.machine.dots import dots
 from fastbp.machine.jit import part
 from fastbp.machine.matmul import (
@@ -31,19 +31,14 @@ from fastbp.machine.matmul import (
 )
 from fastbp.machine.simd import lanes, store
 from fastbp.machine.views import matrix, row, stretch
-from fastbp.model.activations import ACTIVATIONS
 
 __all__ = [
     "add_block",
     "block_of",
     "forward_block",
     "output_errors",
-    "predict_block",
     "send_below",
 ]
-
-
-_RECTIFIER = [record.is_rectifier for record in ACTIVATIONS.values()].index(True)
 
 
 @part
@@ -59,53 +54,42 @@ def _output_block(network, blocks, workspace):
     return matrix(blocks, workspace.starts[last], network.sizes[last], workspace.block_rows)
 
 
-def _forward(activation):
-    """Make a forward pass that activates each layer's block by a function of (code, z, slope)."""
+@part
+def forward_block(network, data, rows, workspace):
+    """Forward pass of a block of rows; leaves outputs (and slopes) in the workspace.
 
-    @part
-    def forward(network, data, rows, workspace):
-        """Forward pass of a block of rows; leaves outputs (and slopes) in the workspace.
-
-        data : Data.  rows : (n,) row numbers, n <= block_rows.
-        """
-        n, last = rows.size, network.activations.size - 1
-        x = block_of(network, workspace.outputs, workspace, 0, n)
-        gather(data, rows, x)
-        for layer in range(last):
-            if layer == 0:
-                w = weights_of(network, workspace.parameters, layer)
-            else:
-                w = transposed_of(network, workspace, layer)
-            b = biases_of(network, workspace.parameters, layer)
-            fan_out = network.sizes[layer + 1]
-            z = block_of(network, workspace.outputs, workspace, layer + 1, n)
-            if network.activations[layer] == _RECTIFIER:
-                product_above_0(x, w, b, z, n_vectors(fan_out, z))
-            else:
-                product(x, w, b, z, n_vectors(fan_out, z))
-                start = workspace.starts[layer + 1]
-                activation(
-                    network.activations[layer],
-                    stretch(workspace.outputs, start, z.size),
-                    stretch(workspace.deltas, start, z.size),
-                )
-                clear_padding(z, fan_out)
-            x = z
-        _forward_output(network, x, workspace)
-        n_lanes = n_vectors(n, x) * lanes(x)
-        for j in range(network.sizes[last + 1]):
-            start = workspace.starts[last + 1] + j * workspace.block_rows
-            activation(
-                network.activations[last],
-                stretch(workspace.outputs, start, n_lanes),
-                stretch(workspace.deltas, start, n_lanes),
-            )
-
-    return forward
+    data : Data.  rows : (n,) row numbers, n <= block_rows.
+    """
+    n, last = rows.size, network.activations.size - 1
+    x = block_of(network, workspace.outputs, workspace, 0, n)
+    gather(data, rows, x)
+    for layer in range(last):
+        if layer == 0:
+            w = weights_of(network, workspace.parameters, layer)
+        else:
+            w = transposed_of(network, workspace, layer)
+        b = biases_of(network, workspace.parameters, layer)
+        fan_out = network.sizes[layer + 1]
+        z = block_of(network, workspace.outputs, workspace, layer + 1, n)
+        if network.are_rectifiers[layer] == 1:
+            product_above_0(x, w, b, z, n_vectors(fan_out, z))
+        else:
+            product(x, w, b, z, n_vectors(fan_out, z))
+            _activate(network, workspace, layer, workspace.starts[layer + 1], z.size)
+            clear_padding(z, fan_out)
+        x = z
+    _forward_output(network, x, workspace)
+    n_lanes = n_vectors(n, x) * lanes(x)
+    for j in range(network.sizes[last + 1]):
+        start = workspace.starts[last + 1] + j * workspace.block_rows
+        _activate(network, workspace, last, start, n_lanes)
 
 
-forward_block = _forward(activate_with_slope)
-predict_block = _forward(activate)
+@part
+def _activate(network, workspace, layer, start, n):
+    """From a layer's net inputs, n numbers from a place on, to its outputs (and slopes)."""
+    z, s = stretch(workspace.outputs, start, n), stretch(workspace.deltas, start, n)
+    call(network.activations[layer], (z, s))
 
 
 @part
@@ -132,15 +116,14 @@ def output_errors(network, data, rows, workspace):
     total = 0.0
     for j in range(data.y.shape[1]):
         place = j * workspace.block_rows
-        total += output_error(
-            network.loss,
-            network.canonical,
+        arrays = (
             stretch(workspace.loss_parameters, place, n_lanes),
             stretch(workspace.outputs, start + place, n_lanes),
             stretch(workspace.targets, place, n_lanes),
             stretch(workspace.row_weights, 0, n_lanes),
             stretch(workspace.deltas, start + place, n_lanes),
         )
+        total += call(network.loss, arrays)
     return total
 
 
@@ -164,7 +147,7 @@ def send_below(network, workspace, layer, delta, w, outputs):
     """Error signals of the layer below: delta W^T, times its slopes."""
     below = block_of(network, workspace.deltas, workspace, layer, outputs.shape[0])
     columns = n_vectors(network.sizes[layer], outputs)
-    if network.activations[layer - 1] == _RECTIFIER:
+    if network.are_rectifiers[layer - 1] == 1:
         gate_product(delta, w, outputs, below, columns)
     else:
         scale_by_product(delta, w, below, columns)

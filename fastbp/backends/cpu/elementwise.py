@@ -1,0 +1,109 @@
+"""Activations and losses over a block of numbers: loops that kernels call by address.
+
+The records hold plain functions, which here meet whole vectors. Each becomes a loop over a block.
+Only the loops that a network uses are compiled; the choice costs one call a layer and block, never
+anything a number. A network's addresses stand in its `Layout`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.machine import elementary_cpu  # noqa: F401 - gives elementary functions compiled bodies
+from fastbp.machine.by_address import address_of, numbers_at
+from fastbp.machine.forks import LOADING
+from fastbp.machine.jit import part
+from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
+from fastbp.model.activations import Activation
+from fastbp.model.losses import Loss
+
+__all__ = ["activation_address", "loss_address"]
+
+_addresses: dict[tuple, int] = {}
+
+
+def activation_address(record: Activation, dtype: np.dtype, with_slope: bool) -> int:
+    """Give the address of ``loop(z, s, n)``: z <- f(z), and, if asked for, s <- f'(z)."""
+    make = _values_and_slopes if with_slope else _values
+    return _address(make, 2, record, dtype)
+
+
+def loss_address(record: Loss, dtype: np.dtype, is_canonical: bool) -> int:
+    """Give the address of ``loop(parameters, prediction, y, weights, delta, n) -> float``.
+
+    It returns the sum of weights * loss and leaves weights * d loss / d z in ``delta``, which held
+    the slopes of the output activation. Weights of 0 make padding count for nothing.
+    """
+    return _address(_canonical_error if is_canonical else _error, 5, record, dtype)
+
+
+def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
+    key = (make, record, dtype)
+    try:
+        return _addresses[key]
+    except KeyError:
+        with LOADING:
+            if key not in _addresses:
+                loop = make(record)
+                loop.__qualname__ = f"{make.__name__}_{record.name}"  # by which the cache tells
+                _addresses[key] = address_of(loop, dtype, n_arrays)
+            return _addresses[key]
+
+
+def _values(record):
+    value = part(record.value)
+
+    def loop(z, s, n):
+        z = numbers_at(z, n)
+        for i in range(0, n, lanes(z)):
+            store(z, i, value(load(z, i)))
+        return 0.0
+
+    return loop
+
+
+def _values_and_slopes(record):
+    value, slope = part(record.value), part(record.slope)
+
+    def loop(z, s, n):
+        z, s = numbers_at(z, n), numbers_at(s, n)
+        for i in range(0, n, lanes(z)):
+            net = load(z, i)
+            a = value(net)
+            store(z, i, a)
+            store(s, i, slope(net, a))
+        return 0.0
+
+    return loop
+
+
+def _canonical_error(record):
+    value = part(record.value)
+
+    def loop(parameters, prediction, y, weights, delta, n):
+        total = splat(numbers_at(y, n), 0.0)
+        for i in range(0, n, lanes(numbers_at(y, n))):
+            p, target = load(numbers_at(prediction, n), i), load(numbers_at(y, n), i)
+            weight = load(numbers_at(weights, n), i)
+            total = total + weight * value(p, target, load(numbers_at(parameters, n), i))
+            store(numbers_at(delta, n), i, weight * (p - target))
+        return float(sum_lanes(total))
+
+    return loop
+
+
+def _error(record):
+    value, gradient = part(record.value), part(record.gradient)
+
+    def loop(parameters, prediction, y, weights, delta, n):
+        delta = numbers_at(delta, n)
+        total = splat(delta, 0.0)
+        for i in range(0, n, lanes(delta)):
+            p, target = load(numbers_at(prediction, n), i), load(numbers_at(y, n), i)
+            weight = load(numbers_at(weights, n), i)
+            parameter = load(numbers_at(parameters, n), i)
+            total = total + weight * value(p, target, parameter)
+            store(delta, i, load(delta, i) * (weight * gradient(p, target, parameter)))
+        return float(sum_lanes(total))
+
+    return loop

@@ -1,0 +1,147 @@
+"""Loops over arrays that kernels call by address, as C calls through a pointer to a function.
+
+A kernel that calls a loop by an address, which is a number among its arguments, need not be
+compiled anew for another loop, and loops that nobody uses are not compiled at all. Loops are kept
+on disk as kernels are (``cache.py``), but never their addresses, which are this process's own.
+
+A loop is ``loop(a, b, ..., n) -> float``, of arrays of one dtype, and of n, how many numbers of
+each it is for. Compiled, the arrays are bare pointers, so that a call passes no more than it must;
+`numbers_at` makes vectors of them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.core.caching import NullCache
+from numba.core.ccallback import _CFuncCompiler  # type: ignore[attr-defined]
+from numba.core.compiler import Compiler
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.extending import lower_builtin, type_callable
+from numba.np.numpy_support import from_dtype
+
+from fastbp.machine.cache import kernel_cache
+from fastbp.machine.compiler import raising_what_callbacks_swallow
+from fastbp.machine.jit import LOOP_OPTIONS
+from fastbp.machine.views import View, new_view, struct_of
+
+__all__ = ["address_of", "call", "numbers_at"]
+
+#: All loops made so far, at their addresses: the code is there as long as these are.
+_LOOPS: dict[int, Any] = {}
+
+
+def address_of(
+    loop: Callable, dtype: np.typing.DTypeLike, n_arrays: int, is_kept: bool = True
+) -> int:
+    """Compile a loop, and give its address, which is valid as long as this process lives.
+
+    Parameters
+    ----------
+    loop : callable
+        The loop. On disk ``__module__``, ``__qualname__`` and its first line tell it from others.
+    dtype : dtype
+        Of its arrays' numbers.
+    n_arrays : int
+        How many arrays it takes.
+    is_kept : bool, default=True
+        Whether its code is kept on disk, which asks for its source to be this package's.
+
+    Returns
+    -------
+    address : int
+        What `call` takes.
+    """
+    if config.DISABLE_JIT:
+        address = len(_LOOPS) + 1
+        _LOOPS[address] = loop
+        return address
+    signature = _signature(from_dtype(np.dtype(dtype)), n_arrays)
+    cache = kernel_cache(loop) if is_kept else NullCache()
+    with raising_what_callbacks_swallow():
+        address, code = _compile(loop, signature, cache)
+    _LOOPS[address] = code
+    return address
+
+
+def call(address: int, arrays: tuple) -> float:
+    """Run the loop at an address over arrays as long as the first of them."""
+    return _LOOPS[address](*arrays, arrays[0].size)
+
+
+def numbers_at(pointer: Any, n: int) -> Any:
+    """View the ``n`` numbers that a loop's bare pointer points to as a vector."""
+    return pointer[:n]
+
+
+def _signature(number: Any, n_arrays: int) -> Any:
+    return types.float64(*[types.CPointer(number)] * n_arrays, types.intp)
+
+
+class _LoopCompiler(_CFuncCompiler):
+    """numba's compiler of C callbacks, without the door for C: kernels call in numba's own way."""
+
+    def _customize_flags(self, flags: Any) -> Any:
+        flags = super()._customize_flags(flags)
+        flags.no_cfunc_wrapper = True
+        return flags
+
+
+@global_compiler_lock
+def _compile(loop: Callable, signature: Any, cache: Any) -> tuple[int, Any]:
+    """Load a loop's code from disk, or compile it and keep it there; returns address and code."""
+    compiled = cache.load_overload(signature, cpu_target.target_context)
+    if compiled is None:
+        compiler = _LoopCompiler(loop, cpu_target, LOOP_OPTIONS, {}, Compiler)
+        compiled = compiler.compile(signature.args, signature.return_type)
+        cache.save_overload(signature, compiled)
+    name = compiled.fndesc.llvm_func_name
+    return compiled.library.get_pointer_to_function(name), compiled.library
+
+
+@type_callable(numbers_at)
+def _type_numbers_at(context):
+    def typer(pointer, n):
+        if isinstance(pointer, types.CPointer) and isinstance(n, types.Integer):
+            return View(pointer.dtype, 1)
+        return None
+
+    return typer
+
+
+@lower_builtin(numbers_at, types.CPointer, types.Integer)
+def _lower_numbers_at(context, builder, signature, arguments):
+    return new_view(context, builder, signature.return_type, *arguments)
+
+
+@type_callable(call)
+def _type_call(context):
+    def typer(address, arrays):
+        if isinstance(address, types.Integer) and isinstance(arrays, types.BaseTuple):
+            return types.float64
+        return None
+
+    return typer
+
+
+@lower_builtin(call, types.Integer, types.BaseTuple)
+def _lower_call(context, builder, signature, arguments):
+    views = signature.args[1].types
+    assert all(isinstance(view, View) and view.dtype == views[0].dtype for view in views)
+    structs = [
+        struct_of(context, builder, view, value)
+        for view, value in zip(views, cgutils.unpack_tuple(builder, arguments[1]), strict=True)
+    ]
+    loop = _signature(views[0].dtype, len(views))
+    function = context.call_conv.get_function_type(loop.return_type, loop.args)
+    # Numba's functions return a status, and their result through a pointer; loops raise nothing.
+    result, status = (cgutils.alloca_once(builder, kind.pointee) for kind in function.args[:2])
+    pointer = builder.inttoptr(arguments[0], ir.PointerType(function))
+    builder.call(
+        pointer, [result, status, *(struct.data for struct in structs), structs[0].length_0]
+    )
+    return builder.load(result)
