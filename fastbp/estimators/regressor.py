@@ -27,7 +27,7 @@ from fastbp.estimators.checks import (
 )
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.model.data import as_data
-from fastbp.model.losses import LOSSES
+from fastbp.model.losses import LOSSES, REGRESSION_LOSSES
 from fastbp.training.validation_set import Table
 from fastbp.training.warn import warn
 
@@ -225,7 +225,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "loss": [StrOptions(set(LOSSES))],
+        "loss": [StrOptions(set(REGRESSION_LOSSES))],
         **BackpropEstimator._parameter_constraints,
     }
 

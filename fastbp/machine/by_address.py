@@ -4,9 +4,9 @@ A kernel that calls a loop by an address, which is a number among its arguments,
 compiled anew for another loop, and loops that nobody uses are not compiled at all. Loops are kept
 on disk as kernels are (``cache.py``), but never their addresses, which are this process's own.
 
-A loop is ``loop(a, b, ..., n) -> float``, of arrays of one dtype, and of n, how many numbers of
-each it is for. Compiled, the arrays are bare pointers, so that a call passes no more than it must;
-`numbers_at` makes vectors of them.
+A loop is ``loop(a, b, ..., n, ...) -> float``, of arrays of one dtype, of n, how many numbers of
+the first it is for, and of more whole numbers, if it takes any. Compiled, the arrays are bare
+pointers, so that a call passes no more than it must; `numbers_at` makes vectors of them.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,11 @@ _LOOPS: dict[int, Any] = {}
 
 
 def address_of(
-    loop: Callable, dtype: np.typing.DTypeLike, n_arrays: int, is_kept: bool = True
+    loop: Callable,
+    dtype: np.typing.DTypeLike,
+    n_arrays: int,
+    n_more: int = 0,
+    is_kept: bool = True,
 ) -> int:
     """Compile a loop, and give its address, which is valid as long as this process lives.
 
@@ -48,6 +52,8 @@ def address_of(
         Of its arrays' numbers.
     n_arrays : int
         How many arrays it takes.
+    n_more : int, default=0
+        How many whole numbers it takes besides n.
     is_kept : bool, default=True
         Whether its code is kept on disk, which asks for its source to be this package's.
 
@@ -60,7 +66,7 @@ def address_of(
         address = len(_LOOPS) + 1
         _LOOPS[address] = loop
         return address
-    signature = _signature(from_dtype(np.dtype(dtype)), n_arrays)
+    signature = _signature(from_dtype(np.dtype(dtype)), n_arrays, n_more)
     cache = kernel_cache(loop) if is_kept else NullCache()
     with raising_what_callbacks_swallow():
         address, code = _compile(loop, signature, cache)
@@ -68,9 +74,9 @@ def address_of(
     return address
 
 
-def call(address: int, arrays: tuple) -> float:
-    """Run the loop at an address over arrays as long as the first of them."""
-    return _LOOPS[address](*arrays, arrays[0].size)
+def call(address: int, arrays: tuple, more: tuple = ()) -> float:
+    """Run the loop at an address over arrays as long as the first of them, with more numbers."""
+    return _LOOPS[address](*arrays, arrays[0].size, *more)
 
 
 def numbers_at(pointer: Any, n: int) -> Any:
@@ -78,8 +84,9 @@ def numbers_at(pointer: Any, n: int) -> Any:
     return pointer[:n]
 
 
-def _signature(number: Any, n_arrays: int) -> Any:
-    return types.float64(*[types.CPointer(number)] * n_arrays, types.intp)
+def _signature(number: Any, n_arrays: int, n_more: int) -> Any:
+    integers = [types.intp] * (1 + n_more)
+    return types.float64(*[types.CPointer(number)] * n_arrays, *integers)
 
 
 class _LoopCompiler(_CFuncCompiler):
@@ -120,7 +127,7 @@ def _lower_numbers_at(context, builder, signature, arguments):
 
 @type_callable(call)
 def _type_call(context):
-    def typer(address, arrays):
+    def typer(address, arrays, more=None):
         if isinstance(address, types.Integer) and isinstance(arrays, types.BaseTuple):
             return types.float64
         return None
@@ -129,19 +136,20 @@ def _type_call(context):
 
 
 @lower_builtin(call, types.Integer, types.BaseTuple)
+@lower_builtin(call, types.Integer, types.BaseTuple, types.BaseTuple)
 def _lower_call(context, builder, signature, arguments):
     views = signature.args[1].types
+    more = cgutils.unpack_tuple(builder, arguments[2]) if len(arguments) > 2 else []
     assert all(isinstance(view, View) and view.dtype == views[0].dtype for view in views)
     structs = [
         struct_of(context, builder, view, value)
         for view, value in zip(views, cgutils.unpack_tuple(builder, arguments[1]), strict=True)
     ]
-    loop = _signature(views[0].dtype, len(views))
+    loop = _signature(views[0].dtype, len(views), len(more))
     function = context.call_conv.get_function_type(loop.return_type, loop.args)
     # Numba's functions return a status, and their result through a pointer; loops raise nothing.
     result, status = (cgutils.alloca_once(builder, kind.pointee) for kind in function.args[:2])
     pointer = builder.inttoptr(arguments[0], ir.PointerType(function))
-    builder.call(
-        pointer, [result, status, *(struct.data for struct in structs), structs[0].length_0]
-    )
+    pointers = (struct.data for struct in structs)
+    builder.call(pointer, [result, status, *pointers, structs[0].length_0, *more])
     return builder.load(result)

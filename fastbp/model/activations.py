@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from fastbp.machine.elementary import cos, exp, expm1, log1p, logistic, one, sin, tanh, where
 
-__all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "Activation"]
+__all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "SOFTMAX", "Activation"]
 
 
 class Activation(NamedTuple):
@@ -166,3 +166,7 @@ HIDDEN_ACTIVATIONS = _registry(
 ACTIVATIONS = HIDDEN_ACTIVATIONS | _registry(
     Activation("exp", _exp, _exp_slope, positive=True),
 )
+
+#: The one that looks at all units of its layer, and so is no record: e^z over its sum. It belongs to
+#: the cross-entropy, of which it is the canonical output activation.
+SOFTMAX = "softmax"

@@ -10,6 +10,10 @@ raw prediction z, before the output activation, is ``prediction - y`` (Bishop, P
 and Machine Learning, 2006, section 4.3.6). Many losses have none: then, and with any other output
 activation, the kernels use the chain rule, ``gradient(prediction, y, parameter) * da/dz``.
 
+The losses of classes take probabilities: y is 0 or 1, or a number between (soft labels). Their
+output activation is the canonical one, and their value is worked out from the raw prediction: a
+probability that has underflowed, or rounded to 1, has lost the digits that its logarithm needs.
+
 To add a loss, write its record here and, by hand, its formulas in ``tests/helpers/oracle.py``: the
 second opinion that every kernel is tested against. Tests and kernels take both from there.
 """
@@ -17,9 +21,9 @@ second opinion that every kernel is tested against. Tests and kernels take both 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fastbp.machine.elementary import log, one, where
+from fastbp.machine.elementary import exp, log, log1p, one, where
 
-__all__ = ["LOSSES", "Loss"]
+__all__ = ["LOSSES", "REGRESSION_LOSSES", "Loss"]
 
 
 class Loss(NamedTuple):
@@ -44,6 +48,13 @@ class Loss(NamedTuple):
         Whether predictions have to be above 0, and y at least 0.
     is_half_square : bool
         Whether it is (prediction - y)^2 / 2, which has normal equations.
+    raw_value : callable or None
+        ``raw_value(z, y, parameter)``: the same loss from the raw prediction z, for the canonical
+        output activation; for a softmax, from the logarithm of the prediction.
+    is_for_classes : bool
+        Whether predictions and y are probabilities, and no other output activation will do.
+    is_softmax : bool
+        Whether the probabilities of a row sum to 1; then the output activation is softmax.
     """
 
     name: str
@@ -54,6 +65,9 @@ class Loss(NamedTuple):
     parameter: str | None = None
     positive: bool = False
     is_half_square: bool = False
+    raw_value: Callable | None = None
+    is_for_classes: bool = False
+    is_softmax: bool = False
 
 
 def _half_squared_error(prediction, y, parameter):  # type: ignore[no-untyped-def]
@@ -77,6 +91,38 @@ def _half_poisson_deviance_gradient(prediction, y, parameter):  # type: ignore[n
     return where(y == 0, one(y), 1 - y / mean)
 
 
+#: What stands in for a probability of 0 where only the probability is known.
+_LEAST = 1e-37
+
+
+def _binary_cross_entropy(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    p, q = prediction, 1 - prediction
+    of_1 = y * log(where(p < _LEAST, _LEAST, p))
+    return -(of_1 + (1 - y) * log(where(q < _LEAST, _LEAST, q)))
+
+
+def _binary_cross_entropy_gradient(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    p, q = prediction, 1 - prediction
+    return (1 - y) / where(q < _LEAST, _LEAST, q) - y / where(p < _LEAST, _LEAST, p)
+
+
+def _raw_binary_cross_entropy(z, y, parameter):  # type: ignore[no-untyped-def]
+    # With p = 1 / (1 + e^-z): -log p = softplus(-z), -log(1 - p) = softplus(z) = softplus(-z) + z.
+    return where(z < 0, 0, z) - y * z + log1p(exp(-abs(z)))
+
+
+def _cross_entropy(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    return -y * log(where(prediction < _LEAST, _LEAST, prediction))
+
+
+def _cross_entropy_gradient(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    return -y / where(prediction < _LEAST, _LEAST, prediction)
+
+
+def _raw_cross_entropy(log_p, y, parameter):  # type: ignore[no-untyped-def]
+    return -y * log_p
+
+
 LOSSES = {
     loss.name: loss
     for loss in (
@@ -96,5 +142,27 @@ LOSSES = {
             canonical="exp",
             positive=True,
         ),
+        Loss(
+            "binary_cross_entropy",
+            _binary_cross_entropy,
+            _binary_cross_entropy_gradient,
+            output_activation="logistic",
+            canonical="logistic",
+            raw_value=_raw_binary_cross_entropy,
+            is_for_classes=True,
+        ),
+        Loss(
+            "cross_entropy",
+            _cross_entropy,
+            _cross_entropy_gradient,
+            output_activation="softmax",
+            canonical="softmax",
+            raw_value=_raw_cross_entropy,
+            is_for_classes=True,
+            is_softmax=True,
+        ),
     )
 }
+
+#: Those of a regression.
+REGRESSION_LOSSES = {name: loss for name, loss in LOSSES.items() if not loss.is_for_classes}

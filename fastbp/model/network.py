@@ -6,7 +6,7 @@ the same shape, so an update is one pass over vectors; the weight matrices, whic
 penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastbp.machine.lazy import lazy
-from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.activations import ACTIVATIONS, SOFTMAX
 from fastbp.model.data import Data
 from fastbp.model.losses import LOSSES
 
@@ -63,7 +63,15 @@ class Network:
         _check_name("activation", self.activation, ACTIVATIONS)
         _check_name("loss", self.loss, LOSSES)
         if self.output_activation is not None:
-            _check_name("output_activation", self.output_activation, ACTIVATIONS)
+            _check_name("output_activation", self.output_activation, (*ACTIVATIONS, SOFTMAX))
+        canonical = LOSSES[self.loss].canonical
+        needs_canonical = LOSSES[self.loss].is_for_classes or self.last_activation == SOFTMAX
+        if needs_canonical and self.last_activation != canonical:
+            raise ValueError(
+                f"output_activation={self.output_activation!r} does not go with loss="
+                f"{self.loss!r}. Take None, which means "
+                f"{LOSSES[self.loss].output_activation!r}."
+            )
         name, n_outputs = LOSSES[self.loss].parameter, self.layer_sizes[-1]
         if len(self.loss_parameters) not in ({0} if name is None else {1, n_outputs}):
             wanted = "no parameter" if name is None else f"{name!r}, 1 or {n_outputs} numbers"
@@ -116,6 +124,11 @@ class Network:
             raise ValueError(
                 f"The data have {given[0]} inputs and {given[1]} outputs, but the network of "
                 f"layers {self.layer_sizes} is for {n_inputs} and {n_outputs}."
+            )
+        if LOSSES[self.loss].is_for_classes and not (0 <= data.y.min() <= data.y.max() <= 1):
+            raise ValueError(
+                f"y holds {data.y.min()} to {data.y.max()}, but loss={self.loss!r} is for "
+                "probabilities, 0 to 1."
             )
         if LOSSES[self.loss].positive and data.y.min() < 0:
             raise ValueError(
@@ -297,6 +310,6 @@ def _checked_sizes(layer_sizes: Iterable[int]) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
-def _check_name(parameter: str, name: Any, registry: Mapping[str, Any]) -> None:
+def _check_name(parameter: str, name: Any, registry: Collection[str]) -> None:
     if not (isinstance(name, str) and name in registry):
         raise ValueError(f"{parameter}={name!r} is not one of {list(registry)}.")

@@ -9,7 +9,7 @@ from fastbp.backends.cpu.layout import layout_of, pad, unpad
 from fastbp.backends.cpu.predict import predict
 from fastbp.diagnostics.gradient_check import gradient_error
 from fastbp.model import update_rules
-from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, SOFTMAX
 from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
 from fastbp.model.objective import NO_PATIENCE, Patience
@@ -95,17 +95,17 @@ def test_epoch_against_the_oracle(rule, batch_size, weighted, rng):
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, rule, rng):
-    network = Network((3, 4, 1), activation, loss)
+    network = Network((3, 4, 2 if LOSSES[loss].is_softmax else 1), activation, loss)
     parameters, X, y, weights = make_case(network, 9, rng)
     _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
 
 
 @pytest.mark.parametrize("rule", ["plain", "adam"])
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("output", [*ACTIVATIONS, SOFTMAX])
 def test_online_epoch_of_every_output_activation_against_the_oracle(output, loss, rule, rng):
     if output not in output_activations(loss):
-        pytest.skip("has predictions below 0")
+        pytest.skip("has other predictions")
     network = Network((3, 4, 3), "tanh", loss, output)
     parameters, X, y, weights = make_case(network, 9, rng)
     _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)

@@ -21,12 +21,17 @@ RULES = {name: Rule.of(name, 0.05, 0.9, 0.999, 1e-8) for name in UPDATE_RULES}
 
 
 def make_case(network, n_samples, rng, weighted=True):
-    """Make parameters, X, y and weights away from kinks and with positive targets where needed."""
+    """Make parameters, X, y and weights away from kinks and with targets that the loss takes."""
     parameters = 0.7 * rng.standard_normal(network.n_parameters)
     X = rng.standard_normal((n_samples, network.layer_sizes[0]))
     y = rng.standard_normal((n_samples, network.layer_sizes[-1]))
-    if LOSSES[network.loss].positive:
+    loss = LOSSES[network.loss]
+    if loss.positive:
         y = np.round(np.exp(y))
+    if loss.is_for_classes:
+        y = 1 / (1 + np.exp(-3 * y))
+    if loss.is_softmax:
+        y /= y.sum(axis=1, keepdims=True)
     weights = rng.uniform(0, 3, n_samples) if weighted else None
     return parameters, X, y, weights
 
@@ -45,6 +50,8 @@ def by_the_oracle(network, parameters, X, y, weights, alpha):
 
 def output_activations(loss):
     """Names of the output activations that go with a loss."""
+    if LOSSES[loss].is_for_classes:
+        return [LOSSES[loss].canonical]
     return [
         name for name, record in ACTIVATIONS.items() if record.positive or not LOSSES[loss].positive
     ]

@@ -44,8 +44,25 @@ def _poisson(prediction, y, _):
 # target, and the loss's own number
 LOSSES = {
     "squared_error": (lambda p, y, _: (p - y) ** 2 / 2, lambda p, y, _: p - y),
+    "binary_cross_entropy": (
+        lambda p, y, _: -y * math.log(p) - (1 - y) * math.log(1 - p),
+        lambda p, y, _: (1 - y) / (1 - p) - y / p,
+    ),
+    "cross_entropy": (lambda p, y, _: -y * math.log(p), lambda p, y, _: -y / p),
     "poisson": (_poisson, lambda p, y, _: 1 - y / p),
 }
+
+
+def _softmax(z):
+    return np.exp(z) / np.exp(z).sum()
+
+
+def _output_error(z, error, output_activation):
+    """d loss / dz, from d loss / d prediction."""
+    if output_activation == "softmax":  # whose outputs depend on all net inputs
+        p = _softmax(z)
+        return (np.diag(p) - np.outer(p, p)) @ error
+    return error * ACTIVATIONS[output_activation][1](z)
 
 
 def forward(coefs, intercepts, x, activation, output_activation):
@@ -54,7 +71,8 @@ def forward(coefs, intercepts, x, activation, output_activation):
     for layer, (W, b) in enumerate(zip(coefs, intercepts, strict=True)):
         name = output_activation if layer == len(coefs) - 1 else activation
         nets.append(outputs[-1] @ W + b)
-        outputs.append(ACTIVATIONS[name][0](nets[-1]))
+        value = _softmax if name == "softmax" else ACTIVATIONS[name][0]
+        outputs.append(value(nets[-1]))
     return nets, outputs
 
 
@@ -68,7 +86,7 @@ def backpropagate(
     prediction = outputs[-1]
     total = sum(value(*each) for each in zip(prediction, y, own, strict=True))
     error = np.array([derivative(*each) for each in zip(prediction, y, own, strict=True)])
-    delta = error * ACTIVATIONS[output_activation][1](nets[-1])
+    delta = _output_error(nets[-1], error, output_activation)
     coef_gradients, intercept_gradients = [], []
     for layer in reversed(range(len(coefs))):
         coef_gradients.insert(0, np.outer(outputs[layer], delta))

@@ -2,7 +2,8 @@
 
 The records hold plain functions, which here meet whole vectors. Each becomes a loop over a block.
 Only the loops that a network uses are compiled; the choice costs one call a layer and block, never
-anything a number. A network's addresses stand in its `Layout`.
+anything a number. A network's addresses stand in its `Layout`. `softmax.py` has the one activation
+that looks at all units of its layer.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.model.activations import Activation
 from fastbp.model.losses import Loss
 
-__all__ = ["activation_address", "loss_address"]
+__all__ = ["activation_address", "loss_address", "raw_output_address"]
 
 _addresses: dict[tuple, int] = {}
 
@@ -28,13 +29,21 @@ def activation_address(record: Activation, dtype: np.dtype, with_slope: bool) ->
     return _address(make, 2, record, dtype)
 
 
+def raw_output_address(record: Activation, dtype: np.dtype) -> int:
+    """Give the address of ``loop(z, s, n)``: s <- z and z <- f(z), for a loss's raw value."""
+    return _address(_values_and_raw, 2, record, dtype)
+
+
 def loss_address(record: Loss, dtype: np.dtype, is_canonical: bool) -> int:
     """Give the address of ``loop(parameters, prediction, y, weights, delta, n) -> float``.
 
     It returns the sum of weights * loss and leaves weights * d loss / d z in ``delta``, which held
-    the slopes of the output activation. Weights of 0 make padding count for nothing.
+    the slopes of the output activation, or what the loss's raw value is worked out from. Weights of
+    0 make padding count for nothing.
     """
-    return _address(_canonical_error if is_canonical else _error, 5, record, dtype)
+    if not is_canonical:
+        return _address(_error, 5, record, dtype)
+    return _address(_canonical_error if record.raw_value is None else _raw_error, 5, record, dtype)
 
 
 def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
@@ -73,6 +82,37 @@ def _values_and_slopes(record):
             store(z, i, a)
             store(s, i, slope(net, a))
         return 0.0
+
+    return loop
+
+
+def _values_and_raw(record):
+    value = part(record.value)
+
+    def loop(z, s, n):
+        z, s = numbers_at(z, n), numbers_at(s, n)
+        for i in range(0, n, lanes(z)):
+            raw = load(z, i)
+            store(s, i, raw)
+            store(z, i, value(raw))
+        return 0.0
+
+    return loop
+
+
+def _raw_error(record):
+    raw_value = part(record.raw_value)
+
+    def loop(parameters, prediction, y, weights, delta, n):
+        delta = numbers_at(delta, n)
+        total = splat(delta, 0.0)
+        for i in range(0, n, lanes(delta)):
+            p, target = load(numbers_at(prediction, n), i), load(numbers_at(y, n), i)
+            weight = load(numbers_at(weights, n), i)
+            parameter = load(numbers_at(parameters, n), i)
+            total = total + weight * raw_value(load(delta, i), target, parameter)
+            store(delta, i, weight * (p - target))
+        return float(sum_lanes(total))
 
     return loop
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.forks import LOADING
-from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.activations import ACTIVATIONS, SOFTMAX
 from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 
@@ -46,6 +46,9 @@ class Layout(NamedTuple):
         The address of the loop of each layer's activation (see ``elementwise.py``).
     are_rectifiers : ndarray of shape (n_layers,)
         1 where that is a rectifier, which products of matrices make in passing, else 0.
+    softmax_of_rows, softmax_of_units : int
+        The addresses of the loops of an output layer that is a softmax (see ``softmax.py``), of
+        whose activation nothing is read then; else 0.
     loss : int
         The address of the loss's loop; 0 in a layout that is not for training.
     loss_parameters : ndarray of shape (n_outputs,)
@@ -63,6 +66,8 @@ class Layout(NamedTuple):
     n_padded: int
     activations: NDArray[np.int64]
     are_rectifiers: NDArray[np.int64]
+    softmax_of_rows: int
+    softmax_of_units: int
     loss: int
     loss_parameters: NDArray[np.float64]
 
@@ -96,17 +101,26 @@ def n_padded_of(network: Network, dtype: np.typing.DTypeLike) -> int:
 
 @lru_cache(maxsize=64)
 def _layout(network: Network, dtype: np.dtype, for_training: bool) -> Layout:
-    with LOADING:  # numba, with this
-        from fastbp.backends.cpu.elementwise import activation_address, loss_address
+    with LOADING:  # numba, with these
+        from fastbp.backends.cpu import elementwise, softmax
 
-    records = [ACTIVATIONS[name] for name in network.activations]
-    addresses = [activation_address(record, dtype, for_training) for record in records]
     loss = LOSSES[network.loss]
+    records = [ACTIVATIONS[name] for name in network.activations if name != SOFTMAX]
+    addresses = [elementwise.activation_address(each, dtype, for_training) for each in records]
+    are_rectifiers = [record.is_rectifier for record in records]
+    of_rows = of_units = 0
+    if loss.is_softmax:
+        of_rows, of_units = softmax.softmax_addresses(dtype)
+        addresses, are_rectifiers = [*addresses, 0], [*are_rectifiers, False]
+    elif for_training and network.is_canonical and loss.raw_value is not None:
+        addresses[-1] = elementwise.raw_output_address(records[-1], dtype)
     return Layout(
         **_places(network, dtype),
         activations=np.array(addresses, np.int64),
-        are_rectifiers=np.array([record.is_rectifier for record in records], np.int64),
-        loss=loss_address(loss, dtype, network.is_canonical) if for_training else 0,
+        are_rectifiers=np.array(are_rectifiers, np.int64),
+        softmax_of_rows=of_rows,
+        softmax_of_units=of_units,
+        loss=elementwise.loss_address(loss, dtype, network.is_canonical) if for_training else 0,
         loss_parameters=network.loss_parameter_of_outputs,
     )
 

@@ -216,7 +216,10 @@ def _activate(network, workspace, layer, scale):
         store(products, i, net)
         store(z, i, net + load(b, i))
     slopes = _row_of(network, workspace.deltas, workspace, layer + 1)
-    call(network.activations[layer], (z, slopes))
+    if network.softmax_of_units != 0 and layer == network.activations.size - 1:
+        call(network.softmax_of_units, (z, slopes), (network.sizes[layer + 1],))
+    else:
+        call(network.activations[layer], (z, slopes))
     clear_padding(matrix(z, 0, 1, z.size), network.sizes[layer + 1])
 
 

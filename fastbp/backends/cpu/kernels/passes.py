@@ -79,10 +79,7 @@ def forward_block(network, data, rows, workspace):
             clear_padding(z, fan_out)
         x = z
     _forward_output(network, x, workspace)
-    n_lanes = n_vectors(n, x) * lanes(x)
-    for j in range(network.sizes[last + 1]):
-        start = workspace.starts[last + 1] + j * workspace.block_rows
-        _activate(network, workspace, last, start, n_lanes)
+    _activate_output(network, workspace, n_vectors(n, x) * lanes(x))
 
 
 @part
@@ -90,6 +87,20 @@ def _activate(network, workspace, layer, start, n):
     """From a layer's net inputs, n numbers from a place on, to its outputs (and slopes)."""
     z, s = stretch(workspace.outputs, start, n), stretch(workspace.deltas, start, n)
     call(network.activations[layer], (z, s))
+
+
+@part
+def _activate_output(network, workspace, n_lanes):
+    """The same for the output layer, rows in the lanes."""
+    last, n_block = network.activations.size - 1, workspace.block_rows
+    start, n_outputs = workspace.starts[last + 1], network.sizes[last + 1]
+    if network.softmax_of_rows != 0:
+        z = stretch(workspace.outputs, start, n_lanes)
+        s = stretch(workspace.deltas, start, n_lanes)
+        call(network.softmax_of_rows, (z, s), (n_outputs, n_block))
+    else:
+        for j in range(n_outputs):
+            _activate(network, workspace, last, start + j * n_block, n_lanes)
 
 
 @part
