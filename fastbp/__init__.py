@@ -36,6 +36,7 @@ a mean over rows, weighted by the sample weights, of a sum over outputs, plus
 """
 
 from fastbp.backends.cpu.objective import Objective, loss_and_gradient
+from fastbp.estimators.classifier import BackpropClassifier
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.model.network import Network
 from fastbp.model_selection.fit_many import fit_many
@@ -43,6 +44,7 @@ from fastbp.model_selection.search import BackpropSearchCV
 from fastbp.version import __version__
 
 __all__ = [
+    "BackpropClassifier",
     "BackpropRegressor",
     "BackpropSearchCV",
     "Network",

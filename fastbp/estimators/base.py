@@ -6,18 +6,22 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.backends.cpu.one_sample import OneSample
+from fastbp.backends.cpu.predict import predict
+from fastbp.estimators.checks import check_inputs
 from fastbp.estimators.parameters import (
     CONSTRAINTS,
     check_solver,
     has_partial_fit,
     refuse_early_stopping,
 )
+from fastbp.model.data import as_data
 from fastbp.model.network import Network
 from fastbp.solvers.monitor import current_watchers
 from fastbp.solvers.registry import SOLVERS
@@ -78,11 +82,15 @@ class BackpropEstimator(BaseEstimator):
 
     @abstractmethod
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
-        """Check rows to train on."""
+        """Check rows to train or to validate on."""
 
-    @abstractmethod
-    def _check_validation_rows(self, X: Any, y: Any, sample_weight: Any, like: Table) -> Table:
-        """Check rows to validate on, which are to be like those to train on."""
+    def _check_rows_go_on(self, table: Table) -> None:
+        """Refuse rows that a fitted network cannot go on with, but for their columns."""
+
+    def _strata(self, table: Table) -> NDArray | None:
+        """Give classes of which rows set aside are to have as much as the others."""
+        del table
+        return None
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -102,7 +110,7 @@ class BackpropEstimator(BaseEstimator):
         X : array-like or sparse matrix of shape (n_samples, n_features)
             The inputs. float32 inputs are trained on in float32, all others in float64.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The targets.
+            The targets, or the labels of a classifier.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of 0 or more.
         X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
@@ -189,6 +197,8 @@ class BackpropEstimator(BaseEstimator):
         check_solver(self, self._loss)
         goes_on = hasattr(self, "coefs_") and (self.warm_start or one_epoch)
         table = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        if goes_on:
+            self._check_rows_go_on(table)
         rows_to_validate = self._given_to_validate(table, *validation)
         # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
         random_state = check_random_state(self.random_state)
@@ -201,7 +211,8 @@ class BackpropEstimator(BaseEstimator):
         else:
             parameters, state = network.initial_parameters(random_state, table.X.dtype), None
         if rows_to_validate is None and self._sets_rows_aside:
-            table, rows_to_validate = split(table, self.validation_fraction, random_state)
+            strata = self._strata(table)
+            table, rows_to_validate = split(table, self.validation_fraction, random_state, strata)
         scored_on = None
         if rows_to_validate is not None:
             score = self._score_for_early_stopping
@@ -233,7 +244,18 @@ class BackpropEstimator(BaseEstimator):
                 "X_val and y_val are given, but early_stopping=False takes no notice of them. Set "
                 "early_stopping=True, or a rule such as 'GL5'."
             )
-        return self._check_validation_rows(X_val, y_val, sample_weight_val, table)
+        try:
+            to_validate = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+            if len(to_validate.y) < 2:
+                raise ValueError("There is 1 row, and 2 are the fewest to validate on.")
+            if to_validate.y.shape[1:] != table.y.shape[1:]:
+                raise ValueError(
+                    f"y_val has shape {to_validate.y.shape}, but y has shape {table.y.shape}: "
+                    "give it as many outputs."
+                )
+        except ValueError as error:
+            raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error
+        return to_validate
 
     @property
     def _sets_rows_aside(self) -> bool:
@@ -250,6 +272,20 @@ class BackpropEstimator(BaseEstimator):
             )
         layer_sizes = (n_features, *(int(size) for size in hidden), n_outputs)
         return Network(layer_sizes, self.activation, self._loss, self.output_activation)
+
+    def _outputs(self, X: Any, network: Network) -> NDArray[np.floating]:
+        """Check inputs, and predict: (n_samples, n_outputs)."""
+        X = check_inputs(self, X)
+        parameters = self._parameters()
+        data = as_data(X, dtype=parameters.dtype, is_finite=True)
+        outputs = predict(network, parameters, data, effective_n_jobs(self.n_jobs))
+        if not np.isfinite(outputs).all():
+            warn(
+                "Some predictions overflow to infinity or NaN: their inputs are far outside of "
+                "what the network was trained on. Scale them as in training.",
+                RuntimeWarning,
+            )
+        return outputs
 
     def _check_same_layers(self, network: Network) -> None:
         fitted = self._network.layer_sizes

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import check_array, validate_data
 
+from fastbp.estimators.labels import missing_label
 from fastbp.estimators.refusals import (
     refuse_dates,
     refuse_masked,
@@ -24,10 +25,10 @@ from fastbp.training.warn import warn
 
 __all__ = [
     "check_inputs",
+    "check_labelled_data",
     "check_sample_weight",
     "check_targets",
     "check_training_data",
-    "check_validation_data",
 ]
 
 _FLOATS = (np.float64, np.float32)
@@ -134,53 +135,90 @@ def check_training_data(
     if y.dtype.kind == "f" and not np.isfinite(y).all():  # None among objects, which became NaN
         refuse_wrong_entries(given, "y")
     if y.ndim == 2 and y.shape[1] == 1:
-        warn(
-            "A column-vector y was passed when a 1d array was expected. Change its shape to "
-            "(n_samples,), by y.ravel() for instance.",
-            DataConversionWarning,
-        )
+        _warn_of_a_column()
         y = y.ravel()
     return X, y
 
 
-def check_validation_data(
-    estimator: BaseEstimator, X_val: Any, y_val: Any, sample_weight_val: Any, y: NDArray
-) -> tuple[Any, NDArray, NDArray | None]:
-    """Check inputs, targets and weights to validate on.
+def check_labelled_data(
+    estimator: BaseEstimator, X: Any, y: Any, *, reset: bool, is_soft: bool
+) -> tuple[Any, Any]:
+    """Check inputs and labels to train on.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Whose number and names of features are compared.
-    X_val, y_val, sample_weight_val
-        As to train on.
-    y : ndarray
-        The checked targets to train on.
+        Whose number and names of features are recorded or compared.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        The inputs.
+    y : array-like or sparse matrix of shape (n_samples,) or (n_samples, n_classes)
+        The labels.
+    reset : bool
+        Whether features are recorded (fit) or compared (going on).
+    is_soft : bool
+        Whether y holds the probability of each class instead.
 
     Returns
     -------
-    X_val, y_val, sample_weight_val
-        The same, checked as those to train on.
+    X : ndarray or CSR matrix
+        The inputs in float64 or float32, finite.
+    y : ndarray or CSR matrix
+        The labels, none of them missing.
 
     Raises
     ------
     ValueError
-        As for those to train on; the message says that it is about these.
+        If there are not as many labels as rows, or one is missing.
     """
-    try:
-        X_val, y_val = check_training_data(estimator, X_val, y_val, reset=False)
-        weights = check_sample_weight(sample_weight_val, X_val.shape[0], X_val.dtype)
-        if len(y_val) < 2:
-            raise ValueError("There is 1 row, and 2 are the fewest to validate on.")
-        if y_val.shape[1:] != y.shape[1:]:
+    if is_soft:
+        X, y = check_training_data(estimator, X, y, reset=reset)
+        if y.ndim == 1:
             raise ValueError(
-                f"y_val has shape {y_val.shape}, but y has shape {y.shape}: give it as many "
-                "outputs."
+                f"y has shape {y.shape}, but with soft_labels=True it holds the probability of "
+                "each class, (n_samples, n_classes). Give a column a class, or soft_labels=False."
             )
-        check_targets(y_val, estimator.loss)
-    except ValueError as error:
-        raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error
-    return X_val, y_val, weights
+        return X, y
+    for name, array in (("X", X), ("y", y)):
+        refuse_masked(array, name)
+    refuse_dates(X, "X")
+    try:
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            dtype=_FLOATS,
+            reset=reset,
+            ensure_all_finite=False,
+        )
+    except _CONVERSION_ERRORS:
+        refuse_wrong_cells(X)
+        _refuse_missing_labels(y)
+        raise
+    refuse_not_finite(X, estimator)
+    _refuse_missing_labels(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        _warn_of_a_column()
+        y = y.toarray().ravel() if hasattr(y, "toarray") else y.ravel()
+    return X, y
+
+
+def _refuse_missing_labels(y: Any) -> None:
+    row = missing_label(y)
+    if row is not None:
+        raise ValueError(
+            f"Input y contains NaN: there is no label in row {row}. Remove such rows, or give "
+            "what is missing a label of its own."
+        )
+
+
+def _warn_of_a_column() -> None:
+    warn(
+        "A column-vector y was passed when a 1d array was expected. Change its shape to "
+        "(n_samples,), by y.ravel() for instance.",
+        DataConversionWarning,
+    )
 
 
 def check_targets(y: NDArray, loss: str) -> NDArray:

@@ -110,7 +110,7 @@ class InspectedEstimator(OneSampleEstimator):
             network = self._network
             parameters = self._parameters().astype(data.dtype)
         else:
-            network = self._new_network(data.X.shape[1], data.y.shape[1])
+            network = checker._new_network(data.X.shape[1], data.y.shape[1])
             random_state = check_random_state(self.random_state)
             parameters = network.initial_parameters(random_state, data.dtype)
         alpha = getattr(self, "alpha_", 0.0) if isinstance(self.alpha, str) else self.alpha

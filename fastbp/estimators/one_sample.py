@@ -27,6 +27,12 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 class OneSampleEstimator(BackpropEstimator):
     """An estimator that predicts and learns single samples."""
 
+    #: Whether targets are labels, which `_encode_one` makes numbers of.
+    _takes_labels = False
+
+    def _encode_one(self, label: Any) -> NDArray[np.floating]:
+        raise NotImplementedError
+
     def predict_one(self, x: ArrayLike) -> float | NDArray[np.floating]:
         """Predict the target of one sample, in about a microsecond.
 
@@ -69,7 +75,7 @@ class OneSampleEstimator(BackpropEstimator):
         x : array-like of shape (n_features,)
             The sample; without names of features.
         y : float, or array-like of shape (n_outputs,)
-            Its target.
+            Its target; its label, of a classifier that knows its classes.
 
         Returns
         -------
@@ -84,7 +90,9 @@ class OneSampleEstimator(BackpropEstimator):
         """
         if type(x) is not np.ndarray or x.dtype not in _FLOATS:
             x = checked_sample(x, "x")
-        if not isinstance(y, float):  # as a float64 is, too
+        if self._takes_labels:
+            y = self._encode_one(y)
+        elif not isinstance(y, float):  # as a float64 is, too
             y = checked_sample(y, "y")
         one = self.__dict__.get("_one_sample")
         if (

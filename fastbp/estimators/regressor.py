@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -16,20 +15,15 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.backends.cpu.predict import predict
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import (
-    check_inputs,
     check_sample_weight,
     check_targets,
     check_training_data,
-    check_validation_data,
 )
 from fastbp.estimators.inspection import InspectedEstimator
-from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES, REGRESSION_LOSSES
 from fastbp.training.validation_set import Table
-from fastbp.training.warn import warn
 
 __all__ = ["BackpropRegressor"]
 
@@ -317,17 +311,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
             If X is not a finite table of numbers with the features of the fit.
         """
         check_is_fitted(self)
-        X = check_inputs(self, X)
-        parameters = self._parameters()
-        data = as_data(X, dtype=parameters.dtype, is_finite=True)
-        n_threads = effective_n_jobs(self.n_jobs)
-        prediction = predict(self._network, parameters, data, n_threads)
-        if not np.isfinite(prediction).all():
-            warn(
-                "Some predictions overflow to infinity or NaN: their inputs are far outside of "
-                "what the network was trained on. Scale them as in training.",
-                RuntimeWarning,
-            )
+        prediction = self._outputs(X, self._network)
         return prediction.ravel() if prediction.shape[1] == 1 else prediction
 
     def __sklearn_tags__(self) -> Tags:
@@ -348,6 +332,3 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         X, y = check_training_data(self, X, y, reset=reset)
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         return Table(X, check_targets(y, self.loss), weights)
-
-    def _check_validation_rows(self, X: Any, y: Any, sample_weight: Any, like: Table) -> Table:
-        return Table(*check_validation_data(self, X, y, sample_weight, like.y))

@@ -167,6 +167,6 @@ ACTIVATIONS = HIDDEN_ACTIVATIONS | _registry(
     Activation("exp", _exp, _exp_slope, positive=True),
 )
 
-#: The one that looks at all units of its layer, and so is no record: e^z over its sum. It belongs to
-#: the cross-entropy, of which it is the canonical output activation.
+#: The one that looks at all units of its layer, and so is no record: e^z over its sum. It goes with
+#: the cross-entropy, whose canonical output activation it is.
 SOFTMAX = "softmax"

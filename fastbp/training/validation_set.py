@@ -67,9 +67,12 @@ class ValidationSet(NamedTuple):
 
 
 def split(
-    table: Table, fraction: float, random_state: np.random.RandomState
+    table: Table,
+    fraction: float,
+    random_state: np.random.RandomState,
+    strata: NDArray | None = None,
 ) -> tuple[Table, Table]:
-    """Set rows aside for validation, the same ones as MLPRegressor does.
+    """Set rows aside for validation, the same ones as scikit-learn's networks do.
 
     Parameters
     ----------
@@ -79,6 +82,8 @@ def split(
         The part to set aside.
     random_state : RandomState
         Where the rows are drawn from.
+    strata : ndarray of shape (n_samples,), default=None
+        Classes, of each of which the same part is set aside.
 
     Returns
     -------
@@ -93,7 +98,9 @@ def split(
     n_samples = table.X.shape[0]
     arrays = [array for array in table if array is not None]
     try:
-        parts = train_test_split(*arrays, random_state=random_state, test_size=fraction)
+        parts = train_test_split(
+            *arrays, random_state=random_state, test_size=fraction, stratify=strata
+        )
     except ValueError as error:
         raise ValueError(
             f"validation_fraction={fraction} cannot split {n_samples} rows for early stopping: "

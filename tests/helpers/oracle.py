@@ -58,7 +58,7 @@ def _softmax(z):
 
 
 def _output_error(z, error, output_activation):
-    """d loss / dz, from d loss / d prediction."""
+    """D loss / dz, from d loss / d prediction."""
     if output_activation == "softmax":  # whose outputs depend on all net inputs
         p = _softmax(z)
         return (np.diag(p) - np.outer(p, p)) @ error

@@ -30,7 +30,7 @@ def activation_address(record: Activation, dtype: np.dtype, with_slope: bool) ->
 
 
 def raw_output_address(record: Activation, dtype: np.dtype) -> int:
-    """Give the address of ``loop(z, s, n)``: s <- z and z <- f(z), for a loss's raw value."""
+    """Give the address of ``loop(z, s, n)``: z to s and f(z) to z, for a loss's raw value."""
     return _address(_values_and_raw, 2, record, dtype)
 
 

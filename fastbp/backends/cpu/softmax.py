@@ -21,8 +21,8 @@ def softmax_addresses(dtype: np.dtype) -> tuple[int, int]:
     return address_of(rows_loop, dtype, 2, 2), address_of(units_loop, dtype, 2, 1)
 
 
-def rows_loop(z, s, n, n_outputs, stride):
-    """z <- softmax(z) and s <- log of it, for n rows in the lanes: output j begins at j * stride."""
+def rows_loop(z, s, n, n_outputs, stride):  # type: ignore[no-untyped-def]
+    """Do so for n rows, which are in the lanes; the outputs of a row are a stride apart."""
     z, s = numbers_at(z, n_outputs * stride), numbers_at(s, n_outputs * stride)
     for i in range(0, n, lanes(z)):
         top = load(z, i)
@@ -43,8 +43,8 @@ def rows_loop(z, s, n, n_outputs, stride):
     return 0.0
 
 
-def units_loop(z, s, n, n_outputs):
-    """z <- softmax(z) and s <- log of it, for one row's n_outputs units, and n with the padding."""
+def units_loop(z, s, n, n_outputs):  # type: ignore[no-untyped-def]
+    """Do so for one row, whose units are in the lanes; n is n_outputs with the padding."""
     z, s = numbers_at(z, n), numbers_at(s, n)
     top = z[0]
     for j in range(1, n_outputs):

@@ -91,7 +91,7 @@ def _activate(network, workspace, layer, start, n):
 
 @part
 def _activate_output(network, workspace, n_lanes):
-    """The same for the output layer, rows in the lanes."""
+    """Do so for the output layer, rows in the lanes."""
     last, n_block = network.activations.size - 1, workspace.block_rows
     start, n_outputs = workspace.starts[last + 1], network.sizes[last + 1]
     if network.softmax_of_rows != 0:
