@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -275,8 +276,10 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             The probability of each class, in the order of ``classes_``.
         """
         check_is_fitted(self)
-        p = self._outputs(X, self._network)
-        return p if p.shape[1] > 1 else np.hstack([1 - p, p])
+        if self._network.layer_sizes[-1] > 1:
+            return self._outputs(X, self._network)
+        z = self._raw_outputs(X)
+        return expit(np.hstack([-z, z]))  # 1 - p has no digits left where p is close to 1
 
     def predict_log_proba(self, X: Any) -> NDArray[np.floating]:
         """Predict logarithms of probabilities, which are finite where the probability is not > 0.
@@ -293,14 +296,17 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             output layer.
         """
         check_is_fitted(self)
-        raw = replace(self._network, loss="squared_error", output_activation="identity")
-        z = self._outputs(X, raw)
+        z = self._raw_outputs(X)
         if z.shape[1] == 1:
-            return -np.logaddexp(0, np.hstack([z, -z]))
+            z = np.hstack([-z, z])
         if self._labels.loss == "binary_cross_entropy":
-            return -np.logaddexp(0, -z)
-        z = z - z.max(axis=1, keepdims=True)
-        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+            log_p = -np.logaddexp(0, -z)
+        else:
+            z = z - z.max(axis=1, keepdims=True)
+            log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        p = self.predict_proba(X)
+        # Probabilities that round to the same number are to be as close in their logarithms.
+        return np.log(p, where=p > 0.5, out=log_p)
 
     def predict_one(self, x: ArrayLike) -> Any:
         """Predict the label of one sample, in some microseconds.
@@ -376,6 +382,12 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
+    def _raw_outputs(self, X: Any) -> NDArray[np.floating]:
+        """Net inputs of the output layer: (n_samples, n_outputs)."""
+        return self._outputs(
+            X, replace(self._network, loss="squared_error", output_activation="identity")
+        )
+
     @property
     def classes_(self) -> NDArray:
         """The classes, sorted."""
@@ -434,7 +446,17 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     def _strata(self, table: Table) -> NDArray | None:
         if table.y.shape[1] > 1:
             return None
-        return self._labels.decode(table.y)
+        is_second = table.y > 0.5
+        counts = len(is_second) - is_second.sum(), is_second.sum()
+        if 1 in counts and len(self.classes_) > 1:
+            number = counts.index(1)
+            raise ValueError(
+                "The least populated classes in y have only 1 member, which is too few: "
+                "early_stopping sets rows of each class aside. Classes with too few members are: "
+                f"['{bool(number)}'], which is {self.classes_[number]!r}. Give more rows of it, "
+                "rows to validate on (X_val, y_val), or set early_stopping=False."
+            )
+        return is_second
 
     def _weighted_by_class(self, targets: NDArray, weights: NDArray | None) -> NDArray | None:
         """Multiply the sample weights by those of the classes."""

@@ -194,7 +194,7 @@ def class_accuracy(
 
 def missing_label(y: Any) -> int | None:
     """Find the first row whose label is None or NaN; None where there is none."""
-    if sparse.issparse(y):
+    if y is None or sparse.issparse(y):
         return None
     labels = np.asarray(y)
     if labels.dtype.kind == "f":

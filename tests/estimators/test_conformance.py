@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import BackpropRegressor
+from fastbp import BackpropClassifier, BackpropRegressor
 from helpers.cases import BATCH_SOLVERS
 from helpers.guards import TOO_SLOW_IN_PYTHON
 
@@ -63,6 +63,22 @@ def _expected_failures(estimator):
         ),
         BackpropRegressor(hidden_layer_sizes=(10,), max_iter=100, solver="lm", alpha="bayes"),
         BackpropRegressor(max_iter=50, solver="cg", n_init=3, n_jobs=2),
+        BackpropClassifier(max_iter=100, solver="sgd", batch_size=40),
+        BackpropClassifier(max_iter=100, solver="sgd", batch_size="online"),
+        BackpropClassifier(max_iter=100, solver="sgd", batch_size="full"),
+        BackpropClassifier(max_iter=100, solver="adam"),
+        # Without decay bfgs makes some probabilities 1, which one check takes for an error; in scg,
+        # which takes differences of gradients, a rounding error grows, too.
+        *(
+            BackpropClassifier(
+                max_iter={"gd": 20, "scg": 8}.get(solver, 100),
+                solver=solver,
+                alpha=0.1 if solver == "bfgs" else 1e-4,
+            )
+            for solver in BATCH_SOLVERS
+            if solver != "lm"
+        ),
+        BackpropClassifier(max_iter=50, solver="cg", n_init=3, n_jobs=2),
     ],
     expected_failed_checks=_expected_failures,
 )

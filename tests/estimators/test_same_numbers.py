@@ -4,36 +4,29 @@ Every method (solver x schedule x momentum) is compared in full, and all else by
 covers every pair of values of any two factors.
 """
 
-import itertools
 import warnings
 
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from fastbp import BackpropRegressor
+from helpers.parity import (
+    EPOCHS,
+    METHODS,
+    WAYS,
+    assert_same_weights,
+    covering_table,
+    covers_every_pair,
+    train,
+)
 
-EPOCHS = 20
-TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 #: What MLPRegressor does not have, after all that it has.
 OWN_PARAMETERS = [
     *("n_jobs", "output_activation", "n_init"),
     *("gtol", "loss_goal", "max_time", "cg_update", "device"),
 ]
-
-METHODS = {
-    f"sgd-{schedule}-{name}": {"solver": "sgd", "learning_rate": schedule} | momentum
-    for schedule, (name, momentum) in itertools.product(
-        ["constant", "invscaling", "adaptive"],
-        {
-            "plain": {"momentum": 0},
-            "momentum": {"momentum": 0.9, "nesterovs_momentum": False},
-            "nesterov": {"momentum": 0.8, "nesterovs_momentum": True},
-        }.items(),
-    )
-} | {"adam": {"solver": "adam"}, "lbfgs": {"solver": "lbfgs"}}
 
 FACTORS = {
     "method": list(METHODS),
@@ -45,7 +38,7 @@ FACTORS = {
     "shuffle": [True, False],
     "weighted": [False, True],
     "early_stopping": [False, True],
-    "way": ["fit", "partial_fit", "warm_start"],
+    "way": WAYS,
     "container": ["dense", "csr", "csc"],
     "dtype": ["float64", "float32"],
     "n_outputs": [1, 2],
@@ -63,33 +56,7 @@ def _possible(case):
     )
 
 
-def _covering_table(factors):
-    """Cases such that every possible pair of values of two factors is in one, found greedily."""
-    pairs = {
-        pair
-        for one, other in itertools.combinations(factors, 2)
-        for pair in itertools.product(((one, v) for v in factors[one]),
-                                      ((other, v) for v in factors[other]))
-        if _possible(dict(pair))
-    }  # fmt: skip
-    cases = []
-    while pairs:
-        case = dict(min(pairs, key=repr))
-        for name, values in factors.items():
-            if name not in case:
-                case[name] = max(
-                    (v for v in values if _possible(case | {name: v})),
-                    key=lambda v: sum(
-                        ((name, v), item) in pairs or (item, (name, v)) in pairs
-                        for item in case.items()
-                    ),
-                )
-        cases.append({name: case[name] for name in factors})
-        pairs -= set(itertools.combinations(cases[-1].items(), 2))
-    return cases
-
-
-TABLE = _covering_table(FACTORS)
+TABLE = covering_table(FACTORS, _possible)
 
 
 def _data(case):
@@ -112,29 +79,6 @@ def _data(case):
     return X, y, weights
 
 
-def _train(estimator, case):
-    X, y, weights = _data(case)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "Got `batch_size`|batch_size=")
-        # scikit-learn 1.7 with a SciPy that came after it
-        warnings.filterwarnings("ignore", "scipy.optimize: The `disp`", DeprecationWarning)
-        if case["way"] == "fit":
-            estimator.fit(X, y, weights)
-        elif case["way"] == "warm_start":
-            estimator.set_params(warm_start=True, max_iter=EPOCHS // 2)
-            estimator.fit(X, y, weights)
-            # After early stopping MLPRegressor's coefs_ ARE its stored best weights, and going on
-            # overwrites both, so that it no longer restores the best. Copies part the two.
-            estimator.coefs_ = [coef.copy() for coef in estimator.coefs_]
-            estimator.intercepts_ = [intercept.copy() for intercept in estimator.intercepts_]
-            estimator.fit(X, y, weights)
-        else:
-            for _ in range(EPOCHS):
-                estimator.partial_fit(X, y, weights)
-    return estimator
-
-
 def _parameters(case):
     names = ("activation", "loss", "hidden_layer_sizes", "alpha", "batch_size", "shuffle")
     return METHODS[case["method"]] | {name: case[name] for name in names} | {
@@ -150,23 +94,8 @@ def _parameters(case):
     }  # fmt: skip
 
 
-def _assert_same(got, expected, case):
-    assert got.n_iter_ == expected.n_iter_
-    for mine, theirs in zip(
-        got.coefs_ + got.intercepts_, expected.coefs_ + expected.intercepts_, strict=True
-    ):
-        assert mine.dtype == case["dtype"]
-        error = np.abs(mine - theirs).max() / np.abs(theirs).max()
-        assert error < TOLERANCE[case["dtype"]]
-
-
 def test_the_table_covers_every_possible_pair():
-    seen = {pair for case in TABLE for pair in itertools.combinations(case.items(), 2)}
-    for one, other in itertools.combinations(FACTORS, 2):
-        for pair in itertools.product(FACTORS[one], FACTORS[other]):
-            items = tuple(zip((one, other), pair, strict=True))
-            assert items in seen or not _possible(dict(items))
-    assert all(_possible(case) for case in TABLE)
+    assert covers_every_pair(TABLE, FACTORS, _possible)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -175,9 +104,9 @@ def test_every_method(method):
         "method": method,
         "batch_size": 32,
     }
-    got = _train(BackpropRegressor(**_parameters(case)), case)
-    expected = _train(MLPRegressor(**_parameters(case)), case)
-    _assert_same(got, expected, case)
+    got = train(BackpropRegressor(**_parameters(case)), case, *_data(case))
+    expected = train(MLPRegressor(**_parameters(case)), case, *_data(case))
+    assert_same_weights(got, expected, case)
     assert got.loss_ == pytest.approx(expected.loss_, rel=1e-9)
     if method != "lbfgs":
         assert got.t_ == expected.t_
@@ -191,11 +120,11 @@ def test_every_method(method):
     ids=lambda case: "-".join(map(str, case.values())),
 )
 def test_every_pair_of_choices(case):
-    got = _train(BackpropRegressor(**_parameters(case)), case)
+    got = train(BackpropRegressor(**_parameters(case)), case, *_data(case))
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        expected = _train(MLPRegressor(**_parameters(case)), case)
-    _assert_same(got, expected, case)
+        expected = train(MLPRegressor(**_parameters(case)), case, *_data(case))
+    assert_same_weights(got, expected, case)
     if case["n_outputs"] == 1 and case["method"] != "lbfgs":
         tolerance = 1e-9 if case["dtype"] == "float64" else 1e-4
         np.testing.assert_allclose(got.loss_curve_, expected.loss_curve_, rtol=tolerance)
@@ -217,14 +146,14 @@ def test_adaptive_learning_rate_ends_where_theirs_does():
     expected = MLPRegressor(**parameters).fit(X, y)
     assert got.n_iter_ == expected.n_iter_ < 500
     assert got.stop_reason_ == "learning_rate"
-    _assert_same(got, expected, case)
+    assert_same_weights(got, expected, case)
 
 
 def test_predictions_and_scores_are_the_same():
     case = {name: values[0] for name, values in FACTORS.items()}
     X, y, _ = _data(case)
-    got = _train(BackpropRegressor(**_parameters(case)), case)
-    expected = _train(MLPRegressor(**_parameters(case)), case)
+    got = train(BackpropRegressor(**_parameters(case)), case, *_data(case))
+    expected = train(MLPRegressor(**_parameters(case)), case, *_data(case))
     np.testing.assert_allclose(got.predict(X), expected.predict(X), rtol=1e-12)
     assert got.score(X, y) == pytest.approx(expected.score(X, y))
 
@@ -245,7 +174,7 @@ def test_every_fitted_attribute_of_mlp_regressor_is_here():
     case = {name: values[0] for name, values in FACTORS.items()}
     for method in ("adam", "lbfgs"):
         case["method"] = method
-        mine = vars(_train(BackpropRegressor(**_parameters(case)), case))
-        theirs = vars(_train(MLPRegressor(**_parameters(case)), case))
+        mine = vars(train(BackpropRegressor(**_parameters(case)), case, *_data(case)))
+        theirs = vars(train(MLPRegressor(**_parameters(case)), case, *_data(case)))
         public = {name for name in theirs if name.endswith("_") and name[0] != "_"}
         assert public <= set(mine)
