@@ -18,8 +18,9 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``stationary_point``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
                       minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``kernels/``
-``model/``            ``network``, ``activations``, ``losses``, ``update_rules``, ``data``,
-                      ``shuffles``, ``objective`` (the protocols): plain Python, no compiler
+``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
+                      ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
+                      Python, no compiler
 ``machine/``          what the chip and the compiler offer; knows no neural network
 
 One fit on its way down: `BackpropEstimator.fit` (``estimators/base``) checks and draws a `FitTask`;
@@ -38,18 +39,24 @@ a mean over rows, weighted by the sample weights, of a sum over outputs, plus
 from fastbp.backends.cpu.objective import Objective, loss_and_gradient
 from fastbp.estimators.classifier import BackpropClassifier
 from fastbp.estimators.regressor import BackpropRegressor
+from fastbp.machine import elementary
+from fastbp.model.activations import Activation
+from fastbp.model.losses import Loss
 from fastbp.model.network import Network
 from fastbp.model_selection.fit_many import fit_many
 from fastbp.model_selection.search import BackpropSearchCV
 from fastbp.version import __version__
 
 __all__ = [
+    "Activation",
     "BackpropClassifier",
     "BackpropRegressor",
     "BackpropSearchCV",
+    "Loss",
     "Network",
     "Objective",
     "__version__",
+    "elementary",
     "fit_many",
     "loss_and_gradient",
 ]

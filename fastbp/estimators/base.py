@@ -21,7 +21,9 @@ from fastbp.estimators.parameters import (
     has_partial_fit,
     refuse_early_stopping,
 )
+from fastbp.model.activations import Activation
 from fastbp.model.data import as_data
+from fastbp.model.losses import Loss
 from fastbp.model.network import Network
 from fastbp.solvers.monitor import current_watchers
 from fastbp.solvers.registry import SOLVERS
@@ -40,7 +42,7 @@ class BackpropEstimator(BaseEstimator):
 
     # What a subclass's constructor sets; its docstring says what each is.
     hidden_layer_sizes: Any
-    activation: str
+    activation: Any
     solver: str
     alpha: float | str
     learning_rate: str
@@ -52,7 +54,7 @@ class BackpropEstimator(BaseEstimator):
     early_stopping: bool | str
     validation_fraction: float
     n_jobs: int | None
-    output_activation: str | None
+    output_activation: str | Activation | None
     n_init: int
     gtol: float | None
 
@@ -72,13 +74,26 @@ class BackpropEstimator(BaseEstimator):
 
     @property
     @abstractmethod
-    def _loss(self) -> str:
-        """Name of the loss."""
+    def _loss(self) -> str | Loss:
+        """The loss, by name or a user's own."""
+
+    @property
+    def _loss_parameters(self) -> tuple[float, ...]:
+        """The loss's own number for each output, or one for all; empty where it has none."""
+        return ()
+
+    @property
+    def _repeats_target(self) -> bool:
+        """Whether several outputs learn one target."""
+        return False
 
     @property
     @abstractmethod
-    def _score_for_early_stopping(self) -> Callable[..., float]:
-        """What ``early_stopping=True`` goes by: (y, prediction, sample_weight=weights)."""
+    def _score_for_early_stopping(self) -> Callable[..., float] | None:
+        """What ``early_stopping=True`` goes by: (y, prediction, sample_weight=weights).
+
+        None is minus the loss.
+        """
 
     @abstractmethod
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
@@ -271,7 +286,13 @@ class BackpropEstimator(BaseEstimator):
                 f"hidden_layer_sizes must be > 0, whole numbers, one a layer; got {hidden}."
             )
         layer_sizes = (n_features, *(int(size) for size in hidden), n_outputs)
-        return Network(layer_sizes, self.activation, self._loss, self.output_activation)
+        return Network(
+            layer_sizes,
+            tuple(one) if isinstance(one := self.activation, list) else one,
+            self._loss,
+            self.output_activation,
+            self._loss_parameters,
+        )
 
     def _outputs(self, X: Any, network: Network) -> NDArray[np.floating]:
         """Check inputs, and predict: (n_samples, n_outputs)."""
@@ -309,7 +330,8 @@ class BackpropEstimator(BaseEstimator):
         self._adopt(result.parameters)
         self.n_layers_ = len(network.layer_sizes)
         self.n_outputs_ = network.layer_sizes[-1]
-        self.out_activation_ = network.last_activation
+        last = network.last_activation
+        self.out_activation_ = last if isinstance(last, str) else last.name
         self.stop_reason_ = result.stop_reason
         self.n_iter_ = history.n_iter
         self.n_fun_ = history.n_fun

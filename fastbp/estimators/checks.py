@@ -4,6 +4,7 @@ scikit-learn's `validate_data` does the conversions and keeps feature names; the
 what it leaves open: which column or row, masked arrays, dates, negative weights.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from fastbp.estimators.refusals import (
     refuse_wrong_cells,
     refuse_wrong_entries,
 )
-from fastbp.model.losses import LOSSES
+from fastbp.model.losses import Loss, loss_of, refuse_targets
 from fastbp.training.warn import warn
 
 __all__ = [
     "check_inputs",
     "check_labelled_data",
+    "check_quantiles",
     "check_sample_weight",
     "check_targets",
     "check_training_data",
@@ -221,15 +223,15 @@ def _warn_of_a_column() -> None:
     )
 
 
-def check_targets(y: NDArray, loss: str) -> NDArray:
+def check_targets(y: NDArray, loss: str | Loss) -> NDArray:
     """Check that the loss is defined for the targets.
 
     Parameters
     ----------
     y : ndarray
         The targets.
-    loss : str
-        Name of the loss.
+    loss : str or Loss
+        The loss.
 
     Returns
     -------
@@ -239,15 +241,31 @@ def check_targets(y: NDArray, loss: str) -> NDArray:
     Raises
     ------
     ValueError
-        If the loss needs targets of 0 or more and one is negative.
+        If the loss does not take one of the targets.
     """
-    if LOSSES[loss].positive and (y < 0).any():
-        row = int(np.argwhere(y < 0)[0][0])
-        raise ValueError(
-            f"y is negative in row {row}, but loss={loss!r} is for counts and rates of 0 or more. "
-            "Remove such rows, or take loss='squared_error'."
-        )
+    refuse_targets(loss_of(loss), y)
     return y
+
+
+def check_quantiles(quantiles: tuple[float, ...], y: NDArray) -> None:
+    """Check several quantiles of one target.
+
+    Raises
+    ------
+    ValueError
+        If they do not rise from above 0 to below 1, or there are several targets.
+    """
+    rises = all(low < high for low, high in pairwise((0, *quantiles, 1)))
+    if not rises:
+        raise ValueError(
+            f"quantile={list(quantiles)}, but several quantiles are numbers between 0 and 1 in "
+            f"rising order: {sorted({q for q in quantiles if 0 < q < 1})} for instance."
+        )
+    if y.ndim > 1:
+        raise ValueError(
+            f"quantile={list(quantiles)} is for one target, and y has {y.shape[1]}. Give one "
+            "quantile, or fit the targets one by one (MultiOutputRegressor)."
+        )
 
 
 def check_sample_weight(

@@ -136,6 +136,7 @@ class OneSampleEstimator(BackpropEstimator):
             one = self._one_sample
         assert one is not None
         self._state = next_state(self, parameters, self._state, one_epoch=True)
+        one.repeats_target = self._repeats_target
         one.start_learning(self._state.rule, float(self.alpha), self._state.moments)
         self._learns_by = _learning_parameters(self)
         self.gradient_norm_ = math.nan  # that of the weights before
@@ -157,4 +158,6 @@ def _learning_parameters(estimator: Any) -> tuple:
         estimator.beta_1,
         estimator.beta_2,
         estimator.epsilon,
+        estimator.__dict__.get("huber_delta"),
+        estimator.__dict__.get("quantile"),
     )

@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from fastbp.backends.device import DEVICES
-from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, Activation
+from fastbp.model.losses import Loss, loss_of, losses_where
 from fastbp.solvers.conjugate_gradient import UPDATES
 from fastbp.solvers.registry import SOLVERS, names_where
 from fastbp.solvers.stopping import CRITERIA
@@ -17,7 +18,7 @@ __all__ = ["CONSTRAINTS", "check_solver", "has_partial_fit", "refuse_early_stopp
 #: What each parameter may be, but for the loss.
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions(set(HIDDEN_ACTIVATIONS))],
+    "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), Activation, list, tuple],
     "solver": [StrOptions(set(SOLVERS))],
     "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"bayes"})],
     "batch_size": [
@@ -46,7 +47,7 @@ CONSTRAINTS: dict[str, list] = {
     ],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
     "n_jobs": [None, Integral],
-    "output_activation": [None, StrOptions(set(ACTIVATIONS))],
+    "output_activation": [None, StrOptions(set(ACTIVATIONS)), Activation],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "gtol": [None, Interval(Real, 0, None, closed="left")],
     "loss_goal": [None, Interval(Real, None, None, closed="neither")],
@@ -56,15 +57,15 @@ CONSTRAINTS: dict[str, list] = {
 }
 
 
-def check_solver(estimator: Any, loss: str) -> None:
+def check_solver(estimator: Any, loss: str | Loss) -> None:
     """Refuse parameters that do not go together.
 
     Parameters
     ----------
     estimator : BackpropEstimator
         Whose parameters they are.
-    loss : str
-        Name of its loss.
+    loss : str or Loss
+        Its loss.
 
     Raises
     ------
@@ -91,9 +92,10 @@ def check_solver(estimator: Any, loss: str) -> None:
         )
     if not solver.takes_loss(loss):
         fitting = names_where(lambda each: each.takes_loss(loss) and not each.is_stochastic)
+        losses = losses_where(lambda each: solver.takes_loss(each.name))
         raise ValueError(
-            f"solver={solver.name!r} is for squared errors, and loss={loss!r}. Take one of the "
-            f"solvers {fitting}, or loss='squared_error'."
+            f"solver={solver.name!r} is for squared errors, and loss={loss_of(loss).name!r}. Take "
+            f"one of the solvers {fitting}, or {' or '.join(f'loss={name!r}' for name in losses)}."
         )
 
 

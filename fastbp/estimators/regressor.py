@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,17 +13,19 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import (
+    check_quantiles,
     check_sample_weight,
     check_targets,
     check_training_data,
 )
 from fastbp.estimators.inspection import InspectedEstimator
-from fastbp.model.losses import LOSSES, REGRESSION_LOSSES
+from fastbp.model.activations import Activation
+from fastbp.model.losses import Loss, loss_of, losses_where
 from fastbp.training.validation_set import Table
 
 __all__ = ["BackpropRegressor"]
@@ -38,14 +41,15 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error, or half the Poisson deviance with a log link (targets of 0 or
-        more), summed over outputs.
+    loss : str or Loss, default="squared_error"
+        Summed over outputs: "squared_error" (half of it), "absolute_error", "huber", "quantile"
+        (the pinball loss), "log_cosh", and with a log link "poisson" (half the deviance, for
+        targets of 0 or more) and "gamma" (likewise, above 0). Or your own `Loss`, on the CPU.
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer; ``()`` is a linear model.
-    activation : str, default="relu"
-        Of the hidden layers: "identity", "logistic", "tanh", "relu", "softsign", "softplus",
-        "leaky_relu", "elu", "silu" or "sin".
+    activation : str, Activation or list of them, default="relu"
+        Of the hidden layers, or one for each: "identity", "logistic", "tanh", "relu", "softsign",
+        "softplus", "leaky_relu", "elu", "silu", "gelu", "mish", "sin", or your own `Activation`.
     solver : str, default="adam"
         "adam" or "sgd" go through the rows in batches. The others use all rows at every step:
         "lm" is Levenberg-Marquardt, for squared errors and up to some thousand parameters; "bfgs"
@@ -87,7 +91,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     early_stopping : bool or str, default=False
         Whether to validate after each iteration, on rows given to `fit` or else on
         ``validation_fraction`` of the rows, set aside; to stop by the scores, and to restore the
-        weights that had the best. True stops when the R^2 no longer rises. The others are
+        weights that had the best. True stops when the R^2 no longer rises, or minus the
+        loss where that is neither "squared_error" nor "poisson". The others are
         Prechelt's rules: "GL1", "GL2", "GL3", "GL5" stop when the validation loss is so many
         percent above its lowest; "PQ0.5", "PQ0.75", "PQ1", "PQ2", "PQ3" when it is, relative to
         the progress in training; "UP2", "UP3", "UP4", "UP6", "UP8" when it rose in so many strips
@@ -107,9 +112,9 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     n_jobs : int or None, default=None
         Threads for batches of many rows and for predictions, in joblib's meaning. The results
         have the same bits for any number.
-    output_activation : str or None, default=None
+    output_activation : str, Activation or None, default=None
         Activation of the output layer: any of the above, or "exp". None takes the one that
-        belongs to the loss, "identity" for squared_error and "exp" for poisson.
+        belongs to the loss, "exp" for poisson and gamma and else "identity".
     n_init : int, default=1
         Random starts, of which the best is kept, by final loss or validation score. They run in
         ``n_jobs`` threads; the first is the one that ``n_init=1`` makes. When `fit` goes on from
@@ -131,6 +136,11 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         the fitted model is the same, and predicts on the CPU. A GPU pays for batches of thousands
         of rows, and for hundreds of small networks at once (``n_init``, `fit_many`,
         `BackpropSearchCV`). "lm" computes on the CPU.
+    huber_delta : float, default=1.35
+        Loss "huber" is half the square of errors up to this, and linear beyond; above 0.
+    quantile : float or array-like of float, default=0.5
+        Which quantile loss "quantile" fits, between 0 and 1. Several, in rising order, are for one
+        target: the network has so many outputs, in that order, which may cross.
 
     Attributes
     ----------
@@ -154,8 +164,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         The same after each iteration. Unless ``gtol`` is given, sgd and adam have NaN there, but
         for the last epoch where its weights are kept.
     validation_scores_ : list of float or None
-        R^2 on the validation rows after each iteration, for Prechelt's rules minus the loss
-        (with early stopping).
+        R^2 on the validation rows after each iteration, for Prechelt's rules and other losses than
+        "squared_error" and "poisson" minus the loss (with early stopping).
     best_validation_score_ : float or None
         The highest of them.
     stop_reason_ : str
@@ -219,15 +229,17 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "loss": [StrOptions(set(REGRESSION_LOSSES))],
+        "loss": [StrOptions(set(losses_where(lambda each: not each.is_for_classes))), Loss],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         **BackpropEstimator._parameter_constraints,
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
         solver: str = "adam",
         alpha: float | str = 0.0001,
@@ -251,13 +263,15 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         n_jobs: int | None = None,
-        output_activation: str | None = None,
+        output_activation: str | Activation | None = None,
         n_init: int = 1,
         gtol: float | None = None,
         loss_goal: float | None = None,
         max_time: float | None = None,
         cg_update: str = "polak-ribiere",
         device: str = "cpu",
+        huber_delta: float = 1.35,
+        quantile: Any = 0.5,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -291,6 +305,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.max_time = max_time
         self.cg_update = cg_update
         self.device = device
+        self.huber_delta = huber_delta
+        self.quantile = quantile
 
     def predict(self, X: Any) -> NDArray[np.floating]:
         """Predict targets.
@@ -314,21 +330,61 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         prediction = self._outputs(X, self._network)
         return prediction.ravel() if prediction.shape[1] == 1 else prediction
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Score predictions: R^2, for several quantiles minus the mean of their summed losses.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of 0 or more.
+
+        Returns
+        -------
+        score : float
+            Higher is better.
+        """
+        if not self._repeats_target:
+            return super().score(X, y, sample_weight)
+        value, own = loss_of(self.loss).value, np.array(self._loss_parameters)
+        losses = value(self.predict(X).astype(float), np.reshape(y, (-1, 1)), own).sum(axis=1)
+        return -float(np.average(losses, weights=sample_weight))
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = LOSSES[self.loss].positive
+        tags.target_tags.positive_only = loss_of(self.loss).positive
         return tags
 
     @property
-    def _loss(self) -> str:
+    def _loss(self) -> str | Loss:
         return self.loss
 
     @property
-    def _score_for_early_stopping(self) -> Callable[..., float]:
-        return r2_score
+    def _loss_parameters(self) -> tuple[float, ...]:
+        name = loss_of(self.loss).parameter
+        given = () if name is None else getattr(self, name)
+        return tuple(given) if np.iterable(given) else (given,)
+
+    @property
+    def _repeats_target(self) -> bool:
+        return len(self._loss_parameters) > 1
+
+    @property
+    def _score_for_early_stopping(self) -> Callable[..., float] | None:
+        return r2_score if loss_of(self.loss).has_r2_score else None
 
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
         X, y = check_training_data(self, X, y, reset=reset)
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-        return Table(X, check_targets(y, self.loss), weights)
+        return Table(X, self._for_all_outputs(check_targets(y, self.loss)), weights)
+
+    def _for_all_outputs(self, y: NDArray) -> NDArray:
+        """Repeat one target for each of several quantiles."""
+        if not self._repeats_target:
+            return y
+        check_quantiles(self._loss_parameters, y)
+        return np.repeat(y[:, np.newaxis], len(self._loss_parameters), axis=1)

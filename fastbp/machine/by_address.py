@@ -20,6 +20,7 @@ from numba.core.caching import NullCache
 from numba.core.ccallback import _CFuncCompiler  # type: ignore[attr-defined]
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 from numba.extending import lower_builtin, type_callable
 from numba.np.numpy_support import from_dtype
@@ -29,7 +30,12 @@ from fastbp.machine.compiler import raising_what_callbacks_swallow
 from fastbp.machine.jit import LOOP_OPTIONS
 from fastbp.machine.views import View, new_view, struct_of
 
-__all__ = ["address_of", "call", "numbers_at"]
+__all__ = ["DoesNotCompile", "address_of", "call", "numbers_at"]
+
+
+class DoesNotCompile(Exception):
+    """A loop is made of what the compiler does not know for vectors."""
+
 
 #: All loops made so far, at their addresses: the code is there as long as these are.
 _LOOPS: dict[int, Any] = {}
@@ -61,6 +67,11 @@ def address_of(
     -------
     address : int
         What `call` takes.
+
+    Raises
+    ------
+    DoesNotCompile
+        If the compiler refuses it.
     """
     if config.DISABLE_JIT:
         address = len(_LOOPS) + 1
@@ -69,7 +80,10 @@ def address_of(
     signature = _signature(from_dtype(np.dtype(dtype)), n_arrays, n_more)
     cache = kernel_cache(loop) if is_kept else NullCache()
     with raising_what_callbacks_swallow():
-        address, code = _compile(loop, signature, cache)
+        try:
+            address, code = _compile(loop, signature, cache)
+        except NumbaError as error:
+            raise DoesNotCompile(" ".join(str(error).split())[:300]) from error
     _LOOPS[address] = code
     return address
 

@@ -1,9 +1,9 @@
 """Elementary functions, as activations and losses call them: a name for Python, a meaning compiled.
 
-In Python these are NumPy's functions, of numbers or arrays. Compiled for the CPU,
-``elementary_cpu.py`` gives them bodies that work on whole vectors (see ``simd.py``), where a call
-of the C library would be one number at a time; compiled for a GPU, ``elementary_gpu.py`` gives them
-libdevice's. This file imports no compiler; those do, and kernels import them.
+In Python these are NumPy's functions, of numbers or arrays. Compiled for the CPU, they have bodies
+that work on whole vectors (see ``simd.py``) by ``elementary_cpu.py`` and ``normal_cpu.py``, where a
+call of the C library would be one number at a time; compiled for a GPU, ``elementary_gpu.py`` gives
+them libdevice's. This file imports no compiler; those do, and kernels import them.
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ __all__ = [
     "log",
     "log1p",
     "logistic",
+    "normal_cdf",
     "one",
     "reciprocal",
     "reciprocal_sqrt",
@@ -52,6 +53,13 @@ def logistic(x: Any) -> Any:
     """Compute 1 / (1 + e^-x), as e^x / (1 + e^x) where e^-x is large."""
     e = np.exp(-abs(x))
     return where(x < 0, e, one(x)) / (1 + e)
+
+
+def normal_cdf(x: Any) -> Any:
+    """Compute the normal distribution function, (1 + erf(x / sqrt 2)) / 2."""
+    from scipy.special import ndtr
+
+    return ndtr(x)
 
 
 def tanh(x: Any) -> Any:

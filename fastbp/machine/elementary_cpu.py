@@ -51,7 +51,7 @@ from fastbp.machine.vector import (
     lanewise,
 )
 
-__all__: list[str] = []  # bodies of the functions in elementary.py
+__all__ = ["numbers_of", "polynomial"]  # beside bodies of the functions in elementary.py
 
 
 class _Format(NamedTuple):
@@ -72,7 +72,8 @@ class _Format(NamedTuple):
     log1p: tuple  # R
 
 
-def _numbers(dtype: type, *coefficients: float) -> tuple:
+def numbers_of(dtype: type, *coefficients: float) -> tuple:
+    """Convert coefficients to a dtype."""
     return tuple(dtype(coefficient) for coefficient in coefficients)
 
 
@@ -87,7 +88,7 @@ _DOUBLE = _Format(
     lowest=np.float64(-746),
     highest=np.float64(710),
     tanh_is_1=np.float64(20),
-    exp_even=_numbers(
+    exp_even=numbers_of(
         np.float64,
         2.7620138719733995569e-7,
         0.000024801521190217727651,
@@ -95,7 +96,7 @@ _DOUBLE = _Format(
         0.041666666666623991516,
         0.50000000000000010262,
     ),
-    exp_odd=_numbers(
+    exp_odd=numbers_of(
         np.float64,
         2.5100424157005066788e-8,
         2.7557268378684192873e-6,
@@ -103,7 +104,7 @@ _DOUBLE = _Format(
         0.0083333333333300513464,
         0.16666666666666667456,
     ),
-    log1p=_numbers(
+    log1p=numbers_of(
         np.float64,
         0.161640456119435322,
         0.0880073848614467388,
@@ -128,9 +129,9 @@ _SINGLE = _Format(
     lowest=np.float32(-104),
     highest=np.float32(89),
     tanh_is_1=np.float32(10),
-    exp_even=_numbers(np.float32, 0.0013926213466332443, 0.041666554437685939, 0.5),
-    exp_odd=_numbers(np.float32, 0.0083632029715758549, 0.16666576845976994),
-    log1p=_numbers(
+    exp_even=numbers_of(np.float32, 0.0013926213466332443, 0.041666554437685939, 0.5),
+    exp_odd=numbers_of(np.float32, 0.0083632029715758549, 0.16666576845976994),
+    log1p=numbers_of(
         np.float32,
         0.26851498022837152,
         0.28236619805310481,
@@ -141,7 +142,7 @@ _SINGLE = _Format(
 
 
 @part
-def _polynomial(x, coefficients):
+def polynomial(x, coefficients):
     """Horner's rule, for two coefficients or more."""
     total = coefficients[0] * one(x)
     for coefficient in coefficients[1:]:
@@ -162,7 +163,7 @@ def _functions(constants: _Format) -> dict:
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
         r2 = r * r
-        tail = _polynomial(r2, exp_even) + r * _polynomial(r2, exp_odd)
+        tail = polynomial(r2, exp_even) + r * polynomial(r2, exp_odd)
         return r + r2 * tail, as_integer(shifted) - rounder_bits
 
     @part
@@ -203,7 +204,7 @@ def _functions(constants: _Format) -> dict:
     def log1p(x):
         s = x * reciprocal(x + 2.0)
         s2 = s * s
-        return (s + s) + s * (s2 * _polynomial(s2, log1p_terms))
+        return (s + s) + s * (s2 * polynomial(s2, log1p_terms))
 
     @part
     def logistic(x):

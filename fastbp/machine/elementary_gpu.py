@@ -115,6 +115,14 @@ def _tell_the_compiler() -> None:
 
         return emit
 
+    def normal_cdf(context, builder, type_, value):
+        def times(factor, value):
+            return builder.fmul(ir.Constant(value.type, factor), value)
+
+        dtype = type_.dtype
+        tail = context.get_function(math.erfc, dtype(dtype))(builder, [times(-(0.5**0.5), value)])
+        return times(0.5, tail)
+
     def constant(of_dtype):
         def emit(context, builder, type_, value):
             return ir.Constant(value.type, float(of_dtype(np.dtype(type_.dtype.name))))
@@ -130,6 +138,7 @@ def _tell_the_compiler() -> None:
     unary(elementary.one, lambda x: x, constant(lambda dtype: 1))
     unary(elementary.tiny, lambda x: x, constant(lambda dtype: np.finfo(dtype).tiny))
     unary(abs, lambda x: x, call(math.fabs))
+    unary(elementary.normal_cdf, lambda x: x, normal_cdf)
     for name in ("cos", "exp", "expm1", "log", "log1p", "sin", "sqrt", "tanh"):
         unary(getattr(elementary, name), lambda x: x, call(getattr(math, name)))
     for symbol, name in (("add", "fadd"), ("sub", "fsub"), ("mul", "fmul"), ("truediv", "fdiv")):

@@ -14,20 +14,44 @@ rules hold for every record and are tested from the registry:
   of z's dtype where nothing else would tell it.
 - the value is finite wherever the mathematical function is, at z = +-700 in particular.
 
-To add an activation, write its record here and, by hand, its formulas in
-``tests/helpers/oracle.py``: the second opinion that every kernel is tested against.
+A user's own is such a record, too, given where a name would be; ``own_records.py`` checks it. To
+add one to fastbp, write its record here and, by hand, its formulas in ``tests/helpers/oracle.py``,
+the second opinion that every kernel is tested against.
 """
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from fastbp.machine.elementary import cos, exp, expm1, log1p, logistic, one, sin, tanh, where
+import numpy as np
 
-__all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "SOFTMAX", "Activation"]
+from fastbp.machine.elementary import (
+    cos,
+    exp,
+    expm1,
+    log1p,
+    logistic,
+    normal_cdf,
+    one,
+    reciprocal,
+    sin,
+    tanh,
+    where,
+)
+
+__all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "SOFTMAX", "Activation", "activation_of"]
 
 
-class Activation(NamedTuple):
-    """An activation function.
+_NORMAL_DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function, one of fastbp's or your own.
+
+    The functions are plain Python, of arithmetic, comparisons and the functions of
+    ``fastbp.elementary``, since whole vectors go through them: an ``if`` is a ``where``. They may
+    call no functions of your own, and have to be at the top level of a module to be pickled.
 
     Attributes
     ----------
@@ -43,6 +67,15 @@ class Activation(NamedTuple):
         The initial weights are drawn from [-b, b], b = sqrt(factor / (fan_in + fan_out)).
     is_rectifier : bool
         Whether the output is z above 0 and else 0: products of matrices make it in passing.
+
+    Examples
+    --------
+    >>> from fastbp import Activation, BackpropRegressor, elementary
+    >>> def gauss(z):
+    ...     return elementary.exp(-z * z)
+    >>> def gauss_slope(z, a):
+    ...     return -2 * z * a
+    >>> net = BackpropRegressor(activation=Activation("gauss", gauss, gauss_slope))
     """
 
     name: str
@@ -128,6 +161,29 @@ def _silu_slope(z, a):  # type: ignore[no-untyped-def]
     return sigma + a * (1 - sigma)
 
 
+def _gelu(z):  # type: ignore[no-untyped-def]
+    return z * normal_cdf(z)
+
+
+def _gelu_slope(z, a):  # type: ignore[no-untyped-def]
+    return normal_cdf(z) + z * (_NORMAL_DENSITY_AT_0 * exp(-0.5 * z * z))
+
+
+def _mish(z):  # type: ignore[no-untyped-def]
+    # tanh(log(1 + e^z)) = n / (n + 2) with n = e^z (e^z + 2); it is 1 long before e^2z overflows.
+    e = exp(where(z > 20, 20, z))
+    n = e * (e + 2)
+    return z * (n * reciprocal(n + 2))
+
+
+def _mish_slope(z, a):  # type: ignore[no-untyped-def]
+    low = where(z > 20, 20, z)
+    e = exp(low)
+    n = e * (e + 2)
+    r = reciprocal(n + 2)
+    return n * r + (low * (4 * r)) * (e * (e + 1) * r)
+
+
 def _sin(z):  # type: ignore[no-untyped-def]
     return sin(z)
 
@@ -159,6 +215,8 @@ HIDDEN_ACTIVATIONS = _registry(
     Activation("leaky_relu", _leaky_relu, _leaky_relu_slope),
     Activation("elu", _elu, _elu_slope),
     Activation("silu", _silu, _silu_slope),
+    Activation("gelu", _gelu, _gelu_slope),
+    Activation("mish", _mish, _mish_slope),
     Activation("sin", _sin, _sin_slope),
 )
 
@@ -167,6 +225,23 @@ ACTIVATIONS = HIDDEN_ACTIVATIONS | _registry(
     Activation("exp", _exp, _exp_slope, positive=True),
 )
 
-#: The one that looks at all units of its layer, and so is no record: e^z over its sum. It goes with
-#: the cross-entropy, whose canonical output activation it is.
-SOFTMAX = "softmax"
+
+def _softmax(z):  # type: ignore[no-untyped-def]
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _no_slope(z, a):  # type: ignore[no-untyped-def]
+    raise NotImplementedError("An output of a softmax depends on all net inputs.")
+
+
+#: The one that looks at all units of its layer, along the last axis, so that it has no slope of one
+#: unit. It goes with the cross-entropy alone, whose canonical output activation it is.
+SOFTMAX = Activation("softmax", _softmax, slope=_no_slope)
+
+_BY_NAME = ACTIVATIONS | {SOFTMAX.name: SOFTMAX}
+
+
+def activation_of(given: str | Activation) -> Activation:
+    """Give the record that a name, or a user's own record, stands for."""
+    return given if isinstance(given, Activation) else _BY_NAME[given]

@@ -14,20 +14,28 @@ The losses of classes take probabilities: y is 0 or 1, or a number between (soft
 output activation is the canonical one, and their value is worked out from the raw prediction: a
 probability that has underflowed, or rounded to 1, has lost the digits that its logarithm needs.
 
+Where a loss has a kink (absolute_error and quantile, where the prediction is the target), the
+gradient there is 0, which is one of its subgradients.
+
 To add a loss, write its record here and, by hand, its formulas in ``tests/helpers/oracle.py``: the
 second opinion that every kernel is tested against. Tests and kernels take both from there.
 """
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from fastbp.machine.elementary import exp, log, log1p, one, where
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["LOSSES", "REGRESSION_LOSSES", "Loss"]
+from fastbp.machine.elementary import exp, expm1, log, log1p, one, sqrt, tanh, tiny, where
+
+__all__ = ["LOSSES", "Loss", "loss_of", "losses_where", "refuse_targets"]
 
 
-class Loss(NamedTuple):
-    """A loss function.
+@dataclass(frozen=True)
+class Loss:
+    """A loss function, one of fastbp's or your own; for its functions see `Activation`.
 
     Attributes
     ----------
@@ -44,8 +52,12 @@ class Loss(NamedTuple):
         where there is none.
     parameter : str or None
         Name of the loss's own number, of which there is one for each output.
+    parameter_limits : tuple of float
+        Between which that number lies.
     positive : bool
         Whether predictions have to be above 0, and y at least 0.
+    takes_zero : bool
+        Whether y may be 0, if it is positive.
     is_half_square : bool
         Whether it is (prediction - y)^2 / 2, which has normal equations.
     raw_value : callable or None
@@ -55,19 +67,25 @@ class Loss(NamedTuple):
         Whether predictions and y are probabilities, and no other output activation will do.
     is_softmax : bool
         Whether the probabilities of a row sum to 1; then the output activation is softmax.
+    has_r2_score : bool
+        Whether ``early_stopping=True`` goes by R^2, as MLPRegressor's does, and not by minus the
+        loss.
     """
 
     name: str
     value: Callable
     gradient: Callable
-    output_activation: str
+    output_activation: str = "identity"
     canonical: str | None = None
     parameter: str | None = None
+    parameter_limits: tuple[float, float] = (-math.inf, math.inf)
     positive: bool = False
+    takes_zero: bool = True
     is_half_square: bool = False
     raw_value: Callable | None = None
     is_for_classes: bool = False
     is_softmax: bool = False
+    has_r2_score: bool = False
 
 
 def _half_squared_error(prediction, y, parameter):  # type: ignore[no-untyped-def]
@@ -123,6 +141,63 @@ def _raw_cross_entropy(log_p, y, parameter):  # type: ignore[no-untyped-def]
     return -y * log_p
 
 
+def _half_gamma_deviance(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    # log(mu / y) + y / mu - 1, where 1 / mu^2 is to be finite. Nobody is allowed a y of 0, but it
+    # stands where rows are filled up to whole vectors.
+    smallest = 1e3 * sqrt(tiny(prediction))
+    mean = where(prediction < smallest, smallest, prediction)
+    return y / mean - 1 - log(where(y == 0, one(y), y / mean))
+
+
+def _half_gamma_deviance_gradient(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    smallest = 1e3 * sqrt(tiny(prediction))
+    mean = where(prediction < smallest, smallest, prediction)
+    return (1 - y / mean) / mean
+
+
+def _absolute_error(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    return abs(prediction - y)
+
+
+def _absolute_error_gradient(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    return where(prediction == y, 0, where(prediction < y, -one(y), one(y)))
+
+
+def _huber(prediction, y, delta):  # type: ignore[no-untyped-def]
+    size = abs(prediction - y)
+    return where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta))
+
+
+def _huber_gradient(prediction, y, delta):  # type: ignore[no-untyped-def]
+    error = prediction - y
+    return where(abs(error) <= delta, error, where(error < 0, -delta, delta))
+
+
+def _pinball(prediction, y, quantile):  # type: ignore[no-untyped-def]
+    error = prediction - y
+    return where(error < 0, -quantile * error, (1 - quantile) * error)
+
+
+def _pinball_gradient(prediction, y, quantile):  # type: ignore[no-untyped-def]
+    side = where(prediction < y, -quantile, 1 - quantile)
+    return where(prediction == y, 0, side)
+
+
+def _log_cosh(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    # log cosh e = log(1 + sinh^2 e) / 2, for large e |e| + log(1 + e^-2|e|) - log 2.
+    size = abs(prediction - y)
+    grown = expm1(where(size < 0.5, size, 0))
+    sinh = 0.5 * (grown + grown / (grown + 1))
+    large = size + log1p(exp(-2 * size)) - _LOG_2
+    return where(size < 0.5, 0.5 * log1p(sinh * sinh), large)
+
+
+def _log_cosh_gradient(prediction, y, parameter):  # type: ignore[no-untyped-def]
+    return tanh(prediction - y)
+
+
+_LOG_2 = math.log(2)
+
 LOSSES = {
     loss.name: loss
     for loss in (
@@ -133,7 +208,31 @@ LOSSES = {
             output_activation="identity",
             canonical="identity",
             is_half_square=True,
+            has_r2_score=True,
         ),
+        Loss(
+            "absolute_error",
+            _absolute_error,
+            _absolute_error_gradient,
+            output_activation="identity",
+        ),
+        Loss(
+            "huber",
+            _huber,
+            _huber_gradient,
+            output_activation="identity",
+            parameter="huber_delta",
+            parameter_limits=(0.0, math.inf),
+        ),
+        Loss(
+            "quantile",
+            _pinball,
+            _pinball_gradient,
+            output_activation="identity",
+            parameter="quantile",
+            parameter_limits=(0.0, 1.0),
+        ),
+        Loss("log_cosh", _log_cosh, _log_cosh_gradient, output_activation="identity"),
         Loss(
             "poisson",
             _half_poisson_deviance,
@@ -141,6 +240,15 @@ LOSSES = {
             output_activation="exp",
             canonical="exp",
             positive=True,
+            has_r2_score=True,
+        ),
+        Loss(
+            "gamma",
+            _half_gamma_deviance,
+            _half_gamma_deviance_gradient,
+            output_activation="exp",
+            positive=True,
+            takes_zero=False,
         ),
         Loss(
             "binary_cross_entropy",
@@ -164,5 +272,46 @@ LOSSES = {
     )
 }
 
-#: Those of a regression.
-REGRESSION_LOSSES = {name: loss for name, loss in LOSSES.items() if not loss.is_for_classes}
+
+def loss_of(given: str | Loss) -> Loss:
+    """Give the record that a name, or a user's own record, stands for."""
+    return given if isinstance(given, Loss) else LOSSES[given]
+
+
+def losses_where(condition: Callable[[Loss], bool]) -> list[str]:
+    """Names of the losses for which a condition holds, for error messages."""
+    return [loss.name for loss in LOSSES.values() if condition(loss)]
+
+
+def refuse_targets(loss: Loss, y: NDArray) -> None:
+    """Refuse targets that a loss does not take.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        The targets.
+
+    Raises
+    ------
+    ValueError
+        If the loss is for targets of 0 or more, above 0, or from 0 to 1, and one is not.
+    """
+    if loss.is_for_classes:
+        if not 0 <= y.min() <= y.max() <= 1:
+            raise ValueError(
+                f"y holds {y.min():g} to {y.max():g}, but loss={loss.name!r} is for probabilities, "
+                "0 to 1."
+            )
+        return
+    wrong = (y < 0 if loss.takes_zero else y <= 0) if loss.positive else np.zeros(0, bool)
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0])
+        wanted = "counts and rates of 0 or more" if loss.takes_zero else "targets above 0"
+        fitting = losses_where(lambda each: not (each.positive or each.is_for_classes))
+        also = " (loss='poisson' takes 0)" if y[place] == 0 else ""
+        raise ValueError(
+            f"y is {y[place]:g} in row {place[0]}, but loss={loss.name!r} is for {wanted}{also}. "
+            f"Remove such rows, or take one of the losses {fitting}."
+        )

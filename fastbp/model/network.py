@@ -6,7 +6,7 @@ the same shape, so an update is one pass over vectors; the weight matrices, whic
 penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastbp.machine.lazy import lazy
-from fastbp.model.activations import ACTIVATIONS, SOFTMAX
+from fastbp.model.activations import ACTIVATIONS, SOFTMAX, Activation, activation_of
 from fastbp.model.data import Data
-from fastbp.model.losses import LOSSES
+from fastbp.model.losses import LOSSES, Loss, loss_of, refuse_targets
+from fastbp.model.own_records import check_own
 
 __all__ = ["Network"]
 
 _MAX_PARAMETERS = 2**31 - 1
+_OUTPUTS = ACTIVATIONS | {SOFTMAX.name: SOFTMAX}
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class Network:
     ----------
     layer_sizes : tuple of int
         Units of the input, of each hidden layer (there may be none), and of the output.
-    activation : str, default="relu"
-        The hidden layers' activation.
-    loss : str, default="squared_error"
+    activation : str, Activation or tuple of them, default="relu"
+        The hidden layers' activation, or one for each.
+    loss : str or Loss, default="squared_error"
         The loss.
-    output_activation : str, default=None
+    output_activation : str or Activation, default=None
         The output layer's activation; None takes the one that belongs to the loss.
     loss_parameters : tuple of float, default=()
         The loss's own number for each output, or one for all; empty where it has none.
@@ -51,41 +53,37 @@ class Network:
     """
 
     layer_sizes: tuple[int, ...]
-    activation: str = "relu"
-    loss: str = "squared_error"
-    output_activation: str | None = None
+    activation: str | Activation | tuple[str | Activation, ...] = "relu"
+    loss: str | Loss = "squared_error"
+    output_activation: str | Activation | None = None
     loss_parameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         # The dataclass is frozen, so that it can be compared and hashed: lists become tuples here.
         object.__setattr__(self, "layer_sizes", _checked_sizes(self.layer_sizes))
         object.__setattr__(self, "loss_parameters", tuple(map(float, self.loss_parameters)))
-        _check_name("activation", self.activation, ACTIVATIONS)
-        _check_name("loss", self.loss, LOSSES)
+        if isinstance(self.activation, list | tuple):
+            object.__setattr__(self, "activation", tuple(self.activation))
+            self._check_one_a_layer(self.activation)
+        for given in self._hidden_activations:
+            _check_record("activation", given, Activation, ACTIVATIONS)
+        _check_record("loss", self.loss, Loss, LOSSES)
         if self.output_activation is not None:
-            _check_name("output_activation", self.output_activation, (*ACTIVATIONS, SOFTMAX))
-        canonical = LOSSES[self.loss].canonical
-        needs_canonical = LOSSES[self.loss].is_for_classes or self.last_activation == SOFTMAX
-        if needs_canonical and self.last_activation != canonical:
+            _check_record("output_activation", self.output_activation, Activation, _OUTPUTS)
+        _check_record("output_activation", self.last_activation, Activation, _OUTPUTS)
+        self._check_loss_parameters()
+        last = activation_of(self.last_activation)
+        if (self.loss_record.is_for_classes or last is SOFTMAX) and not self.is_canonical:
             raise ValueError(
-                f"output_activation={self.output_activation!r} does not go with loss="
-                f"{self.loss!r}. Take None, which means "
-                f"{LOSSES[self.loss].output_activation!r}."
+                f"output_activation={last.name!r} does not go with loss={self.loss_record.name!r}. "
+                f"Take None, which means {self.loss_record.output_activation!r}."
             )
-        name, n_outputs = LOSSES[self.loss].parameter, self.layer_sizes[-1]
-        if len(self.loss_parameters) not in ({0} if name is None else {1, n_outputs}):
-            wanted = "no parameter" if name is None else f"{name!r}, 1 or {n_outputs} numbers"
-            raise ValueError(
-                f"loss_parameters={self.loss_parameters}, but loss={self.loss!r} takes {wanted}."
-            )
-        if not np.isfinite(self.loss_parameters).all():
-            raise ValueError(f"loss_parameters={self.loss_parameters} are not all finite numbers.")
-        if LOSSES[self.loss].positive and not ACTIVATIONS[self.last_activation].positive:
+        if self.loss_record.positive and not last.positive:
             fitting = [name for name, record in ACTIVATIONS.items() if record.positive]
             raise ValueError(
-                f"loss={self.loss!r} needs predictions above 0, but output_activation="
-                f"{self.output_activation!r} has others. Take None (which means "
-                f"{LOSSES[self.loss].output_activation!r}) or one of {fitting}."
+                f"loss={self.loss_record.name!r} needs predictions above 0, but output_activation="
+                f"{activation_of(self.last_activation).name!r} has others. Take None (which means "
+                f"{self.loss_record.output_activation!r}) or one of {fitting}."
             )
         if self.n_parameters > _MAX_PARAMETERS:
             raise ValueError(
@@ -94,15 +92,47 @@ class Network:
                 f"than the {_MAX_PARAMETERS} that can be trained. Take smaller layers."
             )
 
+    def _check_loss_parameters(self) -> None:
+        given, loss, n_outputs = self.loss_parameters, self.loss_record, self.layer_sizes[-1]
+        name, (low, high) = loss.parameter, loss.parameter_limits
+        if len(given) not in ({0} if name is None else {1, n_outputs}):
+            wanted = "no parameter" if name is None else f"{name!r}, 1 or {n_outputs} numbers"
+            raise ValueError(f"loss_parameters={given}, but loss={loss.name!r} takes {wanted}.")
+        if not np.isfinite(given).all():
+            raise ValueError(f"loss_parameters={given} are not all finite numbers.")
+        if not all(low < number < high for number in given):
+            limits = f"above {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
+            raise ValueError(
+                f"loss_parameters={given}, but {name!r} of loss={loss.name!r} lies {limits}."
+            )
+
+    def _check_one_a_layer(self, given: tuple) -> None:
+        n_hidden = len(self.layer_sizes) - 2
+        if len(given) != n_hidden:
+            raise ValueError(
+                f"activation={given} names {len(given)} activations, but there are {n_hidden} "
+                "hidden layers. Give one for each, or a single one for all."
+            )
+
     @property
-    def last_activation(self) -> str:
-        """Name of the output layer's activation."""
-        return self.output_activation or LOSSES[self.loss].output_activation
+    def _hidden_activations(self) -> tuple[str | Activation, ...]:
+        """The hidden layers' activations, one that is for all of them once."""
+        return self.activation if isinstance(self.activation, tuple) else (self.activation,)
+
+    @property
+    def loss_record(self) -> Loss:
+        """The loss."""
+        return loss_of(self.loss)
+
+    @property
+    def last_activation(self) -> str | Activation:
+        """The output layer's activation, by name or a user's own."""
+        return self.output_activation or self.loss_record.output_activation
 
     @property
     def is_canonical(self) -> bool:
         """Whether d loss / d raw prediction is ``prediction - y``."""
-        return self.last_activation == LOSSES[self.loss].canonical
+        return activation_of(self.last_activation).name == self.loss_record.canonical
 
     @property
     def loss_parameter_of_outputs(self) -> NDArray[np.float64]:
@@ -116,7 +146,7 @@ class Network:
         ------
         ValueError
             If the data have not as many columns as the network has inputs and outputs, if the loss
-            is for targets of 0 or more and one is negative, or if alpha is negative or not finite.
+            does not take one of the targets, or if alpha is negative or not finite.
         """
         n_inputs, *_, n_outputs = self.layer_sizes
         given = data.X.shape[1], data.y.shape[1]
@@ -125,16 +155,7 @@ class Network:
                 f"The data have {given[0]} inputs and {given[1]} outputs, but the network of "
                 f"layers {self.layer_sizes} is for {n_inputs} and {n_outputs}."
             )
-        if LOSSES[self.loss].is_for_classes and not (0 <= data.y.min() <= data.y.max() <= 1):
-            raise ValueError(
-                f"y holds {data.y.min()} to {data.y.max()}, but loss={self.loss!r} is for "
-                "probabilities, 0 to 1."
-            )
-        if LOSSES[self.loss].positive and data.y.min() < 0:
-            raise ValueError(
-                f"y holds {data.y.min()}, but loss={self.loss!r} is for counts and rates, 0 or "
-                "more. Take loss='squared_error' for signed targets."
-            )
+        refuse_targets(self.loss_record, data.y)
         if not 0 <= alpha < np.inf:
             raise ValueError(f"alpha is {alpha}, but a weight decay is a finite number, 0 or more.")
 
@@ -182,9 +203,11 @@ class Network:
         return self.n_weights + sum(self.layer_sizes[1:])
 
     @property
-    def activations(self) -> list[str]:
-        """Name of each layer's activation."""
-        return [self.activation] * (len(self.layer_sizes) - 2) + [self.last_activation]
+    def activations(self) -> list[Activation]:
+        """Each layer's activation."""
+        hidden, n_hidden = self._hidden_activations, len(self.layer_sizes) - 2
+        of_layers = hidden if isinstance(self.activation, tuple) else hidden * n_hidden
+        return [activation_of(given) for given in (*of_layers, self.last_activation)]
 
     @lazy
     def starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -277,7 +300,8 @@ class Network:
         """Random parameters after Glorot & Bengio (2010), drawn as scikit-learn draws them.
 
         Uniform on [-b, b], b = sqrt(factor / (fan_in + fan_out)), where the factor is the hidden
-        activation's; layer by layer, weights before biases.
+        activation's, for the output layer that of the layer below; layer by layer, weights before
+        biases.
 
         Parameters
         ----------
@@ -292,8 +316,9 @@ class Network:
             The parameter vector.
         """
         parameters = np.empty(self.n_parameters, dtype=dtype)
-        factor = ACTIVATIONS[self.activation].initial_factor
-        for coef, intercept in zip(*self.unpack(parameters), strict=True):
+        hidden = [activation_of(given).initial_factor for given in self._hidden_activations]
+        for layer, (coef, intercept) in enumerate(zip(*self.unpack(parameters), strict=True)):
+            factor = hidden[min(layer, len(hidden) - 1)] if hidden else 6.0
             bound = np.sqrt(factor / sum(coef.shape))
             coef[...] = random_state.uniform(-bound, bound, coef.shape)
             intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
@@ -310,6 +335,10 @@ def _checked_sizes(layer_sizes: Iterable[int]) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
-def _check_name(parameter: str, name: Any, registry: Collection[str]) -> None:
-    if not (isinstance(name, str) and name in registry):
-        raise ValueError(f"{parameter}={name!r} is not one of {list(registry)}.")
+def _check_record(parameter: str, given: Any, kind: type, registry: Mapping[str, Any]) -> None:
+    if isinstance(given, Activation | Loss) and isinstance(given, kind):
+        check_own(given)
+    elif not (isinstance(given, str) and given in registry):
+        raise ValueError(
+            f"{parameter}={given!r} is not one of {list(registry)}, nor a fastbp.{kind.__name__}."
+        )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.model import update_rules
-from fastbp.model.losses import LOSSES
+from fastbp.model.losses import Loss, loss_of
 from fastbp.model.update_rules import Rule
 from fastbp.solvers import (
     bayesian_regularisation,
@@ -74,9 +74,9 @@ class Solver:
         """Whether it goes through the rows in batches."""
         return self.rule is not None
 
-    def takes_loss(self, loss: str) -> bool:
+    def takes_loss(self, loss: str | Loss) -> bool:
         """Whether it can minimise a loss."""
-        return LOSSES[loss].is_half_square or not self.needs_half_square
+        return loss_of(loss).is_half_square or not self.needs_half_square
 
     def minimise(self, objective: Any, parameters: NDArray[np.floating], options: Any) -> Minimised:
         """Minimise an objective.

@@ -1,9 +1,11 @@
 """What a user is told of data and results that a fit accepts but should not be left alone with."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
-from fastbp.model.losses import LOSSES
 from fastbp.training.task import FitResult, FitTask
 from fastbp.training.warn import warn
 
@@ -83,12 +85,26 @@ def nothing_learnt(task: FitTask, result: FitResult) -> str:
 
 
 def _loss_of_best_constant(task: FitTask) -> float:
-    """Give the loss of predicting y's mean in every row; 0 where y does not vary."""
-    y, loss, network = task.data.y.astype(np.float64), LOSSES[task.network.loss], task.network
+    """Give the loss of predicting the same in every row; 0 where y does not vary."""
+    y, loss = task.data.y.astype(np.float64), task.network.loss_record
     if (y == y[0]).all():
         return 0.0
     weights = task.data.weights if task.data.weights.size else None
-    mean = np.average(y, axis=0, weights=weights)
-    with np.errstate(all="ignore"):  # what overflows is no finite loss, of a training either
-        values = loss.value(mean, y, network.loss_parameter_of_outputs)
-        return float(np.average(values.sum(axis=1), weights=weights))
+    total = 0.0
+    for column, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
+
+        def mean_loss(constant: float, column: Any = column, parameter: Any = parameter) -> float:
+            with np.errstate(
+                all="ignore"
+            ):  # what overflows is no finite loss, of a training either
+                losses = loss.value(np.full_like(column, constant), column, parameter)
+                return float(np.average(losses, weights=weights))
+
+        if loss.canonical is not None:  # whose sum of errors, prediction - y, is 0 there
+            total += mean_loss(float(np.average(column, weights=weights)))
+        elif column.min() < column.max():
+            found = minimize_scalar(
+                mean_loss, bounds=(column.min(), column.max()), method="bounded"
+            )
+            total += float(found.fun)
+    return total

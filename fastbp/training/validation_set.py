@@ -10,7 +10,6 @@ from sklearn.model_selection import train_test_split
 
 from fastbp.backends.device import make_predictor
 from fastbp.model.data import Data, as_data
-from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 from fastbp.solvers.stopping import EarlyStopping
 
@@ -40,18 +39,20 @@ class ValidationSet(NamedTuple):
         The targets as they were given, for the score.
     weights : ndarray of shape (n_val,) or None
         The sample weights, likewise.
-    score : callable
+    score : callable or None
         ``score(y, prediction, sample_weight=weights) -> float``, what ``early_stopping=True`` goes
-        by; higher is better.
+        by; higher is better. None is minus the loss.
     """
 
     data: Data
     y: NDArray
     weights: NDArray | None
-    score: Callable[..., float]
+    score: Callable[..., float] | None
 
     @classmethod
-    def of(cls, table: Table, dtype: np.dtype, score: Callable[..., float]) -> "ValidationSet":
+    def of(
+        cls, table: Table, dtype: np.dtype, score: Callable[..., float] | None
+    ) -> "ValidationSet":
         """Convert checked rows, once for all starts.
 
         Raises
@@ -144,22 +145,24 @@ def make_early_stopping(
     Returns
     -------
     early_stopping : EarlyStopping
-        True goes by the score and waits for improvement; Prechelt's criteria go by minus the loss.
+        True goes by the score, if there is one, and waits for improvement; Prechelt's criteria go
+        by minus the loss.
     """
     predict = make_predictor(device, network, validation.data, n_threads)
     y, weights = validation.y, validation.weights
-    loss, own = LOSSES[network.loss].value, network.loss_parameter_of_outputs
+    loss, own = network.loss_record.value, network.loss_parameter_of_outputs
     targets = np.asarray(y, np.float64).reshape(len(y), -1)
 
     def minus_loss(prediction: NDArray[np.floating]) -> float:
         losses = loss(prediction.astype(np.float64), targets, own).sum(axis=1)
         return -float(np.average(losses, weights=weights))
 
-    def given_score(prediction: NDArray[np.floating]) -> float:
-        return validation.score(y, prediction, sample_weight=weights)
+    waits, given_score = not isinstance(estimator.early_stopping, str), validation.score
 
-    waits = not isinstance(estimator.early_stopping, str)
-    score_prediction = given_score if waits else minus_loss
+    def score_prediction(prediction: NDArray[np.floating]) -> float:
+        if waits and given_score is not None:
+            return given_score(y, prediction, sample_weight=weights)
+        return minus_loss(prediction)
 
     def score(parameters: NDArray[np.floating]) -> float:
         prediction = predict(parameters)

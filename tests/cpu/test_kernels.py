@@ -23,6 +23,7 @@ from helpers.cases import (
     make_case,
     name_of,
     output_activations,
+    own_numbers,
 )
 from helpers.guards import DTYPES, SIZES, assert_guards_untouched, guarded
 from helpers.runs import NO_SHUFFLES, epoch, epochs
@@ -95,7 +96,8 @@ def test_epoch_against_the_oracle(rule, batch_size, weighted, rng):
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, rule, rng):
-    network = Network((3, 4, 2 if LOSSES[loss].is_softmax else 1), activation, loss)
+    n_outputs = 2 if LOSSES[loss].is_softmax else 1
+    network = Network((3, 4, n_outputs), activation, loss, None, own_numbers(loss))
     parameters, X, y, weights = make_case(network, 9, rng)
     _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
 
@@ -106,7 +108,7 @@ def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, r
 def test_online_epoch_of_every_output_activation_against_the_oracle(output, loss, rule, rng):
     if output not in output_activations(loss):
         pytest.skip("has other predictions")
-    network = Network((3, 4, 3), "tanh", loss, output)
+    network = Network((3, 4, 3), "tanh", loss, output, own_numbers(loss))
     parameters, X, y, weights = make_case(network, 9, rng)
     _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
 
@@ -195,6 +197,7 @@ def _compare_epochs(
         expected_loss = oracle.epoch(
             coefs, intercepts, X, y, weights, alpha, network.activation,
             network.last_activation, network.loss, order, batch_size, optimiser,
+            network.loss_parameter_of_outputs,
         )  # fmt: skip
         assert loss == pytest.approx(expected_loss, rel=tolerance)
         np.testing.assert_allclose(parameters, expected, atol=tolerance * np.abs(expected).max())

@@ -67,8 +67,8 @@ def _expected_failures(estimator):
         BackpropClassifier(max_iter=100, solver="sgd", batch_size="online"),
         BackpropClassifier(max_iter=100, solver="sgd", batch_size="full"),
         BackpropClassifier(max_iter=100, solver="adam"),
-        # Without decay bfgs and lbfgs make some probabilities 0 and 1, which checks do not expect; in scg,
-        # which takes differences of gradients, a rounding error grows, too.
+        # Without decay bfgs and lbfgs make some probabilities 0 and 1, which checks do not expect;
+        # in scg, which takes differences of gradients, a rounding error grows, too.
         *(
             BackpropClassifier(
                 max_iter={"gd": 20, "scg": 8}.get(solver, 100),

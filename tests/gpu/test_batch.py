@@ -8,7 +8,7 @@ import pytest
 from fastbp import Network
 from fastbp.backends.device import has_gpu, why_no_gpu
 from fastbp.model.losses import LOSSES
-from helpers.cases import RULES
+from helpers.cases import RULES, own_numbers
 from helpers.guards import DTYPES
 
 if not has_gpu():
@@ -103,7 +103,9 @@ def test_mini_batches_of_every_size_of_a_layer(size, place, rng, monkeypatch):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("output", ["logistic", "softplus", "exp"])
 def test_mini_batches_of_output_activations(output, loss, batch_size, rng):
-    case = trainable(Network((3, 4, 3), "relu", loss, output), 7, rng, batch_size=batch_size)
+    case = trainable(
+        Network((3, 4, 3), "relu", loss, output, own_numbers(loss)), 7, rng, batch_size=batch_size
+    )
     assert_same_training(case, RULES["momentum"])
 
 

@@ -10,7 +10,7 @@ from fastbp.backends.device import has_gpu, why_no_gpu
 from fastbp.model.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.model.data import as_data
 from fastbp.model.losses import LOSSES
-from helpers.cases import EVERY_NETWORK, by_the_oracle, make_case, name_of
+from helpers.cases import EVERY_NETWORK, by_the_oracle, make_case, name_of, own_numbers
 from helpers.guards import DTYPES, assert_guards_untouched, guarded
 
 if not has_gpu():
@@ -222,7 +222,7 @@ def test_every_activation_where_it_is_difficult(name, dtype, rng):
 @pytest.mark.parametrize("n_samples", [1, 3, 8, 20])
 @DTYPES
 def test_predictions_are_the_cpus(dtype, n_samples, loss, memory, rng):
-    network = Network((5, 12, 7, 3), "silu", loss)
+    network = Network((5, 12, 7, 3), "silu", loss, None, own_numbers(loss))
     parameters, data = data_of(network, n_samples, rng, dtype)
     prediction = FullPass(network, DeviceTables([as_data(data.X)])).predict(parameters)
     expected = predict(network, parameters, data)

@@ -7,7 +7,7 @@ from fastbp import Network
 from fastbp.backends.device import has_gpu, why_no_gpu
 from fastbp.model.activations import HIDDEN_ACTIVATIONS
 from fastbp.model.losses import LOSSES
-from helpers.cases import RULES, output_activations
+from helpers.cases import RULES, output_activations, own_numbers
 from helpers.guards import DTYPES
 
 if not has_gpu():
@@ -40,7 +40,7 @@ def _check_online(network, rng, rule, n_samples=7, dtype=np.float64, **more):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_online_epochs_of_every_activation(loss, activation, rng):
     for i, rule in enumerate(RULES):
-        network = Network((3, 4, 1), activation, loss)
+        network = Network((3, 4, 1), activation, loss, None, own_numbers(loss))
         _check_online(network, rng, rule, 4, weighted=i % 2 == 0)
 
 
@@ -49,7 +49,7 @@ def test_online_epochs_of_every_activation(loss, activation, rng):
 )
 def test_online_epochs_of_every_output_activation(loss, output, rng):
     for rule in ("plain", "adam"):
-        _check_online(Network((3, 4, 3), "tanh", loss, output), rng, rule, 4)
+        _check_online(Network((3, 4, 3), "tanh", loss, output, own_numbers(loss)), rng, rule, 4)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 9, 13, 31, 33, 40])

@@ -27,7 +27,7 @@ def make_case(network, n_samples, rng, weighted=True):
     y = rng.standard_normal((n_samples, network.layer_sizes[-1]))
     loss = LOSSES[network.loss]
     if loss.positive:
-        y = np.round(np.exp(y))
+        y = np.round(np.exp(y)) + (not loss.takes_zero)
     if loss.is_for_classes:
         y = 1 / (1 + np.exp(-3 * y))
     if loss.is_softmax:
@@ -57,9 +57,13 @@ def output_activations(loss):
     ]
 
 
+def own_numbers(loss):
+    """Give a loss its own number, where it has one."""
+    return (0.3,) if LOSSES[loss].parameter else ()
+
+
 def _network(depth, activation, loss, output_activation=None):
-    own = (0.3,) if LOSSES[loss].parameter else ()
-    return Network(DEPTHS[depth], activation, loss, output_activation, own)
+    return Network(DEPTHS[depth], activation, loss, output_activation, own_numbers(loss))
 
 
 EVERY_NETWORK = [

@@ -14,6 +14,11 @@ def _sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
+def _normal(z):
+    """Integral of the normal density up to z."""
+    return np.vectorize(math.erfc, otypes=[float])(-np.asarray(z) / math.sqrt(2)) / 2
+
+
 # name: (f(z), f'(z))
 ACTIVATIONS = {
     "identity": (lambda z: z, lambda z: np.ones_like(z)),
@@ -30,6 +35,17 @@ ACTIVATIONS = {
     "silu": (
         lambda z: z * _sigmoid(z),
         lambda z: _sigmoid(z) + z * _sigmoid(z) * (1 - _sigmoid(z)),
+    ),
+    "gelu": (
+        lambda z: z * _normal(z),
+        lambda z: _normal(z) + z * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi),
+    ),
+    "mish": (
+        lambda z: z * np.tanh(np.logaddexp(0, z)),
+        lambda z: (
+            np.tanh(np.logaddexp(0, z))
+            + z * _sigmoid(z) / np.cosh(np.minimum(np.logaddexp(0, z), 300)) ** 2
+        ),
     ),
     "sin": (np.sin, np.cos),
     "exp": (np.exp, np.exp),
@@ -49,6 +65,20 @@ LOSSES = {
         lambda p, y, _: (1 - y) / (1 - p) - y / p,
     ),
     "cross_entropy": (lambda p, y, _: -y * math.log(p), lambda p, y, _: -y / p),
+    "absolute_error": (lambda p, y, _: abs(p - y), lambda p, y, _: float(np.sign(p - y))),
+    "huber": (
+        lambda p, y, d: (p - y) ** 2 / 2 if abs(p - y) <= d else d * (abs(p - y) - d / 2),
+        lambda p, y, d: min(max(p - y, -d), d),
+    ),
+    "quantile": (
+        lambda p, y, q: max(q * (y - p), (q - 1) * (y - p)),
+        lambda p, y, q: 0.0 if p == y else (1 - q if p > y else -q),
+    ),
+    "log_cosh": (lambda p, y, _: math.log(math.cosh(p - y)), lambda p, y, _: math.tanh(p - y)),
+    "gamma": (
+        lambda p, y, _: math.log(p / y) + y / p - 1,
+        lambda p, y, _: 1 / p - y / p**2,
+    ),
     "poisson": (_poisson, lambda p, y, _: 1 - y / p),
 }
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fastbp.machine import elementary
+from fastbp.machine import elementary, normal_cpu  # noqa: F401 - gives a body
 from fastbp.machine.elementary_cpu import reciprocal, reciprocal_sqrt
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, store
@@ -35,12 +35,32 @@ def _softplus(x):
     return np.where(x < 0, 0, x) + np.log1p(np.exp(-np.abs(x)))
 
 
+def _normal_cdf(x):
+    """Up to 2.5 by the series of the error function, below -2.5 by its continued fraction."""
+    x = np.asarray(x, np.longdouble)
+    z = np.minimum(np.abs(x), 50)  # a NaN passes
+    term = total = z
+    for n in range(1, 60):
+        term = term * z * z / (2 * n + 1)
+        total = total + term
+    fraction = z
+    for n in range(300, 0, -1):
+        fraction = z + n / np.where(fraction == 0, 1, fraction)
+    density = np.exp(-z * z / 2) / np.sqrt(
+        2 * np.longdouble("3.14159265358979323846264338327950288")
+    )
+    tail = np.where(z < 2.5, 0.5 - density * total, density / fraction)
+    tail = np.where(np.abs(x) > 45, 0, tail)
+    return np.where(x > 0, 1 - tail, tail)
+
+
 # name: (compiled, the same in NumPy); log1p is for [0, 1] alone.
 FUNCTIONS = {
     "exp": (_of_all(elementary.exp), np.exp),
     "expm1": (_of_all(elementary.expm1), np.expm1),
     "tanh": (_of_all(elementary.tanh), np.tanh),
     "logistic": (_of_all(elementary.logistic), _logistic),
+    "normal_cdf": (_of_all(elementary.normal_cdf), _normal_cdf),
     "softplus": (_of_all(part(ACTIVATIONS["softplus"].value)), _softplus),
 }
 LOG1P = _of_all(elementary.log1p), np.log1p
@@ -64,6 +84,10 @@ def _errors(got, expected):
     return np.abs(got[finite] - expected[finite]) / np.spacing(np.abs(rounded[finite]))
 
 
+def _bound(function):
+    return 6 if function is _normal_cdf else 4
+
+
 def _points(dtype, rng):
     spans = [rng.uniform(-span, span, 100_000) for span in (1e-6, 1e-2, 0.4, 1, 5, 25, 110, 760)]
     powers = 2.0 ** rng.uniform(-1070, 10, 100_000)
@@ -82,9 +106,9 @@ def _around(numbers, dtype):
 @DTYPES
 @NEEDS_LONGDOUBLE
 @pytest.mark.filterwarnings("ignore:overflow|underflow:RuntimeWarning")
-def test_error_is_at_most_4_units_in_the_last_place(apply, function, dtype, rng):
+def test_error_is_at_most_4_units_in_the_last_place_or_6(apply, function, dtype, rng):
     x = _points(dtype, rng)
-    assert _errors(_applied(apply, x), function(x.astype(np.longdouble))).max() <= 4
+    assert _errors(_applied(apply, x), function(x.astype(np.longdouble))).max() <= _bound(function)
 
 
 @EVERY
@@ -95,7 +119,7 @@ def test_error_where_the_arithmetic_changes(apply, function, dtype):
     halves = [0.5 * n * np.log(2) for n in range(-60, 61)]
     edges = [88.7228, 89, 86, 87.5, 103.97, 104, 10, 20, 709.7827, 710, 708, 744.4, 745.13, 746]
     x = _around([*halves, *edges, *(-edge for edge in edges)], dtype)
-    assert _errors(_applied(apply, x), function(x.astype(np.longdouble))).max() <= 4
+    assert _errors(_applied(apply, x), function(x.astype(np.longdouble))).max() <= _bound(function)
 
 
 @DTYPES

@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.machine import elementary_cpu  # noqa: F401 - gives elementary functions compiled bodies
-from fastbp.machine.by_address import address_of, numbers_at
+from fastbp.machine import (  # noqa: F401 - they give elementary functions compiled bodies
+    elementary_cpu,
+    normal_cpu,
+)
+from fastbp.machine.by_address import DoesNotCompile, address_of, numbers_at
 from fastbp.machine.forks import LOADING
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.model.activations import Activation
 from fastbp.model.losses import Loss
+from fastbp.model.own_records import is_own
 
 __all__ = ["activation_address", "loss_address", "raw_output_address"]
 
@@ -55,7 +59,17 @@ def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
             if key not in _addresses:
                 loop = make(record)
                 loop.__qualname__ = f"{make.__name__}_{record.name}"  # by which the cache tells
-                _addresses[key] = address_of(loop, dtype, n_arrays)
+                # The cache's key is fastbp's sources: a user's own are not among them.
+                is_kept = not is_own(record)
+                try:
+                    _addresses[key] = address_of(loop, dtype, n_arrays, is_kept)
+                except DoesNotCompile as error:
+                    kind = type(record).__name__.lower()
+                    raise ValueError(
+                        f"The functions of {kind} {record.name!r} do not compile for vectors: "
+                        f"{error}. They may use arithmetic, comparisons and the functions of "
+                        "fastbp.elementary (exp, log, tanh, where, one, ...), and call no others."
+                    ) from error
             return _addresses[key]
 
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.forks import LOADING
-from fastbp.model.activations import ACTIVATIONS, SOFTMAX
-from fastbp.model.losses import LOSSES
+from fastbp.model.activations import SOFTMAX
 from fastbp.model.network import Network
 
 __all__ = ["Layout", "layout_of", "n_padded_of", "pad", "padded_length", "unpack_padded", "unpad"]
@@ -104,20 +103,22 @@ def _layout(network: Network, dtype: np.dtype, for_training: bool) -> Layout:
     with LOADING:  # numba, with these
         from fastbp.backends.cpu import elementwise, softmax
 
-    loss = LOSSES[network.loss]
-    records = [ACTIVATIONS[name] for name in network.activations if name != SOFTMAX]
-    addresses = [elementwise.activation_address(each, dtype, for_training) for each in records]
-    are_rectifiers = [record.is_rectifier for record in records]
+    loss, records = network.loss_record, network.activations
+    elementwise_records = [record for record in records if record is not SOFTMAX]
+    addresses = [
+        elementwise.activation_address(record, dtype, for_training)
+        for record in elementwise_records
+    ]
     of_rows = of_units = 0
     if loss.is_softmax:
         of_rows, of_units = softmax.softmax_addresses(dtype)
-        addresses, are_rectifiers = [*addresses, 0], [*are_rectifiers, False]
+        addresses.append(0)
     elif for_training and network.is_canonical and loss.raw_value is not None:
         addresses[-1] = elementwise.raw_output_address(records[-1], dtype)
     return Layout(
         **_places(network, dtype),
         activations=np.array(addresses, np.int64),
-        are_rectifiers=np.array(are_rectifiers, np.int64),
+        are_rectifiers=np.array([record.is_rectifier for record in records], np.int64),
         softmax_of_rows=of_rows,
         softmax_of_units=of_units,
         loss=elementwise.loss_address(loss, dtype, network.is_canonical) if for_training else 0,

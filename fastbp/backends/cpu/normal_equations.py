@@ -19,7 +19,6 @@ from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of, padded_length
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
-from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 
 __all__ = ["NormalEquations"]
@@ -47,9 +46,10 @@ class NormalEquations:
     _workspaces: list[Any] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if not LOSSES[self.network.loss].is_half_square:
+        if not self.network.loss_record.is_half_square:
             raise ValueError(
-                f"Normal equations are those of loss='squared_error', not of {self.network.loss!r}."
+                "Normal equations are those of loss='squared_error', not of "
+                f"{self.network.loss_record.name!r}."
             )
 
     def loss_gradient_hessian(

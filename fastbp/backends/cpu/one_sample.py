@@ -16,7 +16,7 @@ from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of, n_padded_of, pad, unpack_padded, unpad
 from fastbp.machine.forks import LOADING
 from fastbp.machine.memory import aligned_zeros
-from fastbp.model.losses import LOSSES
+from fastbp.model.losses import refuse_targets
 from fastbp.model.network import Network
 from fastbp.model.update_rules import Moments, Rule
 
@@ -39,6 +39,8 @@ class OneSample:
         Weights of each layer, views of the place where they are used and learnt.
     intercepts : list of ndarray of shape (fan_out,)
         Biases of each layer, likewise.
+    repeats_target : bool
+        Whether a target is one number, which all outputs are to learn.
     """
 
     def __init__(self, network: Network, parameters: NDArray[np.floating]) -> None:
@@ -48,6 +50,7 @@ class OneSample:
         pad(network, parameters, self._padded)
         self.coefs, self.intercepts = unpack_padded(network, self._padded)
         self._n_features, self._n_outputs = network.layer_sizes[0], network.layer_sizes[-1]
+        self._loss, self.repeats_target = network.loss_record, False
         self._plan: Any = None
         # A Rule's numbers, alpha, the number of steps made, and what `_learn_with_care` is for.
         self._numbers = np.zeros(8)
@@ -118,17 +121,18 @@ class OneSample:
             changed then.
         """
         x = self._sample(x, self._n_features, "x")
-        y = self._sample(y, self._n_outputs, "y")
+        y = self._sample(y, 1 if self.repeats_target else self._n_outputs, "y")
+        if self.repeats_target:
+            y = np.repeat(y, self._n_outputs)
+        if not self._loss.takes_zero:  # the kernels' loss of a target of 0 is finite
+            refuse_targets(self._loss, y)
         loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
         if loss == -1:
             loss = self._learn_with_care(x, y)
         if loss - loss != 0:
             _refuse_not_finite(x, "x")
             _refuse_not_finite(y, "y")
-            if LOSSES[self.network.loss].positive and (y < 0).any():
-                raise ValueError(
-                    f"y is {y}, but loss={self.network.loss!r} is for counts and rates, 0 or more."
-                )
+            refuse_targets(self._loss, y)
             raise ValueError(
                 "Training diverged: the loss of this sample is NaN or infinite. Its update was not "
                 "made, but those before have made the weights too large. Fit anew with a smaller "

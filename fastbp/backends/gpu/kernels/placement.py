@@ -16,7 +16,7 @@ A `Placement` says where each entry of the network's parameter vector goes.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,12 +174,12 @@ def _start(
     """Make layout and places, but for the units; ``row_length(n_out)`` is a row's of weights."""
     shapes = network.shapes
     layout = np.zeros((len(shapes) + 1, N_FIELDS), np.int64)
-    places, end, names = [], 0, list(ACTIVATIONS)
+    places, end = [], 0
     for layer, (n_in, n_out) in enumerate(shapes, start=1):
         fields = layout[layer]
         fields[N_IN], fields[N_OUT] = n_in, n_out
         fields[WEIGHTS], fields[STRIDE] = end, row_length(n_out)
-        fields[ACTIVATION] = names.index(network.activations[layer - 1])
+        fields[ACTIVATION] = _code(network.activations[layer - 1], ACTIVATIONS)
         k, j = np.indices((n_in, n_out))
         places.append((end + k * fields[STRIDE] + j).ravel())
         end += n_in * row_length(n_out)
@@ -190,6 +190,16 @@ def _start(
         places.append(end + np.arange(n_out))
         end += _fours(n_out)
     layout[0, N_MOVED] = end = _fours(end)
-    layout[0, N_LAYERS], layout[0, LOSS] = len(shapes), list(LOSSES).index(network.loss)
+    layout[0, N_LAYERS], layout[0, LOSS] = len(shapes), _code(network.loss_record, LOSSES)
     layout[0, CANONICAL] = network.is_canonical
     return layout, np.concatenate(places)
+
+
+def _code(record: Any, registry: dict[str, Any]) -> int:
+    records = list(registry.values())
+    if record not in records:
+        raise ValueError(
+            f"{record.name!r} is your own {type(record).__name__}, which only the CPU computes: "
+            "take device='cpu'."
+        )
+    return records.index(record)
