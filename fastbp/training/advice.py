@@ -94,17 +94,13 @@ def _loss_of_best_constant(task: FitTask) -> float:
     for column, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
 
         def mean_loss(constant: float, column: Any = column, parameter: Any = parameter) -> float:
-            with np.errstate(
-                all="ignore"
-            ):  # what overflows is no finite loss, of a training either
+            with np.errstate(all="ignore"):
                 losses = loss.value(np.full_like(column, constant), column, parameter)
                 return float(np.average(losses, weights=weights))
 
         if loss.canonical is not None:  # whose sum of errors, prediction - y, is 0 there
             total += mean_loss(float(np.average(column, weights=weights)))
         elif column.min() < column.max():
-            found = minimize_scalar(
-                mean_loss, bounds=(column.min(), column.max()), method="bounded"
-            )
-            total += float(found.fun)
+            between = column.min(), column.max()
+            total += float(minimize_scalar(mean_loss, bounds=between, method="bounded").fun)
     return total

@@ -102,7 +102,7 @@ def test_poisson_needs_positive_predictions():
         np.arange(12.0).reshape(4, 3).astype(">f8"),
         np.arange(12).reshape(4, 3),
         np.arange(12.0).reshape(4, 3).tolist(),
-        np.matrix(np.arange(12.0).reshape(4, 3)),
+        np.arange(12.0).reshape(4, 3).view(np.matrix),
     ],
 )
 def test_data_is_of_one_kind(X):

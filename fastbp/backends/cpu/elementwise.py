@@ -62,7 +62,7 @@ def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
                 # The cache's key is fastbp's sources: a user's own are not among them.
                 is_kept = not is_own(record)
                 try:
-                    _addresses[key] = address_of(loop, dtype, n_arrays, is_kept)
+                    _addresses[key] = address_of(loop, dtype, n_arrays, is_kept=is_kept)
                 except DoesNotCompile as error:
                     kind = type(record).__name__.lower()
                     raise ValueError(
