@@ -44,7 +44,12 @@ class Labels:
         if is_soft:
             self.classes = np.arange(y.shape[1])
             return
-        kind = type_of_target(y, input_name="y")
+        try:
+            kind = type_of_target(y, input_name="y")
+        except TypeError as error:  # labels that cannot be sorted
+            raise ValueError(
+                f"y mixes kinds of labels ({error}). Give one kind, all text for instance."
+            ) from error
         if kind.startswith("continuous"):
             raise ValueError(
                 f"Unknown label type: {kind}. y holds numbers that are no labels. Take "
@@ -56,12 +61,7 @@ class Labels:
                 "columns of labels. Train a classifier for each (MultiOutputClassifier), or give "
                 "a matrix of 0 and 1 with a column for each label."
             )
-        try:
-            self.binarizer = LabelBinarizer().fit(y)
-        except TypeError as error:  # classes that cannot be sorted
-            raise ValueError(
-                f"y mixes kinds of labels ({error}). Give one kind, all text for instance."
-            ) from error
+        self.binarizer = LabelBinarizer().fit(y)
         self.classes = self.binarizer.classes_
 
     @property

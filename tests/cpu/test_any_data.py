@@ -30,6 +30,7 @@ WIDTHS = st.one_of(st.integers(1, 9), st.sampled_from([15, 16, 17, 31, 33]))
 def networks(draw):
     loss = draw(st.sampled_from(list(LOSSES)))
     layers = draw(st.lists(WIDTHS, min_size=2, max_size=5))
+    layers[-1] += LOSSES[loss].is_softmax
     return Network(
         tuple(layers),
         draw(st.sampled_from(list(HIDDEN_ACTIVATIONS))),
@@ -39,6 +40,19 @@ def networks(draw):
     )
 
 
+def _taken_by(loss, y, rng):
+    """Targets that a loss takes, of y's dtype."""
+    if loss.is_softmax:
+        y = np.eye(y.shape[1])[rng.integers(y.shape[1], size=len(y))].astype(y.dtype)
+    elif loss.is_for_classes:
+        y = (y > 0).astype(y.dtype)
+    elif loss.positive:
+        y = np.abs(y)
+        if not loss.takes_zero:
+            y[y == 0] = 1
+    return y
+
+
 @st.composite
 def cases(draw):
     """A network, its parameters, and a table as a user may have it."""
@@ -46,8 +60,7 @@ def cases(draw):
     n = draw(st.integers(1, 40))
     X = numbers(rng, (n, network.layer_sizes[0]), draw(st.sampled_from(FLOATS + INTEGERS)))
     y = numbers(rng, (n, network.layer_sizes[-1]), draw(st.sampled_from(FLOATS + INTEGERS)))
-    if LOSSES[network.loss].positive:
-        y = np.abs(y)
+    y = _taken_by(LOSSES[network.loss], y, rng)
     weights = draw(st.sampled_from([None, "f8", "f4", "i8"]))
     if weights is not None:
         weights = np.abs(numbers(rng, n, weights))
