@@ -16,7 +16,6 @@ from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted
@@ -471,9 +470,13 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             counts = of_each.sum(axis=0) if weights is None else weights @ of_each
             of_class = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1e-300))
         else:
-            of_class = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=self.classes_
-            )
+            classes = self.classes_.tolist()
+            unknown = [label for label in self.class_weight if label not in classes]
+            if unknown:
+                raise ValueError(
+                    f"class_weight names {unknown[0]!r}, which is no class of y: {self.classes_}."
+                )
+            of_class = np.array([self.class_weight.get(label, 1.0) for label in classes])
         by_class = (of_each @ of_class).astype(targets.dtype)
         return by_class if weights is None else weights * by_class
 
