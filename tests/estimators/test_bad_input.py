@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from fastbp import BackpropRegressor
 
 PARAMETERS = {
-    "loss": ["huber", None, 3],
+    "loss": ["hinge", None, 3],
     "hidden_layer_sizes": ["big", 0, -1, 2.5, None],
     "activation": ["swish", None, np.tanh],
     "solver": ["newton", None],
@@ -42,6 +42,8 @@ PARAMETERS = {
     "loss_goal": [np.nan, "low"],
     "max_time": [-1, "long"],
     "device": ["gpu", None, 0],
+    "huber_delta": [0, -1.0, "wide", None],
+    "quantile": [0, 1, 1.5, "half", None],
     "cg_update": ["powell", None],
 }
 

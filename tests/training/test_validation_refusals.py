@@ -83,7 +83,7 @@ def test_rows_that_nobody_would_look_at_are_refused(solver, rows):
 
 def test_a_negative_count_is_refused_as_one_of_y_val(rows):
     X, y, validation = rows(positive=True)
-    with pytest.raises(ValueError, match="negative in row 3") as error:
+    with pytest.raises(ValueError, match="y is -1 in row 3") as error:
         y_val = validation["y_val"].copy()
         y_val[3] = -1
         make_net("adam", loss="poisson").fit(X, y, X_val=validation["X_val"], y_val=y_val)
