@@ -4,10 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
+from numba.core.caching import NullCache
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fastbp import Activation, BackpropRegressor, Loss, Network, Objective, elementary
+from fastbp.machine import by_address
 from fastbp.model.data import as_data
 from fastbp.solvers import SOLVERS
 from helpers.guards import NEEDS_A_COMPILER
@@ -149,3 +151,18 @@ def test_what_does_not_compile_is_said(problem):
     own = Activation("arctan", _by_numpy, _by_numpy_slope)
     with pytest.raises(ValueError, match="'arctan' do not compile for vectors.*elementary"):
         regressor(activation=own).fit(*problem())
+
+
+@NEEDS_A_COMPILER
+def test_own_code_is_not_kept_on_disk(problem, monkeypatch):
+    """Its source is not in the cache's key: edited, the old code would run."""
+    asked = []
+
+    def cache_of(loop):
+        asked.append(loop.__qualname__)
+        return NullCache()
+
+    monkeypatch.setattr(by_address, "kernel_cache", cache_of)
+    seen_first_here = Activation("seen first here", gauss, gauss_slope)
+    regressor(activation=seen_first_here).fit(*problem())
+    assert not [name for name in asked if "seen first here" in name]

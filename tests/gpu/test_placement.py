@@ -6,6 +6,7 @@ import pytest
 from fastbp import Network
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.losses import LOSSES
+from helpers.own_records import CUBED, GAUSS
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
 
@@ -176,3 +177,9 @@ def test_no_two_units_share_a_place(network, kind):
         below = fields[OUTPUTS]
     assert used.max() == 1
     assert fields[DELTAS] + n_out == placement.n_units
+
+
+def test_own_records_are_refused():
+    for network in (Network((3, 4, 2), GAUSS), Network((3, 4, 2), loss=CUBED)):
+        with pytest.raises(ValueError, match="which only the CPU computes: take device='cpu'"):
+            tile_placement(network)
