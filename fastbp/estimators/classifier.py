@@ -101,7 +101,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
 
     #: That of the loss; there is no choice.
     output_activation = None
-    _takes_labels = True
+    _encodes_targets = True
     _labels: Labels
 
     _parameter_constraints: ClassVar[dict] = {
@@ -470,6 +470,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             counts = of_each.sum(axis=0) if weights is None else weights @ of_each
             of_class = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1e-300))
         else:
+            assert isinstance(self.class_weight, dict)
             classes = self.classes_.tolist()
             unknown = [label for label in self.class_weight if label not in classes]
             if unknown:

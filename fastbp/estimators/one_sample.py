@@ -16,6 +16,7 @@ from fastbp.backends.cpu.one_sample import OneSample
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.parameters import check_solver, has_partial_fit, refuse_early_stopping
 from fastbp.estimators.refusals import checked_sample
+from fastbp.estimators.target_scaling import TargetScaling
 from fastbp.training.options import next_state
 
 __all__ = ["OneSampleEstimator"]
@@ -27,10 +28,12 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 class OneSampleEstimator(BackpropEstimator):
     """An estimator that predicts and learns single samples."""
 
-    #: Whether targets are labels, which `_encode_one` makes numbers of.
-    _takes_labels = False
+    #: Whether the network learns other numbers than the user's targets: those of `_encode_one`.
+    _encodes_targets = False
+    #: How predictions are brought to the user's units, where they are in others.
+    _target_scaling: TargetScaling | None = None
 
-    def _encode_one(self, label: Any) -> NDArray[np.floating]:
+    def _encode_one(self, y: Any) -> NDArray[np.floating]:
         raise NotImplementedError
 
     def predict_one(self, x: ArrayLike) -> float | NDArray[np.floating]:
@@ -58,7 +61,8 @@ class OneSampleEstimator(BackpropEstimator):
             check_is_fitted(self)
             one = OneSample(self._network, self._parameters())  # of arrays that a user assigned
         prediction = one.predict(x)
-        return prediction if len(prediction) > 1 else prediction.item()
+        y = prediction if len(prediction) > 1 else prediction.item()
+        return y if self._target_scaling is None else self._target_scaling.undo(y)
 
     @available_if(has_partial_fit)
     def learn_one(self, x: ArrayLike, y: ArrayLike) -> Self:
@@ -90,7 +94,7 @@ class OneSampleEstimator(BackpropEstimator):
         """
         if type(x) is not np.ndarray or x.dtype not in _FLOATS:
             x = checked_sample(x, "x")
-        if self._takes_labels:
+        if self._encodes_targets:
             y = self._encode_one(y)
         elif not isinstance(y, float):  # as a float64 is, too
             y = checked_sample(y, "y")

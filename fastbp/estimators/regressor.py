@@ -24,6 +24,8 @@ from fastbp.estimators.checks import (
     check_training_data,
 )
 from fastbp.estimators.inspection import InspectedEstimator
+from fastbp.estimators.refusals import checked_sample
+from fastbp.estimators.target_scaling import TargetScaling
 from fastbp.model.activations import Activation
 from fastbp.model.losses import Loss, loss_of, losses_where
 from fastbp.training.validation_set import Table
@@ -141,6 +143,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     quantile : float or array-like of float, default=0.5
         Which quantile loss "quantile" fits, between 0 and 1. Several, in rising order, are for one
         target: the network has so many outputs, in that order, which may cross.
+    scale_target : bool, default=False
+        Whether to train on (y - mean) / standard deviation, weighted and for each output, as the
+        first fit or `partial_fit` finds them; for losses of positive targets on y / mean. `predict`
+        gives the units of y; losses, ``loss_goal``, ``tol`` and ``huber_delta`` are in scaled ones.
 
     Attributes
     ----------
@@ -176,6 +182,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         The final loss of each start; their spread shows the local minima. NaN for a start that
         diverged. There are ``n_init`` of them, fewer where ``max_time`` or Ctrl-C let no more
         begin.
+    target_mean_, target_scale_ : float or ndarray of shape (n_outputs,)
+        What was subtracted from y and what it was divided by, with ``scale_target=True``.
     alpha_ : float
         The weight decay that was found, with ``alpha="bayes"``.
     effective_parameters_ : float
@@ -232,6 +240,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         "loss": [StrOptions(set(losses_where(lambda each: not each.is_for_classes))), Loss],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "scale_target": ["boolean"],
         **BackpropEstimator._parameter_constraints,
     }
 
@@ -272,6 +281,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         device: str = "cpu",
         huber_delta: float = 1.35,
         quantile: Any = 0.5,
+        scale_target: bool = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -307,6 +317,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.device = device
         self.huber_delta = huber_delta
         self.quantile = quantile
+        self.scale_target = scale_target
 
     def predict(self, X: Any) -> NDArray[np.floating]:
         """Predict targets.
@@ -328,7 +339,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         """
         check_is_fitted(self)
         prediction = self._outputs(X, self._network)
-        return prediction.ravel() if prediction.shape[1] == 1 else prediction
+        if prediction.shape[1] == 1:
+            prediction = prediction.ravel()
+        scaling = self._target_scaling
+        return prediction if scaling is None else scaling.undo(prediction)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Score predictions: R^2, for several quantiles minus the mean of their summed losses.
@@ -380,7 +394,30 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
         X, y = check_training_data(self, X, y, reset=reset)
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-        return Table(X, self._for_all_outputs(check_targets(y, self.loss)), weights)
+        check_targets(y, self.loss)
+        if reset:
+            self._learn_scale(y, weights)
+        return Table(X, self._encode(y), weights)
+
+    def _learn_scale(self, y: NDArray, weights: NDArray | None) -> None:
+        """Learn the targets' mean and scale, if they are to be scaled, or forget those before."""
+        for name in ("_target_scaling", "target_mean_", "target_scale_"):
+            self.__dict__.pop(name, None)
+        if self.scale_target:
+            scaling = TargetScaling.of(y, weights, loss_of(self.loss).positive)
+            self._target_scaling = scaling
+            self.target_mean_, self.target_scale_ = scaling.mean, scaling.scale
+        self._encodes_targets = self.scale_target
+
+    def _encode(self, y: NDArray) -> NDArray:
+        """Give the numbers that the network is to predict."""
+        if self._target_scaling is not None:
+            y = self._target_scaling.apply(y)
+        return self._for_all_outputs(y)
+
+    def _encode_one(self, y: Any) -> NDArray[np.floating]:
+        assert self._target_scaling is not None
+        return self._target_scaling.apply(checked_sample(y, "y"))
 
     def _for_all_outputs(self, y: NDArray) -> NDArray:
         """Repeat one target for each of several quantiles."""

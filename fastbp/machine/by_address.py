@@ -26,7 +26,7 @@ from numba.extending import lower_builtin, type_callable
 from numba.np.numpy_support import from_dtype
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import raising_what_callbacks_swallow
+from fastbp.machine.compiler import KERNEL_PIPELINE, raising_what_callbacks_swallow
 from fastbp.machine.jit import LOOP_OPTIONS
 from fastbp.machine.views import View, new_view, struct_of
 
@@ -78,7 +78,7 @@ def address_of(
         _LOOPS[address] = loop
         return address
     signature = _signature(from_dtype(np.dtype(dtype)), n_arrays, n_more)
-    cache = kernel_cache(loop) if is_kept else NullCache()
+    cache = kernel_cache(loop) if is_kept and KERNEL_PIPELINE else NullCache()
     with raising_what_callbacks_swallow():
         try:
             address, code = _compile(loop, signature, cache)
@@ -117,7 +117,7 @@ def _compile(loop: Callable, signature: Any, cache: Any) -> tuple[int, Any]:
     """Load a loop's code from disk, or compile it and keep it there; returns address and code."""
     compiled = cache.load_overload(signature, cpu_target.target_context)
     if compiled is None:
-        compiler = _LoopCompiler(loop, cpu_target, LOOP_OPTIONS, {}, Compiler)
+        compiler = _LoopCompiler(loop, cpu_target, LOOP_OPTIONS, {}, KERNEL_PIPELINE or Compiler)
         compiled = compiler.compile(signature.args, signature.return_type)
         cache.save_overload(signature, compiled)
     name = compiled.fndesc.llvm_func_name

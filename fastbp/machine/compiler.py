@@ -1,4 +1,4 @@
-"""How parts of kernels are compiled: once, inside the kernels that call them.
+"""How kernels and their parts are compiled: parts once, inside the kernels that call them.
 
 numba makes a complete library of every function that it compiles: it links in all that the function
 calls, optimises the whole and emits machine code. A kernel is made of a hundred small functions,
@@ -6,8 +6,12 @@ ten levels deep, of which Python calls one; so the innermost loops would be opti
 ten times over, which takes most of a cold start. A ``PartLibrary`` is left as it is until the
 kernel's own library, numba's usual one, takes it in with everything below it.
 
+A ``KernelLibrary`` keeps the names of its parts to itself. numba numbers functions in each process
+anew, so parts of kernels that two processes have compiled may have the same name and not the same
+code; in a third one, which loads both from the disk, one kernel would call the other's.
+
 This leans on numba's internals. Where they are not as expected, `PIPELINE` is None: parts are then
-compiled in numba's usual way, to the same code, later.
+compiled in numba's usual way, to the same code, later, and nothing is kept on disk.
 """
 
 import sys
@@ -21,7 +25,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.machine.forks import wait_for
 
-__all__ = ["PIPELINE", "raising_what_callbacks_swallow"]
+__all__ = ["KERNEL_PIPELINE", "PIPELINE", "raising_what_callbacks_swallow"]
 
 wait_for(global_compiler_lock)
 
@@ -53,15 +57,27 @@ def raising_what_callbacks_swallow() -> Iterator[None]:
         raise swallowed[0]
 
 
-def _pipeline() -> Any:
+def _pipelines() -> tuple[Any, Any]:
     from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
     from numba.core.compiler import Compiler
 
-    for name in ("finalize", "get_pointer_to_function", "_get_module_for_linking", "codegen"):
+    for name in (
+        *("finalize", "get_pointer_to_function", "_get_module_for_linking", "codegen"),
+        "_optimize_final_module",
+    ):
         if not hasattr(JITCodeLibrary, name):
-            return None
+            return None, None
     if not hasattr(JITCPUCodegen, "set_env"):
-        return None
+        return None, None
+
+    class KernelLibrary(JITCodeLibrary):
+        """A kernel with all of its parts, whose names nobody else is to see."""
+
+        def _optimize_final_module(self) -> None:
+            for function in self._final_module.functions:
+                if not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
+                    function.linkage = "internal"
+            super()._optimize_final_module()
 
     class PartLibrary(JITCodeLibrary):
         """Instructions of one function, and the libraries of those that it calls."""
@@ -126,16 +142,25 @@ def _pipeline() -> Any:
     class PartCompiler(Compiler):
         """numba's compiler, into a `PartLibrary`."""
 
+        library_class: Any = PartLibrary
+
         def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
             if library is None:
-                library = PartLibrary(targetctx.codegen(), "part")
+                library = self.library_class(targetctx.codegen(), "fastbp")
                 library.enable_object_caching()
             super().__init__(typingctx, targetctx, library, *rest)
 
-    return PartCompiler
+    class KernelCompiler(PartCompiler):
+        """numba's compiler, into a `KernelLibrary`."""
+
+        library_class = KernelLibrary
+
+    return PartCompiler, KernelCompiler
 
 
+PIPELINE: Any
+KERNEL_PIPELINE: Any
 try:
-    PIPELINE: Any = _pipeline()
+    PIPELINE, KERNEL_PIPELINE = _pipelines()
 except (ImportError, AttributeError):
-    PIPELINE = None
+    PIPELINE = KERNEL_PIPELINE = None

@@ -24,7 +24,7 @@ from numba.core import config
 from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import PIPELINE, raising_what_callbacks_swallow
+from fastbp.machine.compiler import KERNEL_PIPELINE, PIPELINE, raising_what_callbacks_swallow
 from fastbp.machine.views import borrow
 
 __all__ = ["LOOP_OPTIONS", "OPTIONS", "kernel", "part", "routine"]
@@ -46,9 +46,13 @@ def kernel(function: Callable, nogil: bool = True) -> Callable:
     def door(*arguments: Any) -> Any:
         return inside(*borrow(arguments))
 
-    compiled: Any = njit(nogil=nogil, no_cfunc_wrapper=True, **_COMMON)(door)
+    # By its name the loader finds it: no two kernels may share one, in whichever process compiled.
+    door.__module__, door.__qualname__ = function.__module__, function.__qualname__
+    pipeline = {"pipeline_class": KERNEL_PIPELINE} if KERNEL_PIPELINE else {}
+    compiled: Any = njit(nogil=nogil, no_cfunc_wrapper=True, **_COMMON, **pipeline)(door)
     if not config.DISABLE_JIT:
-        compiled._cache = kernel_cache(function)
+        if KERNEL_PIPELINE:
+            compiled._cache = kernel_cache(function)
         compile_for = compiled.compile
 
         def compile_and_raise(signature: Any) -> Any:

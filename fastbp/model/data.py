@@ -228,6 +228,6 @@ def as_data(
             shown = {"values": "X", "weights": "sample_weight"}.get(name, name)
             raise ValueError(
                 f"{shown} holds NaN, infinity or a number too large for {np.dtype(dtype)}. Remove "
-                "or impute those, or scale it first (StandardScaler, TransformedTargetRegressor)."
+                "or impute those, or scale it first (StandardScaler, scale_target=True)."
             )
     return data

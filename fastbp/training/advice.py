@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from fastbp.training.task import FitResult, FitTask
 from fastbp.training.warn import warn
 
-__all__ = ["nothing_learnt", "warn_before"]
+__all__ = ["how_to_scale", "nothing_learnt", "warn_before"]
 
 #: Where less than this part of the best constant's loss is gone, nothing was learnt.
 _LEAST_GAIN = 1e-3
@@ -19,12 +19,19 @@ _MAX_OFFSET = 2.5
 _MAX_SPREAD = 100.0
 
 
+def how_to_scale(estimator: Any) -> str:
+    """Say how to scale what an estimator is trained on."""
+    if not hasattr(estimator, "scale_target"):  # of labels
+        return "Scale X (StandardScaler)"
+    return "Scale X and y (StandardScaler, scale_target=True)"
+
+
 def warn_before(task: FitTask) -> None:
     """Say what is odd about data before they are trained on."""
     _warn_of_a_large_batch(task)
     if task.finds_alpha:
-        _warn_of_unscaled_columns(task.data.X, "X")
-        _warn_of_unscaled_columns(task.data.y, "y")
+        for name, table in (("X", task.data.X), ("y", task.data.y)):
+            _warn_of_unscaled_columns(table, name, how_to_scale(task.estimator))
 
 
 def _warn_of_a_large_batch(task: FitTask) -> None:
@@ -36,7 +43,7 @@ def _warn_of_a_large_batch(task: FitTask) -> None:
         )
 
 
-def _warn_of_unscaled_columns(table: NDArray[np.floating], name: str) -> None:
+def _warn_of_unscaled_columns(table: NDArray[np.floating], name: str, cure: str) -> None:
     """One decay for all weights means little where units differ."""
     if len(table) == 0:  # sparse
         return
@@ -50,8 +57,7 @@ def _warn_of_unscaled_columns(table: NDArray[np.floating], name: str) -> None:
         warn(
             "alpha='bayes' finds one decay for all weights, which takes data of about mean 0 and "
             f"standard deviation 1, but {name}[:, {column}] has {mean[column]:.3g} and "
-            f"{spread[column]:.3g}: training may stop far from a good fit. Scale X and y "
-            "(StandardScaler, TransformedTargetRegressor)."
+            f"{spread[column]:.3g}: training may stop far from a good fit. {cure}."
         )
 
 
@@ -78,9 +84,8 @@ def nothing_learnt(task: FitTask, result: FitResult) -> str:
         return ""
     return (
         f"Nothing was learnt: the training loss is {loss:.3g}, that of the best constant "
-        f"prediction {of_constant:.3g}. Scale X (StandardScaler) and y "
-        "(TransformedTargetRegressor), or take a smaller learning_rate_init or alpha, or more "
-        "iterations."
+        f"prediction {of_constant:.3g}. {how_to_scale(task.estimator)}, or take a smaller "
+        "learning_rate_init or alpha, or more iterations."
     )
 
 

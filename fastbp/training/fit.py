@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastbp.backends.device import make_objective
 from fastbp.machine.threads import run_all
 from fastbp.solvers.stopping import Clock
-from fastbp.training.advice import nothing_learnt, warn_before
+from fastbp.training.advice import how_to_scale, nothing_learnt, warn_before
 from fastbp.training.interrupts import keep_or_raise
 from fastbp.training.options import (
     batch_options,
@@ -182,15 +182,15 @@ def _say_how_it_ended(task: FitTask, result: FitResult) -> None:
     if result.is_lost:
         raise ValueError(
             "Solver produced non-finite parameter weights. The input data may contain large values "
-            "and need to be preprocessed. Scale X and y (StandardScaler, "
-            "TransformedTargetRegressor), or take a smaller learning_rate_init (now "
+            f"and need to be preprocessed. {how_to_scale(estimator)}, or take a smaller "
+            "learning_rate_init (now "
             f"{estimator.learning_rate_init}). The loss, the weights or their moments became NaN "
             f"or infinite in epoch {history.n_iter}."
         )
     if reason == "diverged" and not math.isfinite(history.loss):
         raise ValueError(
-            "The loss or its gradient is NaN or infinite at the initial weights. Scale X and y "
-            "(StandardScaler, TransformedTargetRegressor)."
+            "The loss or its gradient is NaN or infinite at the initial weights. "
+            f"{how_to_scale(estimator)}."
         )
     told = []
     if reason in _EARLY_ENDS:

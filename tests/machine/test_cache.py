@@ -372,3 +372,30 @@ def test_numbas_options_are_chosen_in_one_place():
         assert not uses or path.name in ("jit.py", "gpu_kernels.py"), (path.name, uses)
     # No reordering of sums, and NaN and infinity are what they are.
     assert OPTIONS["fastmath"] == {"contract"}
+
+
+TRAIN = """
+import sys, warnings, numpy as np
+from fastbp import BackpropRegressor
+warnings.simplefilter("ignore")
+X = np.random.RandomState(0).standard_normal((60, 5))
+RULES = {"plain": {"momentum": 0}, "momentum": {"nesterovs_momentum": False}, "nesterov": {},
+         "adam": {"solver": "adam"}}
+for name in sys.argv[1:]:
+    parameters = {"solver": "sgd", "batch_size": "online"} | RULES[name]
+    net = BackpropRegressor(hidden_layer_sizes=(4,), max_iter=5, random_state=0, **parameters)
+    print(name, net.fit(X, np.tanh(X.sum(axis=1))).coefs_[0].sum())
+"""
+
+
+@pytest.mark.slow
+def test_kernels_that_several_processes_have_compiled_are_told_apart(python, tmp_path):
+    """Numba numbers functions in each process anew, so that their names may be the same."""
+
+    def train(*names):
+        return python(TRAIN, arguments=names, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+
+    names = ["adam", "plain", "nesterov", "momentum"]
+    alone = [line for name in names for line in train(name)]
+    assert train(*names) == alone
+    assert train(*reversed(names)) == alone[::-1]

@@ -58,9 +58,10 @@ def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
         with LOADING:
             if key not in _addresses:
                 loop = make(record)
-                loop.__qualname__ = f"{make.__name__}_{record.name}"  # by which the cache tells
                 # The cache's key is fastbp's sources: a user's own are not among them.
                 is_kept = not is_own(record)
+                # By this the cache and the loader tell loops apart.
+                loop.__qualname__ = f"{make.__name__}{'' if is_kept else '_own'}_{record.name}"
                 try:
                     _addresses[key] = address_of(loop, dtype, n_arrays, is_kept=is_kept)
                 except DoesNotCompile as error:

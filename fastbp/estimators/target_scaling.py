@@ -1,0 +1,59 @@
+"""Targets brought to mean 0 and standard deviation 1 for the training, and predictions back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["TargetScaling"]
+
+
+@dataclass(frozen=True)
+class TargetScaling:
+    """Mean and scale of targets.
+
+    Attributes
+    ----------
+    mean : float or ndarray of shape (n_outputs,)
+        What is subtracted; 0 for a loss of positive targets.
+    scale : float or ndarray of shape (n_outputs,)
+        What is divided by then; 1 where a target does not vary.
+    """
+
+    mean: Any
+    scale: Any
+
+    @classmethod
+    def of(cls, y: NDArray, sample_weight: NDArray | None, keeps_positive: bool) -> "TargetScaling":
+        """Learn it from targets.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        sample_weight : ndarray of shape (n_samples,) or None
+            The weights of the rows.
+        keeps_positive : bool
+            Whether targets have to stay above 0: then they are divided by their mean alone.
+        """
+        y = y.astype(np.float64)
+        mean = np.average(y, axis=0, weights=sample_weight)
+        if keeps_positive:
+            return cls(np.zeros_like(mean)[()], np.where(mean > 0, mean, 1.0)[()])
+        # Divided first, so that no square overflows.
+        largest = np.maximum(np.abs(y - mean).max(axis=0), np.finfo(np.float64).tiny)
+        square = np.average(((y - mean) / largest) ** 2, axis=0, weights=sample_weight)
+        scale = largest * np.sqrt(square)
+        return cls(mean, np.where((y != y[0]).any(axis=0), scale, 1.0)[()])
+
+    def apply(self, y: NDArray) -> NDArray[np.float64]:
+        """Scale targets of the shape that it was learnt from, or one row of them."""
+        return (y - self.mean) / self.scale
+
+    def undo(self, prediction: Any) -> Any:
+        """Give predictions in the units of the targets, in their own dtype."""
+        given = prediction * self.scale + self.mean
+        return (
+            given.astype(prediction.dtype) if isinstance(prediction, np.ndarray) else float(given)
+        )
