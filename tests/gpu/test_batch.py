@@ -8,7 +8,7 @@ import pytest
 from fastbp import Network
 from fastbp.backends.device import has_gpu, why_no_gpu
 from fastbp.model.losses import LOSSES
-from helpers.cases import RULES, own_numbers
+from helpers.cases import RULES, output_activations, own_numbers
 from helpers.guards import DTYPES
 
 if not has_gpu():
@@ -100,8 +100,12 @@ def test_mini_batches_of_every_size_of_a_layer(size, place, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("batch_size", [4, 7])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("output", ["logistic", "softplus", "exp"])
+@pytest.mark.parametrize(("loss", "output"), [
+    (loss, output)
+    for loss in LOSSES
+    for output in output_activations(loss)
+    if output in ("logistic", "softplus", "exp", "softmax")
+])  # fmt: skip
 def test_mini_batches_of_output_activations(output, loss, batch_size, rng):
     case = trainable(
         Network((3, 4, 3), "relu", loss, output, own_numbers(loss)), 7, rng, batch_size=batch_size

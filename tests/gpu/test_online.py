@@ -40,7 +40,8 @@ def _check_online(network, rng, rule, n_samples=7, dtype=np.float64, **more):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_online_epochs_of_every_activation(loss, activation, rng):
     for i, rule in enumerate(RULES):
-        network = Network((3, 4, 1), activation, loss, None, own_numbers(loss))
+        n_outputs = 2 if LOSSES[loss].is_softmax else 1
+        network = Network((3, 4, n_outputs), activation, loss, None, own_numbers(loss))
         _check_online(network, rng, rule, 4, weighted=i % 2 == 0)
 
 

@@ -9,8 +9,9 @@ over all rows or predicts them, ``batch.py`` trains in mini-batches; both share 
 *Many networks at once* are a block each: sample by sample in ``online.py``, with ``samples.py``, or
 in mini-batches in ``batch.py``.
 
-``elementwise.py`` has activations and losses, ``update_rules.py`` the update rules, from the same
-plain functions as on the CPU; ``epoch_end.py`` decides whether there is another epoch.
+``elementwise.py`` and ``softmax.py`` have activations and losses, ``update_rules.py`` the update
+rules, from the same plain functions as on the CPU; ``epoch_end.py`` decides whether there is
+another epoch.
 ``placement.py`` says where a network's parameters lie, ``launch_arguments.py`` what kernels take.
 
 Sums have one order and no atomic additions, so the same call gives the same bits. Nothing here

@@ -1,16 +1,18 @@
 """Activations and losses on the GPU: the registries' records, chosen once a layer.
 
 Each record becomes a loop over a layer's numbers, which a block's threads share, and the loops
-become one function that compares the code once and runs the right one.
+become one function that compares the code once and runs the right one. ``softmax.py`` has the one
+activation that looks at all units of its layer.
 """
 
+from fastbp.backends.gpu.kernels.placement import RAW_OUTPUTS
 from fastbp.machine.choice import choose_by_code
 from fastbp.machine.elementary_gpu import lane, number
 from fastbp.machine.gpu_kernels import cuda, load1, part, store1
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.losses import LOSSES
 
-__all__ = ["activate_with_slope", "loss_and_gradient"]
+__all__ = ["activate_with_slope", "loss_and_error"]
 
 
 def _activation_loop(record):
@@ -24,6 +26,21 @@ def _activation_loop(record):
             a = value(net)
             store1(z, i, number(a))
             store1(s, i, number(slope(net, a)))
+            i += cuda.blockDim.x
+
+    return loop
+
+
+def _raw_output_loop(record):
+    value = part(record.value)
+
+    @part
+    def loop(z, s, n):
+        i = cuda.threadIdx.x
+        while i < n:
+            raw = load1(z, i)
+            store1(s, i, raw)
+            store1(z, i, number(value(lane(raw))))
             i += cuda.blockDim.x
 
     return loop
@@ -47,28 +64,43 @@ def _no_activation(code, z, s, n):
 
 def _loss_link(wanted, record, others):
     value, gradient = part(record.value), part(record.gradient)
+    has_raw_value = record.raw_value is not None
+    raw_value = part(record.raw_value) if has_raw_value else value
 
     @part
-    def choose(code, parameter, prediction, y):
+    def choose(code, is_canonical, parameter, prediction, y, kept):
         if code == wanted:
-            p, target, own = lane(prediction), lane(y), lane(parameter)
-            return number(value(p, target, own)), number(gradient(p, target, own))
-        return others(code, parameter, prediction, y)
+            p, target, own, of_z = lane(prediction), lane(y), lane(parameter), lane(kept)
+            if has_raw_value and is_canonical:
+                loss = raw_value(of_z, target, own)
+            else:
+                loss = value(p, target, own)
+            if is_canonical:
+                error = p - target
+            else:
+                error = of_z * gradient(p, target, own)
+            return number(loss), number(error)
+        return others(code, is_canonical, parameter, prediction, y, kept)
 
     return choose
 
 
 @part
-def _no_loss(code, parameter, prediction, y):
+def _no_loss(code, is_canonical, parameter, prediction, y, kept):
     return prediction, prediction
 
 
-#: ``activate_with_slope(code, z, s, n)``: z <- f(z) and s <- f'(z) for n numbers. A thread touches
-#: every blockDim-th, so that it needs no barrier after having written them itself.
-activate_with_slope = choose_by_code(
-    _activation_link, map(_activation_loop, ACTIVATIONS.values()), _no_activation
-)
+_loops = [
+    *map(_activation_loop, ACTIVATIONS.values()),
+    *map(_raw_output_loop, RAW_OUTPUTS.values()),
+]
 
-#: ``loss_and_gradient(code, parameter, prediction, y) -> (loss, d loss / d prediction)`` of one
-#: output of one row.
-loss_and_gradient = choose_by_code(_loss_link, LOSSES.values(), _no_loss)
+#: ``activate_with_slope(code, z, s, n)``: z <- f(z) and s <- f'(z) for n numbers, or s <- z where
+#: the loss needs that. A thread touches every blockDim-th, so that it needs no barrier after having
+#: written them itself.
+activate_with_slope = choose_by_code(_activation_link, _loops, _no_activation)
+
+#: ``loss_and_error(code, is_canonical, parameter, prediction, y, kept) -> (loss, d loss / d z)`` of
+#: one output of one row; ``kept`` is what the output layer left in s: its slope, or what the loss's
+#: raw value is worked out from.
+loss_and_error = choose_by_code(_loss_link, LOSSES.values(), _no_loss)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.activations import ACTIVATIONS, activation_of
 from fastbp.model.losses import LOSSES
 from fastbp.model.network import Network
 
@@ -40,6 +40,8 @@ __all__ = [
     "N_OUT",
     "N_SHARERS",
     "OUTPUTS",
+    "RAW_OUTPUTS",
+    "SOFTMAX_CODE",
     "STRIDE",
     "TRANSPOSED",
     "TRANSPOSED_STRIDE",
@@ -60,6 +62,15 @@ INPUTS, OUTPUTS, DELTAS, ACTIVATION = range(7, 11)
 N_SHARERS = 11
 #: Threads that share it at most.
 _MAX_SHARERS = 8
+
+#: Activations of output layers that leave their net input where others leave slopes, since the loss
+#: is worked out from it. Their codes follow those of `ACTIVATIONS`; the softmax's is the last.
+RAW_OUTPUTS = {
+    loss.canonical: activation_of(loss.canonical)
+    for loss in LOSSES.values()
+    if loss.raw_value is not None and not loss.is_softmax
+}
+SOFTMAX_CODE = len(ACTIVATIONS) + len(RAW_OUTPUTS)
 
 
 class Placement(NamedTuple):
@@ -179,7 +190,7 @@ def _start(
         fields = layout[layer]
         fields[N_IN], fields[N_OUT] = n_in, n_out
         fields[WEIGHTS], fields[STRIDE] = end, row_length(n_out)
-        fields[ACTIVATION] = _code(network.activations[layer - 1], ACTIVATIONS)
+        fields[ACTIVATION] = _activation_code(network, layer)
         k, j = np.indices((n_in, n_out))
         places.append((end + k * fields[STRIDE] + j).ravel())
         end += n_in * row_length(n_out)
@@ -193,6 +204,15 @@ def _start(
     layout[0, N_LAYERS], layout[0, LOSS] = len(shapes), _code(network.loss_record, LOSSES)
     layout[0, CANONICAL] = network.is_canonical
     return layout, np.concatenate(places)
+
+
+def _activation_code(network: Network, layer: int) -> int:
+    record, loss = network.activations[layer - 1], network.loss_record
+    if layer < len(network.shapes) or loss.raw_value is None or not network.is_canonical:
+        return _code(record, ACTIVATIONS)
+    if loss.is_softmax:
+        return SOFTMAX_CODE
+    return len(ACTIVATIONS) + _code(record, RAW_OUTPUTS)
 
 
 def _code(record: Any, registry: dict[str, Any]) -> int:

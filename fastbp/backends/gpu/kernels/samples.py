@@ -2,6 +2,7 @@
 
     first hidden layer   thread j has column j:   w <- move(x_last[k] delta_j);  z_j += x[k] w
     other layers         thread j sums z_j; where a layer has few units, several threads share it
+    softmax              thread 0 has all outputs, if there is one
     error                thread j has output j
     backward, update     thread k has row k:      below_k += w delta_j;  w <- move(x_k delta_j)
 
@@ -13,7 +14,7 @@ is as good as reading a row along.
 
 from typing import Any, NamedTuple
 
-from fastbp.backends.gpu.kernels.elementwise import activate_with_slope, loss_and_gradient
+from fastbp.backends.gpu.kernels.elementwise import activate_with_slope, loss_and_error
 from fastbp.backends.gpu.kernels.placement import (
     ACTIVATION,
     BIASES,
@@ -26,9 +27,11 @@ from fastbp.backends.gpu.kernels.placement import (
     N_OUT,
     N_SHARERS,
     OUTPUTS,
+    SOFTMAX_CODE,
     STRIDE,
     WEIGHTS,
 )
+from fastbp.backends.gpu.kernels.softmax import softmax
 from fastbp.backends.gpu.kernels.update_rules import mover
 from fastbp.machine.gpu_kernels import cuda, load1, part, store1, tail
 
@@ -155,7 +158,11 @@ def sample_passes(record):
             squares += net_inputs(
                 network, layer, below, z, sums, is_pending, pending.x, slopes, step
             )
-            activate_with_slope(layout[layer, ACTIVATION], z, slopes, layout[layer, N_OUT])
+            if layout[layer, ACTIVATION] == SOFTMAX_CODE:
+                cuda.syncthreads()
+                softmax(z, slopes, layout[layer, N_OUT], 1)
+            else:
+                activate_with_slope(layout[layer, ACTIVATION], z, slopes, layout[layer, N_OUT])
             cuda.syncthreads()
         return squares
 
@@ -169,14 +176,12 @@ def sample_passes(record):
         total = 0.0
         j = cuda.threadIdx.x
         while j < layout[last, N_OUT]:
-            loss, gradient = loss_and_gradient(
-                layout[0, LOSS], network.loss_parameters[j], outputs[j], y[j]
-            )
+            loss, error = loss_and_error(
+                layout[0, LOSS], layout[0, CANONICAL] != 0, network.loss_parameters[j],
+                outputs[j], y[j], deltas[j],
+            )  # fmt: skip
             total += weight * loss
-            if layout[0, CANONICAL] != 0:
-                deltas[j] = weight * (outputs[j] - y[j])
-            else:
-                deltas[j] = deltas[j] * (weight * gradient)
+            deltas[j] = weight * error
             j += cuda.blockDim.x
         return total
 

@@ -10,7 +10,7 @@ count with a weight of 0.
 from functools import cache
 from typing import Any, NamedTuple
 
-from fastbp.backends.gpu.kernels.elementwise import activate_with_slope, loss_and_gradient
+from fastbp.backends.gpu.kernels.elementwise import activate_with_slope, loss_and_error
 from fastbp.backends.gpu.kernels.placement import (
     ACTIVATION,
     BIASES,
@@ -22,12 +22,14 @@ from fastbp.backends.gpu.kernels.placement import (
     N_LAYERS,
     N_OUT,
     OUTPUTS,
+    SOFTMAX_CODE,
     STRIDE,
     TRANSPOSED,
     TRANSPOSED_STRIDE,
     WEIGHTS,
 )
 from fastbp.backends.gpu.kernels.products import add_outer, add_row_sums, products
+from fastbp.backends.gpu.kernels.softmax import softmax
 from fastbp.machine.gpu_kernels import cuda, part, tail
 
 __all__ = ["PADDING", "gather", "network_of", "passes"]
@@ -91,7 +93,7 @@ def gather(data, rows, start, count, workspace, unit_stride, row_stride, n_featu
 
 @part
 def _errors(network, data, rows, start, count, workspace, stride, n_rows):
-    """Error signals of the output layer, over its slopes; returns a thread's share of the loss."""
+    """Error signals of the output layer, in the slopes' place; returns a thread's share of loss."""
     layout = network.layout
     last = layout[0, N_LAYERS]
     n_out = layout[last, N_OUT]
@@ -104,16 +106,13 @@ def _errors(network, data, rows, start, count, workspace, stride, n_rows):
         place, delta = j * stride + i, workspace.dtype.type(0)
         if j < n_out and i < count:
             row = rows[start + i]
-            prediction, y = outputs[place], data.y[row, j]
             weight = data.weights[row] if data.weights.size > 0 else workspace.dtype.type(1)
-            loss, gradient = loss_and_gradient(
-                layout[0, LOSS], network.loss_parameters[j], prediction, y
-            )
+            loss, error = loss_and_error(
+                layout[0, LOSS], layout[0, CANONICAL] != 0, network.loss_parameters[j],
+                outputs[place], data.y[row, j], deltas[place],
+            )  # fmt: skip
             total += weight * loss
-            if layout[0, CANONICAL] != 0:
-                delta = weight * (prediction - y)
-            else:
-                delta = deltas[place] * (weight * gradient)
+            delta = weight * error
         deltas[place] = delta
         item += cuda.blockDim.x
     return total
@@ -144,8 +143,11 @@ def passes(n_fours):
                 False,
             )
             cuda.syncthreads()
-            n_padded = (layout[layer, N_OUT] + 3) // 4 * 4  # so that no garbage is in the padding
-            activate_with_slope(layout[layer, ACTIVATION], z, slopes, n_padded * stride)
+            if layout[layer, ACTIVATION] == SOFTMAX_CODE:
+                softmax(z, slopes, layout[layer, N_OUT], stride)
+            else:
+                n_padded = (layout[layer, N_OUT] + 3) // 4 * 4  # so no garbage is in the padding
+                activate_with_slope(layout[layer, ACTIVATION], z, slopes, n_padded * stride)
             cuda.syncthreads()
 
     @part
