@@ -17,7 +17,7 @@ if not has_gpu():
 
 from fastbp.backends.gpu import fleet, row_orders
 from fastbp.machine import gpu
-from helpers.gpu_cases import NUMPY_MAY_WARN, assert_close
+from helpers.gpu_cases import NUMPY_MAY_WARN, assert_close, assert_same_fit
 
 pytestmark = [
     pytest.mark.gpu,
@@ -50,30 +50,6 @@ def _fit_both(X, y, sample_weight=None, validation=None, **parameters):
     return nets
 
 
-def _assert_same_fit(cpu, gpu_net, tolerance=1e-10):
-    for name in ("n_iter_", "stop_reason_", "t_", "n_fun_", "n_layers_", "out_activation_"):
-        assert getattr(gpu_net, name) == getattr(cpu, name), name
-    for name in ("coefs_", "intercepts_"):
-        for ours, theirs in zip(getattr(gpu_net, name), getattr(cpu, name), strict=True):
-            assert ours.dtype == theirs.dtype
-            assert_close(ours, theirs, tolerance)
-    for name in ("loss_", "best_loss_", "loss_curve_", "init_losses_", "validation_scores_",
-                 "best_validation_score_"):  # fmt: skip
-        expected = getattr(cpu, name)
-        is_none = expected is None
-        assert (getattr(gpu_net, name) is None) == is_none, name
-        if not is_none:
-            approximately = pytest.approx(expected, rel=tolerance, abs=tolerance, nan_ok=True)
-            assert getattr(gpu_net, name) == approximately, name
-    largest = 1 + np.nan_to_num(cpu.gradient_norm_)
-    for name in ("gradient_norm_", "gradient_norm_curve_"):
-        np.testing.assert_allclose(
-            getattr(gpu_net, name), getattr(cpu, name), rtol=0, atol=tolerance * largest
-        )
-    assert len(gpu_net.time_curve_) == len(gpu_net.loss_curve_)
-    assert (np.diff(gpu_net.time_curve_) >= 0).all()
-
-
 @pytest.fixture
 def xy(problem):
     return problem(14, 3)
@@ -90,7 +66,7 @@ def test_sgd_and_adam(dtype, solver, batch_size, problem):
     tolerance = 1e-10 if dtype == np.float64 else 1e-3
     weights = np.linspace(0, 2, 14)
     nets = _fit_both(X, y, weights, solver=solver, batch_size=batch_size)
-    _assert_same_fit(*nets, tolerance)
+    assert_same_fit(*nets, tolerance)
 
 
 @pytest.mark.parametrize("solver", BATCH_SOLVERS)
@@ -98,14 +74,14 @@ def test_batch_solvers(solver, problem):
     X, y = problem(14, 3, 2)
     weights = np.linspace(0, 2, 14)
     nets = _fit_both(X, y, weights, solver=solver, max_iter=5)
-    _assert_same_fit(*nets, 1e-7 if solver == "scg" else 1e-10)
+    assert_same_fit(*nets, 1e-7 if solver == "scg" else 1e-10)
 
 
 @pytest.mark.parametrize("solver", BATCH_SOLVERS)
 def test_batch_solvers_in_float32(solver, problem):
     X, y = problem(14, 3, 1, np.float32)
     nets = _fit_both(X, y, solver=solver)
-    _assert_same_fit(*nets, 1e-2 if solver == "scg" else 1e-3)
+    assert_same_fit(*nets, 1e-2 if solver == "scg" else 1e-3)
 
 
 @pytest.mark.parametrize("parameters", [
@@ -116,7 +92,7 @@ def test_batch_solvers_in_float32(solver, problem):
 ])  # fmt: skip
 def test_poisson_regression(parameters, problem):
     X, y = problem(14, 3, positive=True)
-    _assert_same_fit(*_fit_both(X, y, loss="poisson", **parameters))
+    assert_same_fit(*_fit_both(X, y, loss="poisson", **parameters))
 
 
 @pytest.mark.parametrize("parameters", [
@@ -128,7 +104,7 @@ def test_poisson_regression(parameters, problem):
     {"solver": "sgd", "hidden_layer_sizes": (3, 5, 2), "activation": "leaky_relu"},
 ])  # fmt: skip
 def test_parameters_of_the_rules(parameters, xy):
-    _assert_same_fit(*_fit_both(*xy, **parameters))
+    assert_same_fit(*_fit_both(*xy, **parameters))
 
 
 @pytest.mark.parametrize("batch_size", ["online", 5])
@@ -137,7 +113,7 @@ def test_sparse_inputs(batch_size, xy):
     X[np.abs(X) < 0.7] = 0
     dense, _ = _fit_both(X, y, solver="adam", batch_size=batch_size)
     _, on_device = _fit_both(sparse.csr_matrix(X), y, solver="adam", batch_size=batch_size)
-    _assert_same_fit(dense, on_device)
+    assert_same_fit(dense, on_device)
 
 
 # Schedules and ends.
@@ -153,7 +129,7 @@ def test_schedules(schedule, stop_reason, batch_size, xy):
         *xy, solver="sgd", learning_rate=schedule, batch_size=batch_size, tol=10.0, max_iter=30,
         n_iter_no_change=1, learning_rate_init=1e-4,
     )  # fmt: skip
-    _assert_same_fit(*nets)
+    assert_same_fit(*nets)
     assert nets[1].stop_reason_ == stop_reason
 
 
@@ -176,7 +152,7 @@ def test_loss_goal_gtol_and_max_time(solver, xy):
         ({"max_time": 0}, "time"),
     ):
         nets = _fit_both(*xy, solver=solver, max_iter=5, **limit)
-        _assert_same_fit(*nets)
+        assert_same_fit(*nets)
         assert nets[1].stop_reason_ == stop_reason
         assert nets[1].n_iter_ < 5
 
@@ -191,7 +167,7 @@ def test_early_stopping_on_rows_set_aside(parameters, xy):
         *xy, early_stopping=True, validation_fraction=0.3, n_iter_no_change=1, tol=0.5,
         max_iter=8, **parameters,
     )  # fmt: skip
-    _assert_same_fit(*nets)
+    assert_same_fit(*nets)
     assert nets[1].stop_reason_ == "validation"
 
 
@@ -206,7 +182,7 @@ def test_early_stopping_on_rows_of_ones_own(parameters, problem):
     nets = _fit_both(
         X[:12], y[:12], validation=validation, early_stopping="GL5", max_iter=16, **parameters
     )
-    _assert_same_fit(*nets)
+    assert_same_fit(*nets)
     assert nets[1].stop_reason_ == "validation"
 
 
@@ -228,7 +204,7 @@ def test_verbose_prints_the_same_lines(xy, capsys):
 ])  # fmt: skip
 def test_several_starts(parameters, xy):
     nets = _fit_both(*xy, n_init=3, **parameters)
-    _assert_same_fit(*nets)
+    assert_same_fit(*nets)
     assert nets[1].init_losses_.shape == (3,)
 
 
@@ -241,7 +217,7 @@ def test_warm_start(parameters, xy):
     for device in ("cuda", "cpu", "cuda"):
         cpu.fit(*xy)
         mixed.set_params(device=device).fit(*xy)
-        _assert_same_fit(cpu, mixed)
+        assert_same_fit(cpu, mixed)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -256,7 +232,7 @@ def test_partial_fit_with_a_change_of_device(solver, batch_size, xy):
         part = slice(2 * i, 2 * i + 7)
         cpu.partial_fit(X[part], y[part])
         mixed.set_params(device=device).partial_fit(X[part], y[part])
-        _assert_same_fit(cpu, mixed)
+        assert_same_fit(cpu, mixed)
     assert mixed.t_ == 28
     assert cpu.random_state.randint(2**31) == mixed.random_state.randint(2**31)
     if batch_size == "online":
@@ -379,7 +355,7 @@ def test_an_interrupted_training_keeps_its_weights(parameters, xy, monkeypatch):
     assert net.n_iter_ == 1
     for ours, theirs in zip(net.coefs_, cpu.coefs_, strict=True):
         assert_close(ours, theirs, 1e-10)
-    _assert_same_fit(*_fit_both(*xy, **parameters))  # and nothing is left of it
+    assert_same_fit(*_fit_both(*xy, **parameters))  # and nothing is left of it
 
 
 def test_interrupted_networks_side_by_side(xy, monkeypatch):
@@ -410,8 +386,8 @@ def test_a_full_device_is_a_memory_error(solver, at, xy, monkeypatch):
         of_two = fit_many(*xy, [{}, {"device": "cpu"}], estimator=net, errors="return")
     assert not hasattr(net, "coefs_")
     assert isinstance(of_two[0], MemoryError)
-    _assert_same_fit(cpu.fit(*xy), of_two[1])
-    _assert_same_fit(cpu, net.fit(*xy))
+    assert_same_fit(cpu.fit(*xy), of_two[1])
+    assert_same_fit(cpu, net.fit(*xy))
 
 
 @pytest.mark.subprocess
@@ -451,7 +427,7 @@ def test_two_threads_fit_at_once(problem):
     with ThreadPoolExecutor(2) as pool:
         fitted = list(pool.map(lambda pair: pair[1].fit(X, y), pairs))
     for (cpu, _), net in zip(pairs, fitted, strict=True):
-        _assert_same_fit(cpu.fit(X, y), net)
+        assert_same_fit(cpu.fit(X, y), net)
 
 
 # Many networks.
@@ -481,7 +457,7 @@ def test_many_networks_are_each_what_it_is_alone(has_folds, xy):
         alone = clone(cpu).set_params(**parameters | {"device": "cpu"})
         of_folds = fitted if has_folds else [fitted]
         for rows, each in zip(folds or [slice(None)], of_folds, strict=True):
-            _assert_same_fit(alone.fit(X[rows], y[rows], weights[rows]), each)
+            assert_same_fit(alone.fit(X[rows], y[rows], weights[rows]), each)
 
 
 def test_one_of_many_networks_that_diverges(xy):
@@ -492,7 +468,7 @@ def test_one_of_many_networks_that_diverges(xy):
     first, error, last = fit_many(*xy, grid, estimator=net, errors="return")
     assert isinstance(error, ValueError)
     for parameters, fitted in ((grid[0], first), (grid[2], last)):
-        _assert_same_fit(clone(cpu).set_params(**parameters).fit(*xy), fitted)
+        assert_same_fit(clone(cpu).set_params(**parameters).fit(*xy), fitted)
 
 
 @pytest.mark.parametrize("parameters", [
@@ -507,5 +483,5 @@ def test_a_search_finds_what_it_finds_on_the_cpu(parameters, xy):
     np.testing.assert_allclose(
         on_device.cv_results_["mean_test_score"], cpu.cv_results_["mean_test_score"], rtol=1e-8
     )
-    _assert_same_fit(cpu.best_estimator_, on_device.best_estimator_)
+    assert_same_fit(cpu.best_estimator_, on_device.best_estimator_)
     assert_close(on_device.predict(xy[0]), cpu.predict(xy[0]), 1e-9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastbp import Network
-from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.activations import ACTIVATIONS, SOFTMAX
 from fastbp.model.losses import LOSSES
 from helpers.own_records import CUBED, GAUSS
 
@@ -24,6 +24,8 @@ from fastbp.backends.gpu.kernels.placement import (
     N_OUT,
     N_SHARERS,
     OUTPUTS,
+    RAW_OUTPUTS,
+    SOFTMAX_CODE,
     STRIDE,
     TRANSPOSED,
     TRANSPOSED_STRIDE,
@@ -41,6 +43,8 @@ NETWORKS = [
     Network((17, 33, 9, 1), "softplus"),
     Network((2, 1, 1, 8, 5), "identity"),
     Network((64, 100, 31), "tanh"),
+    Network((4, 5, 3), "logistic", "binary_cross_entropy"),
+    Network((4, 5, 3), "tanh", "cross_entropy"),
 ]
 EVERY_NETWORK = pytest.mark.parametrize("network", NETWORKS, ids=lambda n: str(n.layer_sizes))
 EVERY_PLACEMENT = pytest.mark.parametrize("kind", ["sample", "tile"])
@@ -105,7 +109,12 @@ def test_kernels_find_each_layer_where_the_layout_says(network, kind):
         np.testing.assert_array_equal(placed[start : start + n_out], intercept)
         assert start >= layout[0, N_DECAYED]
     names = [network.activation] * (len(network.shapes) - 1) + [network.last_activation]
-    assert [list(ACTIVATIONS)[code] for code in layout[1:, ACTIVATION]] == names
+    by_code = [*ACTIVATIONS, *RAW_OUTPUTS, SOFTMAX.name]
+    assert [by_code[code] for code in layout[1:, ACTIVATION]] == names
+    is_raw = layout[1:, ACTIVATION] >= len(ACTIVATIONS)  # the net input is kept, or log p
+    assert not is_raw[:-1].any()
+    assert is_raw[-1] == (LOSSES[network.loss].raw_value is not None)
+    assert by_code[SOFTMAX_CODE] == SOFTMAX.name
 
 
 @EVERY_NETWORK

@@ -247,6 +247,31 @@ def assert_same_training(case, rule, n_epochs=(2, 1), tolerance=1e-10, others=()
         assert_close(outcomes[0].parameters, parameters, tolerance)
 
 
+def assert_same_fit(cpu, gpu_net, tolerance=1e-10):
+    """Check what an estimator keeps of a fit on the GPU against the same fit on the CPU."""
+    for name in ("n_iter_", "stop_reason_", "t_", "n_fun_", "n_layers_", "out_activation_"):
+        assert getattr(gpu_net, name) == getattr(cpu, name), name
+    for name in ("coefs_", "intercepts_"):
+        for ours, theirs in zip(getattr(gpu_net, name), getattr(cpu, name), strict=True):
+            assert ours.dtype == theirs.dtype
+            assert_close(ours, theirs, tolerance)
+    for name in ("loss_", "best_loss_", "loss_curve_", "init_losses_", "validation_scores_",
+                 "best_validation_score_"):  # fmt: skip
+        expected = getattr(cpu, name)
+        is_none = expected is None
+        assert (getattr(gpu_net, name) is None) == is_none, name
+        if not is_none:
+            approximately = pytest.approx(expected, rel=tolerance, abs=tolerance, nan_ok=True)
+            assert getattr(gpu_net, name) == approximately, name
+    largest = 1 + np.nan_to_num(cpu.gradient_norm_)
+    for name in ("gradient_norm_", "gradient_norm_curve_"):
+        np.testing.assert_allclose(
+            getattr(gpu_net, name), getattr(cpu, name), rtol=0, atol=tolerance * largest
+        )
+    assert len(gpu_net.time_curve_) == len(gpu_net.loss_curve_)
+    assert (np.diff(gpu_net.time_curve_) >= 0).all()
+
+
 class Guards:
     """NaNs, or 99 for integers, round each array that is moved to the device from now on."""
 
