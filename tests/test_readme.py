@@ -45,10 +45,11 @@ def test_every_command_in_the_readme_exists():
 def test_docstring_examples_run():
     import doctest
 
-    from fastbp.estimators import regressor
+    from fastbp.estimators import classifier, regressor
+    from fastbp.model import activations
     from fastbp.model_selection import fit_many, search
 
-    for module in (regressor, fit_many, search):
+    for module in (regressor, classifier, activations, fit_many, search):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0

@@ -121,7 +121,7 @@ def test_other_dtypes_and_targets_that_do_not_vary():
     assert (constant.target_mean_, constant.target_scale_) == (7.5, 1.0)
     np.testing.assert_allclose(constant.predict(X), 7.5, rtol=0.01)
     huge = _net(solver="lbfgs", max_iter=50).fit(X, 1e200 * Y)
-    assert huge.score(X, scale(Y)) < 0 < np.corrcoef(huge.predict(X), Y)[0, 1]
+    assert np.corrcoef(huge.predict(X) / 1e200, Y)[0, 1] > 0.9
 
 
 def test_it_goes_through_the_rest_of_the_house():
