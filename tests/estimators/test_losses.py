@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.linear_model import GammaRegressor, QuantileRegressor
 
 from fastbp import BackpropRegressor
-from fastbp.model.losses import LOSSES
+from fastbp.model.losses import LOSSES, losses_where
 
 ROBUST = ["absolute_error", "huber", "quantile", "log_cosh"]
 
@@ -145,3 +145,19 @@ def test_learn_one_refuses_a_target_that_the_loss_does_not_take(table):
     with pytest.raises(ValueError, match="y is 0 .*loss='poisson' takes 0"):
         net.learn_one(X[1], 0.0)
     np.testing.assert_array_equal(net.coefs_[0], before)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", losses_where(lambda each: not each.is_for_classes))
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs", "rprop"])
+@pytest.mark.parametrize("scale_target", [False, True])
+def test_integer_weights_are_repeated_rows(loss, solver, scale_target, table, rng):
+    X, y = table
+    y = np.exp(y / 4) if LOSSES[loss].positive else y
+    weights = rng.integers(0, 4, len(y))
+    net = BackpropRegressor(loss, (5,), "tanh", solver=solver, batch_size="full", random_state=0)
+    net.set_params(max_iter=8, alpha=0.1, scale_target=scale_target)
+    weighted = clone(net).fit(X, y, weights)
+    repeated = clone(net).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-8)
+    assert weighted.loss_ == pytest.approx(repeated.loss_, rel=1e-8)
