@@ -18,9 +18,15 @@ from numpy.typing import NDArray
 
 from fastbp.cli.terminal import progress
 
-__all__ = ["FEWEST_ROWS", "CsvTable", "InputError", "listed", "read_csv"]
+__all__ = ["FEWEST_ROWS", "TASKS", "CsvTable", "InputError", "listed", "read_csv"]
 
 FEWEST_ROWS = 10
+
+#: What a target is: numbers, labels, or what it looks like.
+TASKS = ("auto", "regression", "classification")
+
+#: So many different whole numbers at most, each in so many rows on average, look like labels.
+_MOST_CLASSES, _ROWS_OF_A_CLASS = 10, 10
 
 #: A larger number's square, of which variances are made, may be infinite.
 _LARGEST = 1e150
@@ -40,11 +46,16 @@ class CsvTable(NamedTuple):
 
     inputs: list[str]
     X: NDArray[np.float64]
-    y: NDArray[np.float64]
+    y: NDArray
     labels: str | None
 
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether the target is one of some labels, and not a number."""
+        return self.y.dtype.kind != "f"
 
-def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
+
+def read_csv(path: Path, target: str, dropped: list[str], task: str = "auto") -> CsvTable:
     """Read a table of numbers from a CSV file with a header.
 
     Parameters
@@ -55,6 +66,9 @@ def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
         Name of the column to predict.
     dropped : list of str
         Names of columns to leave out; these may hold anything.
+    task : {"auto", "regression", "classification"}, default="auto"
+        Whether the target is a number or a label. "auto" takes text, and few whole numbers, for
+        labels.
 
     Returns
     -------
@@ -71,7 +85,7 @@ def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
             path.open(encoding="utf-8-sig", newline="") as file,
             progress("reading", path.stat().st_size) as advance,
         ):
-            return _read(file, advance, path, target, dropped)
+            return _read(file, advance, path, target, dropped, task)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -81,30 +95,81 @@ def read_csv(path: Path, target: str, dropped: list[str]) -> CsvTable:
 
 
 def _read(
-    file: TextIO, advance: Callable[[int], object], path: Path, target: str, dropped: list[str]
+    file: TextIO,
+    advance: Callable[[int], object],
+    path: Path,
+    target: str,
+    dropped: list[str],
+    task: str,
 ) -> CsvTable:
     header, delimiter = _header(file.readline(), path)
     is_labelled = header[0] in _NO_NAMES and header[0] not in (target, *dropped)
-    columns = _wanted_columns(header, path, target, dropped, is_labelled)
+    *columns, last = _wanted_columns(header, path, target, dropped, is_labelled)
     rows = csv.reader(_counted(file, advance), delimiter=delimiter)
-    values = array("d")
+    values, targets, places = array("d"), [], []
     for cells in rows:
         if not cells:
             continue  # an empty line
         place = f"{path}, line {rows.line_num + 1}"
         if len(cells) != len(header):
             raise InputError(f"{place} has {len(cells)} cells where the header has {len(header)}")
-        values.extend(_number(cells[i], header[i], place, i == columns[-1]) for i in columns)
-    numbers = np.frombuffer(values).reshape(-1, len(columns))
-    if len(numbers) < FEWEST_ROWS:
+        values.extend(_number(cells[i], header[i], place, False) for i in columns)
+        targets.append(cells[last].strip())
+        places.append(place)
+    X = np.frombuffer(values).reshape(-1, len(columns))
+    if len(X) < FEWEST_ROWS:
         raise InputError(
-            f"{path} has {len(numbers)} rows below its header; training and testing need "
+            f"{path} has {len(X)} rows below its header; training and testing need "
             f"{FEWEST_ROWS} or more"
         )
-    X, y = numbers[:, :-1], numbers[:, -1]
-    if y.min() == y.max():
-        raise InputError(f"column {target!r} is {y[0]:g} in every row: there is nothing to learn")
-    return CsvTable([header[i] for i in columns[:-1]], X, y, header[0] if is_labelled else None)
+    is_of_classes = task == "classification" or (task == "auto" and _look_like_labels(targets))
+    make = _labels if is_of_classes else _numbers
+    y = make(targets, places, target)
+    if (y == y[0]).all():
+        shown = f"{y[0]:g}" if y.dtype.kind == "f" else repr(y.tolist()[0])
+        raise InputError(f"column {target!r} is {shown} in every row: there is nothing to learn")
+    return CsvTable([header[i] for i in columns], X, y, header[0] if is_labelled else None)
+
+
+def _look_like_labels(cells: list[str]) -> bool:
+    """Whether a column is of text for the most part, or of few whole numbers."""
+    numbers = [_whole_or_other(cell) for cell in cells]
+    if sum(number is None for number in numbers) > len(cells) / 2:
+        return True
+    different = set(numbers)
+    most = min(_MOST_CLASSES, len(cells) / _ROWS_OF_A_CLASS)
+    return len(different) <= most and all(isinstance(number, int) for number in different)
+
+
+def _whole_or_other(cell: str) -> int | float | None:
+    """Read a whole number as int, another as float, and give None for what is none."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def _numbers(cells: list[str], places: list[str], column: str) -> NDArray[np.float64]:
+    pairs = zip(cells, places, strict=True)
+    return np.array([_number(cell, column, place, True) for cell, place in pairs])
+
+
+def _labels(cells: list[str], places: list[str], column: str) -> NDArray:
+    for cell, place in zip(cells, places, strict=True):
+        if cell.lower() in _MISSING:
+            raise InputError(
+                f"{place}: column {column!r} has no value ({cell!r}); fill in or remove such lines"
+            )
+    numbers = [_whole_or_other(cell) for cell in cells]
+    y = np.array(numbers if all(isinstance(number, int) for number in numbers) else cells)
+    n_classes = len(np.unique(y))
+    if n_classes > len(y) / 2:
+        raise InputError(
+            f"column {column!r} has {n_classes} different labels in {len(y)} rows, too many to "
+            "learn; numbers are trained on with --task regression"
+        )
+    return y
 
 
 def _header(line: str, path: Path) -> tuple[list[str], str]:

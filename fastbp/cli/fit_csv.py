@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp.backends.device import has_gpu, why_no_gpu
 from fastbp.cli.csv_table import FEWEST_ROWS, CsvTable, InputError, listed, read_csv
 from fastbp.cli.terminal import progress
+from fastbp.estimators.classifier import BackpropClassifier
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.solvers.monitor import watching
+from fastbp.solvers.registry import names_where
 
 __all__ = ["fit_csv"]
 
@@ -46,7 +48,8 @@ def fit_csv(options: Namespace) -> None:
     Parameters
     ----------
     options : Namespace
-        The command line's ``file``, ``target``, ``drop``, ``save``, ``test_fraction`` and ``seed``,
+        The command line's ``file``, ``target``, ``task``, ``drop``, ``save``, ``test_fraction`` and
+        ``seed``,
         and the network's ``hidden``, ``activation``, ``solver``, ``alpha``, ``max_iter``,
         ``batch_size`` and ``device``.
 
@@ -61,7 +64,8 @@ def fit_csv(options: Namespace) -> None:
         )
     if options.save is not None:
         _check_can_save(options.save, options.file)
-    table = read_csv(options.file, options.target, options.drop)
+    table = read_csv(options.file, options.target, options.drop, options.task)
+    report = _report_classes if table.is_of_classes else _report_numbers
     X, X_test, y, y_test = _split(table, options.test_fraction, options.seed)
     X, X_test = (_with_names(part, table.inputs) for part in (X, X_test))
     names = listed(table.inputs, 12)
@@ -71,29 +75,25 @@ def fit_csv(options: Namespace) -> None:
             f"Left out the first column, whose header is {table.labels!r}: pandas and R label rows "
             "so. Give it a name to train on it"
         )
+    if table.is_of_classes:
+        classes = np.unique(table.y)
+        print(
+            f"{options.target!r} is taken for {len(classes)} classes "
+            f"({listed(list(map(str, classes)), 6)}); --task regression would take numbers"
+        )
     print(f"Training on {len(y)} rows, testing on {len(y_test)}", flush=True)
 
-    model = _new_model(options, len(y))
+    model = (_new_classifier if table.is_of_classes else _new_regressor)(options, len(y))
     start = time.perf_counter()
     with _errors_of_training(), _epochs_shown(options.max_iter):
         model.fit(X, y)
     seconds = time.perf_counter() - start
-    net = model.regressor_[-1]
+    net = model[-1] if table.is_of_classes else model.regressor_[-1]
     stopped = _STOPPED.get(net.stop_reason_, net.stop_reason_)
     print(f"Stopped after {net.n_iter_} iterations: {stopped} ({seconds:.2f} s with compiling)")
 
     with _errors_of_training():
-        prediction = model.predict(X_test)
-        r2, error = r2_score(y_test, prediction), root_mean_squared_error(y_test, prediction)
-    of_mean = root_mean_squared_error(y_test, np.full_like(y_test, y.mean()))
-    print(f"Held-out R^2   {r2:.4f}")
-    print(f"Held-out RMSE  {error:.4g} in units of {options.target!r} (of the mean {of_mean:.4g})")
-    if r2 <= 0:
-        print(
-            "That is no better than always saying the mean: the inputs may not tell the target, or "
-            "the training did not suit them. More rows, or another --alpha, --solver or --hidden "
-            "may help"
-        )
+        report(model, X_test, y_test, y, options.target)
     if options.save is not None:
         _save(model, options.save)
         given = (
@@ -105,6 +105,33 @@ def fit_csv(options: Namespace) -> None:
         print(f"Saved: joblib.load({str(options.save)!r}).predict(X), where X is {given}")
 
 
+_NO_BETTER = (
+    "the inputs may not tell the target, or the training did not suit them. More rows, or another "
+    "--alpha, --solver or --hidden may help"
+)
+
+
+def _report_numbers(model: Any, X_test: Any, y_test: NDArray, y: NDArray, target: str) -> None:
+    prediction = model.predict(X_test)
+    r2, error = r2_score(y_test, prediction), root_mean_squared_error(y_test, prediction)
+    of_mean = root_mean_squared_error(y_test, np.full_like(y_test, y.mean()))
+    print(f"Held-out R^2   {r2:.4f}")
+    print(f"Held-out RMSE  {error:.4g} in units of {target!r} (of the mean {of_mean:.4g})")
+    if r2 <= 0:
+        print(f"That is no better than always saying the mean: {_NO_BETTER}")
+
+
+def _report_classes(model: Any, X_test: Any, y_test: NDArray, y: NDArray, target: str) -> None:
+    accuracy = np.mean(model.predict(X_test) == y_test)
+    classes, counts = np.unique(y, return_counts=True)
+    of_most_frequent = np.mean(y_test == classes[counts.argmax()])
+    p = model.predict_log_proba(X_test)[np.arange(len(y_test)), np.searchsorted(classes, y_test)]
+    print(f"Held-out accuracy  {accuracy:.4f} (of the most frequent class {of_most_frequent:.4f})")
+    print(f"Held-out log loss  {-p.mean():.4f}")
+    if accuracy <= of_most_frequent:
+        print(f"That is no better than always saying the most frequent class: {_NO_BETTER}")
+
+
 def _split(table: CsvTable, test_fraction: float, seed: int) -> list[NDArray[np.float64]]:
     n_test = math.ceil(test_fraction * len(table.y))
     n_train = len(table.y) - n_test
@@ -113,7 +140,16 @@ def _split(table: CsvTable, test_fraction: float, seed: int) -> list[NDArray[np.
             f"--test-fraction {test_fraction:g} leaves {n_train} rows for training and {n_test} "
             f"for testing; {FEWEST_ROWS // 2} and 2 are the fewest"
         )
-    return train_test_split(table.X, table.y, test_size=n_test, random_state=seed)
+    if not table.is_of_classes:
+        return train_test_split(table.X, table.y, test_size=n_test, random_state=seed)
+    classes, counts = np.unique(table.y, return_counts=True)
+    if counts.min() < 2 or len(classes) > min(n_test, n_train):
+        raise InputError(
+            f"{classes[counts.argmin()]!s} is the label of {counts.min()} of {len(table.y)} rows, "
+            f"and {n_test} are to test {len(classes)} classes: give each more rows, or leave rare "
+            "ones out"
+        )
+    return train_test_split(table.X, table.y, test_size=n_test, random_state=seed, stratify=table.y)
 
 
 def _with_names(X: NDArray[np.float64], names: list[str]) -> Any:
@@ -125,11 +161,29 @@ def _with_names(X: NDArray[np.float64], names: list[str]) -> Any:
     return DataFrame(X, columns=names)
 
 
-def _new_model(options: Namespace, n_rows: int) -> TransformedTargetRegressor:
+def _new_regressor(options: Namespace, n_rows: int) -> TransformedTargetRegressor:
+    net = BackpropRegressor(**_parameters(options, n_rows))
+    scaled = make_pipeline(StandardScaler(), net)
+    return TransformedTargetRegressor(scaled, transformer=StandardScaler())
+
+
+def _new_classifier(options: Namespace, n_rows: int) -> Pipeline:
+    if options.alpha == "bayes":
+        raise InputError("--alpha bayes is for numeric targets; give it a number")
+    solvers = names_where(lambda each: not each.needs_half_square)
+    if options.solver not in solvers:
+        raise InputError(
+            f"--solver {options.solver} is for numeric targets; labels are learnt by "
+            f"{listed(solvers, 20)}"
+        )
+    return make_pipeline(StandardScaler(), BackpropClassifier(**_parameters(options, n_rows)))
+
+
+def _parameters(options: Namespace, n_rows: int) -> dict[str, Any]:
     batch_size = options.batch_size
     if isinstance(batch_size, int):
         batch_size = min(batch_size, n_rows)
-    net = BackpropRegressor(
+    return dict(
         hidden_layer_sizes=tuple(options.hidden),
         activation=options.activation,
         solver=options.solver,
@@ -145,8 +199,6 @@ def _new_model(options: Namespace, n_rows: int) -> TransformedTargetRegressor:
         random_state=options.seed,
         device=options.device,
     )
-    scaled = make_pipeline(StandardScaler(), net)
-    return TransformedTargetRegressor(scaled, transformer=StandardScaler())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from fastbp import __version__
 from fastbp.backends.device import DEVICES
+from fastbp.cli.csv_table import TASKS
 from fastbp.model.activations import HIDDEN_ACTIVATIONS
 from fastbp.solvers.registry import SOLVERS
 
@@ -120,15 +121,23 @@ def _add_fit(commands: Any) -> None:
         help="train a network on a CSV file, test it, save it",
         description="Train a network on a CSV file, report its error on held-out rows, save it. "
         "The file has a line of column names and then numbers, separated by commas, semicolons or "
-        "tabs; a first column without a name labels the rows and is left out. Inputs and target "
-        "are scaled; every solver but lbfgs stops when validation rows, a tenth of the training "
-        "rows, are no longer predicted better.",
+        "tabs; the target may be text, whose classes are learnt then. A first column without a "
+        "name labels the rows and is left out. Inputs and numeric targets are scaled; every solver "
+        "but lbfgs stops when validation rows, a tenth of the training rows, are no longer "
+        "predicted better.",
         epilog="Example: python -m fastbp fit houses.csv --target price --save houses.joblib",
     )
     fit.set_defaults(command=_fit)
     add = fit.add_argument
     add("file", type=Path, help="the CSV file")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
+    add(
+        "--task",
+        choices=TASKS,
+        default="auto",
+        help="whether the target is a number or a label; auto takes text and few whole numbers for "
+        "labels (default: auto)",
+    )
     add("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
     add("--save", type=Path, metavar="FILE", help="where to keep the model, for joblib.load")
     shown = "(default: %(default)s)"

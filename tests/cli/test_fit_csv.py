@@ -248,3 +248,63 @@ def test_row_labels_are_no_inputs(write, capsys):
     assert "no column besides 'price'" in error
     assert "labels the rows" in error
     assert main(["fit", str(write(lines)), "--target", "", "--max-iter", "1"]) == 0
+
+
+# Classes.
+
+
+def _with_classes(rows, of_price):
+    return [[rooms, age, of_price(float(price))] for rooms, age, price in rows]
+
+
+@pytest.mark.parametrize(
+    ("of_price", "classes"),
+    [
+        (lambda price: "dear" if price > 400 else "cheap", r"2 classes \(cheap, dear\)"),
+        (lambda price: str(min(max(int(price // 300), 0), 2)), r"3 classes \(0, 1, 2\)"),
+    ],
+    ids=["text", "numbers"],
+)
+def test_text_and_few_whole_numbers_are_classes(rows, write, tmp_path, capsys, of_price, classes):
+    path = write([HEADER, *_with_classes(rows, of_price)])
+    saved = tmp_path / "model.joblib"
+    assert main(["fit", str(path), "--target", "price", "--save", str(saved)]) == 0
+    output = capsys.readouterr()
+    assert re.search(f"'price' is taken for {classes}; --task regression", output.out)
+    assert float(re.search(r"accuracy +(\S+)", output.out)[1]) > 0.8
+    assert not output.err
+    table = pd.read_csv(path)
+    model = joblib.load(saved)
+    assert model.score(table[["rooms", "age"]], table["price"]) > 0.8
+    assert model.predict_proba(table[["rooms", "age"]]).shape[0] == 80
+
+
+def test_whole_numbers_can_be_trained_on_as_numbers(rows, write, capsys):
+    path = write([HEADER, *_with_classes(rows, lambda price: str(int(price // 300)))])
+    main(["fit", str(path), "--target", "price", "--task", "regression"])
+    assert r2_of(capsys.readouterr().out) > 0.5
+    many = write([HEADER, *_with_classes(rows, lambda price: str(int(price)))])
+    main(["fit", str(many), "--target", "price"])
+    assert r2_of(capsys.readouterr().out) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("of_price", "arguments", "said"),
+    [
+        (lambda price: f"{price:.3f}", ("--task", "classification"), "different labels in 80 rows"),
+        (lambda price: "dear" if price > 400 else "", ("--task", "classification"), "no value"),
+        (lambda price: "dear" if price > 400 else "cheap", ("--solver", "lm"), "numeric targets"),
+        (lambda price: "dear" if price > 400 else "cheap", ("--alpha", "bayes"), "numeric targets"),
+        (lambda price: "same", (), "'same' in every row"),
+    ],
+)
+def test_classes_that_cannot_be_learnt_are_one_line(rows, write, capsys, of_price, arguments, said):
+    path = write([HEADER, *_with_classes(rows, of_price)])
+    assert said in error_of(capsys, "fit", path, "--target", "price", *arguments)
+
+
+def test_a_class_of_one_row_is_named(rows, write, capsys):
+    labelled = _with_classes(rows, lambda price: "dear" if price > 400 else "cheap")
+    labelled[7][-1] = "priceless"
+    error = error_of(capsys, "fit", write([HEADER, *labelled]), "--target", "price")
+    assert "priceless is the label of 1 of 80 rows" in error
