@@ -109,8 +109,8 @@ def test_the_same_training_gives_the_same_bits(batch_size, loss, memory, rng, mo
 def test_losses_are_exact_where_probabilities_underflow(dtype, loss, memory):
     """The net inputs are the biases: the wrong class is sure, its loss is how sure."""
     network = Network((1, 3), "identity", loss)
-    parameters = np.array([0, 0, 0, 800, 0, -800], dtype)
-    data = as_data(np.ones((2, 1)), np.array([[0, 0, 1], [1, 0, 0]]), None, dtype)
+    parameters = np.array([0, 0, 0, 0, 800, -800], dtype)
+    data = as_data(np.ones((2, 1)), np.array([[0, 0, 1], [0, 1, 0]]), None, dtype)
     expected = {
         "cross_entropy": (1600 + 0) / 2,
         "binary_cross_entropy": (800 + np.log(2) + 800 + np.log(2)) / 2,
@@ -118,7 +118,7 @@ def test_losses_are_exact_where_probabilities_underflow(dtype, loss, memory):
     computed, gradient = DeviceObjective(network, data).loss_and_gradient(parameters)
     assert computed == pytest.approx(expected, rel=1e-6)
     half = 0.5 * (loss == "binary_cross_entropy")
-    np.testing.assert_allclose(gradient[3:], [0.5, half, -0.5], atol=1e-30)
+    np.testing.assert_allclose(gradient[3:], [half, 0.5, -0.5], atol=1e-30)
     for batch_size in (1, 2):
         case = Case(network, data, parameters, 0.0, batch_size, None)
         tolerance = 1e-12 if dtype == np.float64 else 1e-6

@@ -68,7 +68,7 @@ _MAX_SHARERS = 8
 RAW_OUTPUTS = {
     loss.canonical: activation_of(loss.canonical)
     for loss in LOSSES.values()
-    if loss.raw_value is not None and not loss.is_softmax
+    if loss.canonical is not None and loss.raw_value is not None and not loss.is_softmax
 }
 SOFTMAX_CODE = len(ACTIVATIONS) + len(RAW_OUTPUTS)
 
