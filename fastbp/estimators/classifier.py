@@ -95,8 +95,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     >>> net = BackpropClassifier((10,), "tanh", solver="bfgs", random_state=0, tol=1e-3).fit(X, y)
     >>> net.predict(X[[0, 75, 149]])
     array([0, 1, 2])
-    >>> round(net.score(X, y), 2)
-    1.0
+    >>> bool(net.score(X, y) > 0.95)
+    True
     """
 
     #: That of the loss; there is no choice.

@@ -34,7 +34,7 @@ ALLOWED = {
     "hidden_layer_sizes": (
         (), (3,), [2, 5], np.array([4, 1]), 7, np.int64(2), (1,) * 9, {3: "a key"}, b"\x02\x03",
     ),
-    "activation": tuple(HIDDEN_ACTIVATIONS),
+    "activation": (*HIDDEN_ACTIVATIONS, ("tanh", "relu"), ["sin"]),
     "solver": tuple(SOLVERS),
     "alpha": (0, 1e-4, np.float32(0.5), 1e300, 5e-324, "bayes"),
     "batch_size": ("auto", "online", "full", 1, 2, np.int32(7), HUGE),
@@ -64,6 +64,9 @@ ALLOWED = {
     "max_time": (0.05, np.float32(0.05), 0),
     "cg_update": tuple(UPDATES),
     "device": ("cpu", "auto"),
+    "huber_delta": (1.35, 1e-300, 1e300, np.float32(0.5), 2),
+    "quantile": (0.5, 5e-324, np.float32(0.25), [0.1, 0.9], (0.5,), np.array([0.2, 0.3, 0.4])),
+    "scale_target": FLAGS,
 }  # fmt: skip
 NONSENSE = (
     None, "nonsense", "", -1, -0.5, 0, 1.5, np.nan, np.inf, -np.inf, 1j, (), [[1, 2], [3]], {},
@@ -104,7 +107,9 @@ def _check(case):
     with warnings.catch_warnings():
         # What a fit may say; anything else is an error, as in all tests.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "batch_size=|R.2 score is not|Some predictions overflow")
+        warnings.filterwarnings(
+            "ignore", "batch_size=|alpha='bayes' finds|R.2 score is not|Some predictions overflow"
+        )
         try:
             fit = net.partial_fit if by_parts and hasattr(net, "partial_fit") else net.fit
             fit(*data)
@@ -138,6 +143,7 @@ def test_numpys_float32_is_no_reason_to_compare_losses_in_float32(problem):
             assert net.fit(X, y).loss_ > 1e200
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_numpys_true_stops_early(problem):
     X, y = problem()
     nets = [

@@ -44,6 +44,7 @@ PARAMETERS = {
     "device": ["gpu", None, 0],
     "huber_delta": [0, -1.0, "wide", None],
     "quantile": [0, 1, 1.5, "half", None],
+    "scale_target": ["yes", 2],
     "cg_update": ["powell", None],
 }
 
@@ -119,6 +120,7 @@ def test_columns_of_a_table_are_named(problem):
         (10**400, "X holds 1000.* in {}, row 3"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_what_is_no_number_among_objects_is_named(value, message, problem):
     X, y = problem()
     fitted = BackpropRegressor(tol=10.0).fit(X, y)

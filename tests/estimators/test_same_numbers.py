@@ -25,7 +25,16 @@ from helpers.parity import (
 #: What MLPRegressor does not have, after all that it has.
 OWN_PARAMETERS = [
     *("n_jobs", "output_activation", "n_init"),
-    *("gtol", "loss_goal", "max_time", "cg_update", "device", "huber_delta", "quantile"),
+    *(
+        "gtol",
+        "loss_goal",
+        "max_time",
+        "cg_update",
+        "device",
+        "huber_delta",
+        "quantile",
+        "scale_target",
+    ),
 ]
 
 FACTORS = {

@@ -194,6 +194,7 @@ def test_another_device_is_a_wrong_parameter(name, problem):
         _net(device=name).fit(*problem())
 
 
+@SHORT
 def test_lm_is_for_the_cpu_and_auto_takes_it(without, problem):
     without("package")
     X, y = problem()
@@ -203,6 +204,7 @@ def test_lm_is_for_the_cpu_and_auto_takes_it(without, problem):
     assert _bits(cpu) == _bits(auto)
 
 
+@SHORT
 def test_lm_with_auto_is_on_the_cpu_even_where_there_is_a_gpu(problem, monkeypatch):
     monkeypatch.setattr("fastbp.training.task.resolve", lambda name: "cuda")
     X, y = problem()
