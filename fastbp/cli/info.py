@@ -9,9 +9,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor, Network, Objective, __version__
+from fastbp.backends.cpu.layout import layout_of
 from fastbp.backends.device import describe_gpu
 from fastbp.cli.terminal import timed
+from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.data import as_data
+from fastbp.model.losses import LOSSES
 from fastbp.model.objective import NO_PATIENCE, EpochPlan
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import UPDATE_RULES, Moments, Rule
@@ -57,6 +60,8 @@ def warmup() -> None:
                 net = BackpropRegressor(hidden_layer_sizes=(1000,), max_iter=1, **parameters)
                 with timed(f"{dtype}  {name:20}"):
                     net.fit(inputs, inputs[:, 0])
+            with timed(f"{dtype}  {'functions':20}"):
+                _compile_functions(np.dtype(dtype))
             with timed(f"{dtype}  {'online, every rule':20}"):
                 _train_online(inputs)
             with timed(f"{dtype}  {'lm':20}"):
@@ -67,6 +72,20 @@ def warmup() -> None:
             with timed(f"{dtype}  {'one sample':20}"):
                 net.learn_one(inputs[0], 0.0).predict_one(inputs[0])
     print(f"Compiled code: {_describe_cache()}")
+
+
+def _compile_functions(dtype: np.dtype) -> None:
+    """Compile every activation and loss, with slopes and without, which kernels call by address."""
+    for name in ACTIVATIONS:
+        for for_training in (True, False):
+            layout_of(Network((1, 1), output_activation=name), dtype, for_training)
+    for loss in LOSSES.values():
+        own = () if loss.parameter is None else (0.5,)
+        layout_of(Network((1, 2), loss=loss.name, loss_parameters=own), dtype)
+        if not loss.is_for_classes:
+            # The canonical activation of none.
+            network = Network((1, 2), "relu", loss.name, "softplus", own)
+            layout_of(network, dtype)
 
 
 def _train_online(X: Any) -> None:

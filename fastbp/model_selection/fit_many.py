@@ -63,7 +63,7 @@ def fit_many(
         The rows of each fold to train on: every network is fitted to each of them. A splitter such
         as ``KFold(5)``, the pairs (train, test) that its ``split`` gives, of which the first count,
         or row numbers or a mask for each fold. None is one fit, to all rows.
-    estimator : BackpropRegressor, default=None
+    estimator : BackpropRegressor or BackpropClassifier, default=None
         What the parameters are set on; not changed. None is ``BackpropRegressor()``. A pipeline
         round one is for `BackpropSearchCV`.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -77,7 +77,7 @@ def fit_many(
     Returns
     -------
     fitted : list
-        A `BackpropRegressor` for each dict of parameters; with folds, a list of them, one a fold.
+        An estimator for each dict of parameters; with folds, a list of them, one a fold.
 
     Raises
     ------
@@ -106,8 +106,9 @@ def fit_many(
             f"the class {base.__name__}" if isinstance(base, type) else f"a {type(base).__name__}"
         )
         raise TypeError(
-            f"estimator is {kind}, but fit_many trains a BackpropRegressor: give such an object. "
-            "BackpropSearchCV takes pipelines and other estimators round one."
+            f"estimator is {kind}, but fit_many trains a BackpropRegressor or a "
+            "BackpropClassifier: give such an object. BackpropSearchCV takes pipelines and other "
+            "estimators round one."
         )
     check_consistent_length(X, y, None if np.isscalar(sample_weight) else sample_weight)
     rows: Sequence[Any] = [None]

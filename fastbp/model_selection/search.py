@@ -34,8 +34,9 @@ class BackpropSearchCV(GridSearchCV):
 
     The same interface as scikit-learn's `GridSearchCV`, and the same ``cv_results_``, but for the
     times: all networks are trained at once, on the CPU in ``n_jobs`` threads and without a copy of
-    the data for each, on a GPU (``device="cuda"`` of the `BackpropRegressor`) in the same launches.
-    The estimator may be a `BackpropRegressor`, or a pipeline or another meta-estimator round one.
+    the data for each, on a GPU (``device="cuda"`` of the estimator) in the same launches.
+    The estimator may be a `BackpropRegressor` or `BackpropClassifier`, or a pipeline or another
+    meta-estimator round one.
     Transformers are fitted twice for each fit, since what they make is needed before the training
     and after it.
 
@@ -46,7 +47,7 @@ class BackpropSearchCV(GridSearchCV):
     Parameters
     ----------
     estimator : estimator
-        A `BackpropRegressor`, or what has one inside.
+        A `BackpropRegressor` or `BackpropClassifier`, or what has one inside.
     param_grid : dict or list of dict
         The parameters to try.
     scoring, refit, cv, verbose, error_score, return_train_score

@@ -101,11 +101,15 @@ def _loss_of_best_constant(task: FitTask) -> float:
         def mean_loss(constant: float, column: Any = column, parameter: Any = parameter) -> float:
             with np.errstate(all="ignore"):
                 losses = loss.value(np.full_like(column, constant), column, parameter)
-                return float(np.average(losses, weights=weights))
+            return _mean(losses, weights)
 
         if loss.canonical is not None:  # whose sum of errors, prediction - y, is 0 there
-            total += mean_loss(float(np.average(column, weights=weights)))
+            total += mean_loss(_mean(column, weights))
         elif column.min() < column.max():
             between = column.min(), column.max()
             total += float(minimize_scalar(mean_loss, bounds=between, method="bounded").fun)
     return total
+
+
+def _mean(numbers: NDArray[np.float64], weights: NDArray[np.floating] | None) -> float:
+    return float(numbers.mean() if weights is None else np.average(numbers, weights=weights))

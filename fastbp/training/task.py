@@ -98,7 +98,10 @@ class FitTask(NamedTuple):
 
     def starts(self) -> Iterator[Start]:
         """Draw the first start, and others; its generator goes on as if it were alone."""
-        seeds = copy.deepcopy(self.start.random_state)
+        if self.n_init == 1:
+            yield self.start
+            return
+        seeds = copy.deepcopy(self.start.random_state)  # before the first one's shuffles
         yield self.start
         for _ in range(self.n_init - 1):
             generator = np.random.RandomState(seeds.randint(2**31))

@@ -116,7 +116,20 @@ print("MISSES", sum(sum(kernel.stats.cache_misses.values()) for kernel in every)
     assert "MISSES 0" in output
     assert after == before
     assert str(directory) in output
-    assert output.count(" s\n") == 14
+    assert output.count(" s\n") == 16
+    fits = """
+import warnings, numpy as np
+from fastbp import BackpropClassifier, BackpropRegressor
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).standard_normal((50, 3)).astype("float32")
+for activation, loss in (("mish", "gamma"), ("gelu", "huber"), ("sin", "quantile")):
+    BackpropRegressor(loss, (3,), activation, max_iter=2).fit(X, np.exp(X[:, 0])).predict(X)
+for y in (X[:, 0] > 0, X.argmax(axis=1)):
+    net = BackpropClassifier((3,), max_iter=2, solver="sgd").fit(X, y)
+    net.learn_one(X[0], y[0]).predict_proba(X)
+"""
+    python(fits)
+    assert after == {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
 
 
 @SUBPROCESS

@@ -210,9 +210,10 @@ class OneSample:
         if array.dtype != self._dtype:
             with np.errstate(over="ignore"):  # what overflows is found to be infinite
                 array = array.astype(self._dtype)
-        if not array.flags.carray or array.ndim == 0:
-            # Strided, read-only or unaligned, it would be another kernel to compile.
-            array = np.array(array, order="C", ndmin=1)
+        if array.ndim == 0:
+            array = array.reshape(1)
+        if not array.flags.carray:  # strided, read-only, unaligned: each another kernel to compile
+            array = np.array(array, order="C")
         if array.shape != (size,):
             raise ValueError(
                 f"{name} has shape {np.shape(numbers)}, but one sample of this network is "
