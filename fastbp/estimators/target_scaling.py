@@ -38,6 +38,8 @@ class TargetScaling:
             Whether targets have to stay above 0: then they are divided by their mean alone.
         """
         y = y.astype(np.float64)
+        if sample_weight is not None:  # rows of weight 0 are not there
+            y, sample_weight = y[sample_weight > 0], sample_weight[sample_weight > 0]
         mean = np.average(y, axis=0, weights=sample_weight)
         if keeps_positive:
             return cls(np.zeros_like(mean)[()], np.where(mean > 0, mean, 1.0)[()])

@@ -230,7 +230,8 @@ def _record_last_gradient(run: Run, best: NDArray[np.floating] | None, options: 
 def _gradient_norm(run: Run, parameters: NDArray[np.floating], options: Options) -> float:
     history = options.monitor.history
     history.n_fun += 1
-    history.gradient_norm = float(np.abs(run.gradient(parameters)).max())
+    with np.errstate(all="ignore"):  # of a training that is about to diverge
+        history.gradient_norm = float(np.abs(run.gradient(parameters)).max())
     return history.gradient_norm
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
+from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neural_network import MLPClassifier
@@ -24,7 +24,7 @@ X, Y = load_iris(return_X_y=True)
 X = scale(X)
 NAMES = np.array(["setosa", "versicolor", "virginica"])[Y]
 BINARY = Y > 0
-_, MANY = make_multilabel_classification(150, n_classes=3, random_state=0)
+MANY = (X[:, :3] > 0.1).astype(int)
 TASKS = {"binary": BINARY, "classes": Y, "text": NAMES, "multilabel": MANY}
 EVERY_TASK = pytest.mark.parametrize("task", TASKS)
 
@@ -40,7 +40,7 @@ def test_every_batch_solver_learns_every_task(solver, task):
     y = TASKS[task]
     net = _net(solver=solver, max_iter=60, tol=1e-3).fit(X, y)
     mistakes = (net.predict(X) != y).mean()
-    assert mistakes < (0.35 if task == "multilabel" else 0.1)
+    assert mistakes < 0.1
     p = net.predict_proba(X)
     assert p.shape == (150, max(2, net.n_outputs_))
     if task != "multilabel":

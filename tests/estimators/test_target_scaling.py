@@ -124,6 +124,13 @@ def test_other_dtypes_and_targets_that_do_not_vary():
     assert np.corrcoef(huge.predict(X) / 1e200, Y)[0, 1] > 0.9
 
 
+def test_a_single_row_that_counts_has_no_scale():
+    weights = np.zeros(200)
+    weights[3] = 2.0
+    net = _net(max_iter=2).fit(X, FAR, weights)
+    assert (net.target_mean_, net.target_scale_) == (FAR[3], 1.0)
+
+
 def test_it_goes_through_the_rest_of_the_house():
     net = _net(solver="lbfgs", max_iter=50)
     assert net.check_gradient(X[:20], FAR[:20]) < 1e-7
