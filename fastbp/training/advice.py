@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.training.task import FitResult, FitTask
 from fastbp.training.warn import warn
@@ -57,7 +58,8 @@ def _warn_of_unscaled_columns(table: NDArray[np.floating], name: str, cure: str)
         warn(
             "alpha='bayes' finds one decay for all weights, which takes data of about mean 0 and "
             f"standard deviation 1, but {name}[:, {column}] has {mean[column]:.3g} and "
-            f"{spread[column]:.3g}: training may stop far from a good fit. {cure}."
+            f"{spread[column]:.3g}: training may stop far from a good fit. {cure}.",
+            ConvergenceWarning,
         )
 
 

@@ -99,7 +99,8 @@ def test_online_epoch_of_every_activation_against_the_oracle(loss, activation, r
     n_outputs = 2 if LOSSES[loss].is_softmax else 1
     network = Network((3, 4, n_outputs), activation, loss, None, own_numbers(loss))
     parameters, X, y, weights = make_case(network, 9, rng)
-    _compare_epochs(network, 0.5 * parameters, X, y, weights, RULES[rule], rule, 1, rng)
+    size = 0.5 if LOSSES[loss].takes_zero else 0.2  # or gamma's steps lead far away
+    _compare_epochs(network, size * parameters, X, y, weights, RULES[rule], rule, 1, rng)
 
 
 @pytest.mark.parametrize("rule", ["plain", "adam"])

@@ -522,9 +522,9 @@ timer.start()
 since = time.monotonic()
 try:
     fit_many(X, y, [{{"max_iter": 10**8}}] * 3, estimator=net, n_jobs={n_jobs})
-    print("not interrupted")
+    print("not interrupted", flush=True)
 except KeyboardInterrupt:
-    print(time.monotonic() - since)
+    print(time.monotonic() - since, flush=True)
 os._exit(0)
 """
     assert 0.5 < float(python(code, timeout=200)) < 6

@@ -86,12 +86,11 @@ BAYES = {"solver": "lm", "alpha": "bayes", "hidden_layer_sizes": (5,), "activati
     ],
 )
 def test_bayes_says_where_data_are_not_scaled(X, y, named):
-    with pytest.warns(UserWarning, match=named) as record:
+    with pytest.warns(ConvergenceWarning, match=named) as record:
         BackpropRegressor(**BAYES, max_iter=2).fit(X, y)
     assert record[0].filename == __file__
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("error", "alpha='bayes' finds")
         BackpropRegressor(**BAYES, max_iter=2).fit(scale(X2), scale(Y2))
 
 
