@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from fastbp import BackpropClassifier, BackpropSearchCV, fit_many
 from helpers.cases import BATCH_SOLVERS
-from helpers.guards import NEEDS_A_COMPILER
+from helpers.guards import NEEDS_A_COMPILER, TOO_SLOW_IN_PYTHON
 
 SHORT = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 pytestmark = SHORT
@@ -89,6 +89,7 @@ def test_the_loss_of_a_wrong_certain_row_is_exact():
 # Labels.
 
 
+@NEEDS_A_COMPILER
 def test_labels_of_any_kind_come_back():
     for labels in ([3, 7, 9], [-1.0, 0.0, 5.0], list("abc"), [False, True, True]):
         y = np.array(labels)[Y]
@@ -332,6 +333,7 @@ def test_nothing_learnt_is_told():
         _net(solver="lbfgs", max_iter=1000, tol=1e-2).fit(X, Y)
 
 
+@TOO_SLOW_IN_PYTHON
 def test_digits_as_well_as_mlp_classifier():
     digits, y = load_digits(return_X_y=True)
     nets = [

@@ -10,6 +10,7 @@ from sklearn.linear_model import GammaRegressor, QuantileRegressor
 
 from fastbp import BackpropRegressor
 from fastbp.model.losses import LOSSES, losses_where
+from helpers.guards import NEEDS_A_COMPILER
 
 ROBUST = ["absolute_error", "huber", "quantile", "log_cosh"]
 
@@ -101,6 +102,7 @@ def test_several_quantiles_are_outputs_in_order(table):
     assert net.partial_fit(X, y).predict(X[:5]).shape == (5, 3)
 
 
+@NEEDS_A_COMPILER
 def test_several_quantiles_learn_single_samples(table):
     X, y = table
     net = BackpropRegressor("quantile", (3,), solver="sgd", quantile=[0.2, 0.8], random_state=0)
@@ -137,6 +139,7 @@ def test_several_quantiles_of_several_targets_are_refused(table):
         BackpropRegressor("quantile", quantile=[0.1, 0.9]).fit(X, np.c_[y, y])
 
 
+@NEEDS_A_COMPILER
 def test_learn_one_refuses_a_target_that_the_loss_does_not_take(table):
     X, y = table
     net = BackpropRegressor("gamma", (3,), solver="sgd", random_state=0)

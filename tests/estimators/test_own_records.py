@@ -22,6 +22,7 @@ def regressor(**parameters):
     return BackpropRegressor(hidden_layer_sizes=(5, 4), max_iter=5, random_state=0, **parameters)
 
 
+@NEEDS_A_COMPILER
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_an_own_one_gives_the_bits_of_a_built_in_one(problem, solver, dtype):

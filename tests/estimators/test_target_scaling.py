@@ -39,6 +39,7 @@ def test_targets_far_from_0_are_learnt_with_the_defaults():
     assert ours.score(X, FAR) > 0.9
 
 
+@NEEDS_A_COMPILER
 @EVERY_MODE
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_it_is_a_transformed_target(mode, n_outputs):

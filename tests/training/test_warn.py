@@ -25,6 +25,10 @@ def _overflowing(X, y):
     return net
 
 
+def _quick():
+    return BackpropRegressor(solver="lbfgs", tol=0.1)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -32,7 +36,7 @@ def _overflowing(X, y):
         (lambda X, y: make_pipeline(StandardScaler(), SHORT).fit(X, y), "stopped early"),
         (lambda X, y: _overflowing(X, y).predict(X), "overflow"),
         (
-            lambda X, y: BackpropRegressor(solver="lbfgs", tol=0.1).fit(X, y[:, None]),
+            lambda X, y: _quick().fit(X, y[:, None]),
             "column-vector y",
         ),
     ],

@@ -55,8 +55,7 @@ def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
     try:
         return _addresses[key]
     except KeyError:
-        # The lock that compiling takes: a fork waits for it before it waits for LOADING, so that
-        # nobody may compile who holds LOADING.
+        # The lock that compiling takes, and that forks wait for.
         with global_compiler_lock:
             if key not in _addresses:
                 loop = make(record)

@@ -21,9 +21,9 @@ def softmax_addresses(dtype: np.dtype) -> tuple[int, int]:
     return address_of(rows_loop, dtype, 2, 2), address_of(units_loop, dtype, 2, 1)
 
 
-def rows_loop(z, s, n, n_outputs, stride):  # type: ignore[no-untyped-def]
+def rows_loop(z, s, size, n, stride):  # type: ignore[no-untyped-def]
     """Do so for n rows, which are in the lanes; the outputs of a row are a stride apart."""
-    z, s = numbers_at(z, n_outputs * stride), numbers_at(s, n_outputs * stride)
+    z, s, n_outputs = numbers_at(z, size), numbers_at(s, size), size // stride
     for i in range(0, n, lanes(z)):
         top = load(z, i)
         for j in range(1, n_outputs):

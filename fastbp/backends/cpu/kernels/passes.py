@@ -95,9 +95,9 @@ def _activate_output(network, workspace, n_lanes):
     last, n_block = network.activations.size - 1, workspace.block_rows
     start, n_outputs = workspace.starts[last + 1], network.sizes[last + 1]
     if network.softmax_of_rows != 0:
-        z = stretch(workspace.outputs, start, n_lanes)
-        s = stretch(workspace.deltas, start, n_lanes)
-        call(network.softmax_of_rows, (z, s), (n_outputs, n_block))
+        z = stretch(workspace.outputs, start, n_outputs * n_block)
+        s = stretch(workspace.deltas, start, n_outputs * n_block)
+        call(network.softmax_of_rows, (z, s), (n_lanes, n_block))
     else:
         for j in range(n_outputs):
             _activate(network, workspace, last, start + j * n_block, n_lanes)
