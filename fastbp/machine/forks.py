@@ -4,6 +4,7 @@ A forked child has one thread, but all locks as they were: one that another thre
 given back there. So a fork waits while another thread imports the kernels or compiles one.
 """
 
+import logging  # noqa: F401 - see below
 import os
 from threading import RLock
 from typing import Protocol
@@ -36,5 +37,7 @@ def _release() -> None:
         lock.release()
 
 
+# What was registered last is acquired first. numba logs while it compiles, so a fork may take the
+# lock of `logging`, which is imported above and registers its own, only after the compiler's.
 if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)
