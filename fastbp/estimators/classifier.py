@@ -303,7 +303,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         else:
             z = z - z.max(axis=1, keepdims=True)
             log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        p = self.predict_proba(X)
+        p = expit(z) if self._network.layer_sizes[-1] == 1 else self._outputs(X, self._network)
         # Probabilities that round to the same number are to be as close in their logarithms.
         return np.log(p, where=p > 0.5, out=log_p)
 
@@ -412,10 +412,12 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
         X, y = check_labelled_data(self, X, y, reset=reset, is_soft=self.soft_labels)
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-        if reset:
-            given = self.__dict__.pop("_given_labels", None)
-            self._labels = Labels(y, self.soft_labels) if given is None else given
-        if not self.soft_labels:
+        given = self.__dict__.pop("_given_labels", None)
+        if given is not None:
+            self._labels = given
+        elif reset:
+            self._labels = Labels(y, self.soft_labels)
+        if not self.soft_labels and (given is not None or not reset):
             self._refuse_other_classes(unique_labels(y))
         targets = self._labels.encode(y, X.dtype)
         return Table(X, targets, self._weighted_by_class(targets, weights))

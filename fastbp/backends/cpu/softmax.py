@@ -6,6 +6,8 @@ with t the largest z of the row, so that nothing overflows, and S the sum of all
 1 at least, so that log p is exact where p has underflowed.
 """
 
+from functools import cache
+
 import numpy as np
 
 from fastbp.machine import elementary_cpu  # noqa: F401 - gives elementary functions compiled bodies
@@ -16,6 +18,7 @@ from fastbp.machine.simd import lanes, load, splat, store
 __all__ = ["softmax_addresses"]
 
 
+@cache
 def softmax_addresses(dtype: np.dtype) -> tuple[int, int]:
     """Give the addresses of `rows_loop` and `units_loop`."""
     return address_of(rows_loop, dtype, 2, 2), address_of(units_loop, dtype, 2, 1)
