@@ -8,7 +8,7 @@ import csv
 import math
 import shlex
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -106,7 +106,7 @@ def _read(
     is_labelled = header[0] in _NO_NAMES and header[0] not in (target, *dropped)
     *columns, last = _wanted_columns(header, path, target, dropped, is_labelled)
     rows = csv.reader(_counted(file, advance), delimiter=delimiter)
-    values, targets, places = array("d"), [], []
+    values, targets, lines = array("d"), [], array("q")
     for cells in rows:
         if not cells:
             continue  # an empty line
@@ -115,23 +115,23 @@ def _read(
             raise InputError(f"{place} has {len(cells)} cells where the header has {len(header)}")
         values.extend(_number(cells[i], header[i], place, False) for i in columns)
         targets.append(cells[last].strip())
-        places.append(place)
+        lines.append(rows.line_num + 1)
     X = np.frombuffer(values).reshape(-1, len(columns))
     if len(X) < FEWEST_ROWS:
         raise InputError(
             f"{path} has {len(X)} rows below its header; training and testing need "
             f"{FEWEST_ROWS} or more"
         )
-    is_of_classes = task == "classification" or (task == "auto" and _look_like_labels(targets))
-    make = _labels if is_of_classes else _numbers
-    y = make(targets, places, target)
+    is_of_classes = task == "classification" or (task == "auto" and _look_like_classes(targets))
+    convert = _classes if is_of_classes else _numbers
+    y = convert(targets, (f"{path}, line {line}" for line in lines), target)
     if (y == y[0]).all():
         shown = f"{y[0]:g}" if y.dtype.kind == "f" else repr(y.tolist()[0])
         raise InputError(f"column {target!r} is {shown} in every row: there is nothing to learn")
     return CsvTable([header[i] for i in columns], X, y, header[0] if is_labelled else None)
 
 
-def _look_like_labels(cells: list[str]) -> bool:
+def _look_like_classes(cells: list[str]) -> bool:
     """Whether a column is of text for the most part, or of few whole numbers."""
     numbers = [_whole_or_other(cell) for cell in cells]
     if sum(number is None for number in numbers) > len(cells) / 2:
@@ -150,12 +150,12 @@ def _whole_or_other(cell: str) -> int | float | None:
     return int(number) if number.is_integer() else number
 
 
-def _numbers(cells: list[str], places: list[str], column: str) -> NDArray[np.float64]:
+def _numbers(cells: list[str], places: Iterable[str], column: str) -> NDArray[np.float64]:
     pairs = zip(cells, places, strict=True)
     return np.array([_number(cell, column, place, True) for cell, place in pairs])
 
 
-def _labels(cells: list[str], places: list[str], column: str) -> NDArray:
+def _classes(cells: list[str], places: Iterable[str], column: str) -> NDArray:
     for cell, place in zip(cells, places, strict=True):
         if cell.lower() in _MISSING:
             raise InputError(

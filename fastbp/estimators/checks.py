@@ -4,6 +4,7 @@ scikit-learn's `validate_data` does the conversions and keeps feature names; the
 what it leaves open: which column or row, masked arrays, dates, negative weights.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from numbers import Real
 from typing import Any
@@ -111,23 +112,11 @@ def check_training_data(
         refuse_masked(array, name)
         refuse_dates(array, name)
     given = y
-    try:
-        with np.errstate(invalid="ignore"):  # scikit-learn sums y: of the largest floats, inf - inf
-            X, y = validate_data(
-                estimator,
-                X,
-                y,
-                accept_sparse="csr",
-                multi_output=True,
-                y_numeric=True,
-                dtype=_FLOATS,
-                reset=reset,
-                ensure_all_finite=False,
-            )
-    except _CONVERSION_ERRORS:
-        refuse_wrong_cells(X)
+
+    def refuse_wrong(y: Any) -> None:
         refuse_wrong_entries(y, "y")
-        raise
+
+    X, y = _converted(estimator, X, y, refuse_wrong, reset=reset, y_numeric=True)
     if y.dtype.kind not in "fiub":
         refuse_wrong_entries(given, "y")
         raise ValueError(
@@ -184,27 +173,42 @@ def check_labelled_data(
     for name, array in (("X", X), ("y", y)):
         refuse_masked(array, name)
     refuse_dates(X, "X")
-    try:
-        X, y = validate_data(
-            estimator,
-            X,
-            y,
-            accept_sparse="csr",
-            multi_output=True,
-            dtype=_FLOATS,
-            reset=reset,
-            ensure_all_finite=False,
-        )
-    except _CONVERSION_ERRORS:
-        refuse_wrong_cells(X)
-        _refuse_missing_labels(y)
-        raise
+    X, y = _converted(estimator, X, y, _refuse_missing_labels, reset=reset)
     refuse_not_finite(X, estimator)
     _refuse_missing_labels(y)
     if y.ndim == 2 and y.shape[1] == 1:
         _warn_of_a_column()
         y = y.toarray().ravel() if hasattr(y, "toarray") else y.ravel()
     return X, y
+
+
+def _converted(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    refuse_y: Callable[[Any], None],
+    *,
+    reset: bool,
+    **options: bool,
+) -> tuple[Any, Any]:
+    """Convert inputs and targets by `validate_data`; the cell or entry that fails is named."""
+    try:
+        with np.errstate(invalid="ignore"):  # scikit-learn sums y: of the largest floats, inf - inf
+            return validate_data(
+                estimator,
+                X,
+                y,
+                accept_sparse="csr",
+                multi_output=True,
+                dtype=_FLOATS,
+                reset=reset,
+                ensure_all_finite=False,
+                **options,
+            )
+    except _CONVERSION_ERRORS:
+        refuse_wrong_cells(X)
+        refuse_y(y)
+        raise
 
 
 def _refuse_missing_labels(y: Any) -> None:

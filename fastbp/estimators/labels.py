@@ -8,6 +8,8 @@ from scipy import sparse
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target
 
+from fastbp.machine.lazy import lazy
+
 __all__ = ["Labels", "accuracy", "class_accuracy", "missing_label"]
 
 _SUM_TOLERANCE = 1e-3  # of float32 probabilities that were rounded to print
@@ -127,11 +129,9 @@ class Labels:
         target[number] = 1
         return target
 
-    @property
+    @lazy
     def _numbers(self) -> dict:
-        if "_number_of" not in self.__dict__:
-            self._number_of = {label: i for i, label in enumerate(self.classes.tolist())}
-        return self._number_of
+        return {label: i for i, label in enumerate(self.classes.tolist())}
 
     def decode(self, outputs: NDArray[np.floating]) -> Any:
         """Give the labels that a network's outputs mean.

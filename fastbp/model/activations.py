@@ -39,7 +39,14 @@ from fastbp.machine.elementary import (
     where,
 )
 
-__all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "SOFTMAX", "Activation", "activation_of"]
+__all__ = [
+    "ACTIVATIONS",
+    "HIDDEN_ACTIVATIONS",
+    "OUTPUT_ACTIVATIONS",
+    "SOFTMAX",
+    "Activation",
+    "activation_of",
+]
 
 
 _NORMAL_DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
@@ -239,9 +246,10 @@ def _no_slope(z, a):  # type: ignore[no-untyped-def]
 #: unit. It goes with the cross-entropy alone, whose canonical output activation it is.
 SOFTMAX = Activation("softmax", _softmax, slope=_no_slope)
 
-_BY_NAME = ACTIVATIONS | {SOFTMAX.name: SOFTMAX}
+#: All that an output layer may have.
+OUTPUT_ACTIVATIONS = ACTIVATIONS | {SOFTMAX.name: SOFTMAX}
 
 
 def activation_of(given: str | Activation) -> Activation:
     """Give the record that a name, or a user's own record, stands for."""
-    return given if isinstance(given, Activation) else _BY_NAME[given]
+    return given if isinstance(given, Activation) else OUTPUT_ACTIVATIONS[given]

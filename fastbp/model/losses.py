@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.machine.elementary import exp, expm1, log, log1p, one, sqrt, tanh, tiny, where
+from fastbp.model.activations import SOFTMAX
 
 __all__ = ["LOSSES", "Loss", "loss_of", "losses_where", "refuse_targets"]
 
@@ -65,8 +66,6 @@ class Loss:
         output activation; for a softmax, from the logarithm of the prediction.
     is_for_classes : bool
         Whether predictions and y are probabilities, and no other output activation will do.
-    is_softmax : bool
-        Whether the probabilities of a row sum to 1; then the output activation is softmax.
     has_r2_score : bool
         Whether ``early_stopping=True`` goes by R^2, as MLPRegressor's does, and not by minus the
         loss.
@@ -84,8 +83,12 @@ class Loss:
     is_half_square: bool = False
     raw_value: Callable | None = None
     is_for_classes: bool = False
-    is_softmax: bool = False
     has_r2_score: bool = False
+
+    @property
+    def is_softmax(self) -> bool:
+        """Whether the probabilities of a row sum to 1."""
+        return self.canonical == SOFTMAX.name
 
 
 def _half_squared_error(prediction, y, parameter):  # type: ignore[no-untyped-def]
@@ -267,7 +270,6 @@ LOSSES = {
             canonical="softmax",
             raw_value=_raw_cross_entropy,
             is_for_classes=True,
-            is_softmax=True,
         ),
     )
 }

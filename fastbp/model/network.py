@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastbp.machine.lazy import lazy
-from fastbp.model.activations import ACTIVATIONS, SOFTMAX, Activation, activation_of
+from fastbp.model.activations import (
+    ACTIVATIONS,
+    OUTPUT_ACTIVATIONS,
+    SOFTMAX,
+    Activation,
+    activation_of,
+)
 from fastbp.model.data import Data
 from fastbp.model.losses import LOSSES, Loss, loss_of, refuse_targets
 from fastbp.model.own_records import check_own
@@ -24,7 +30,6 @@ from fastbp.model.own_records import check_own
 __all__ = ["Network"]
 
 _MAX_PARAMETERS = 2**31 - 1
-_OUTPUTS = ACTIVATIONS | {SOFTMAX.name: SOFTMAX}
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ class Network:
         for given in self._hidden_activations:
             _check_record("activation", given, Activation, ACTIVATIONS)
         _check_record("loss", self.loss, Loss, LOSSES)
-        if self.output_activation is not None:
-            _check_record("output_activation", self.output_activation, Activation, _OUTPUTS)
-        _check_record("output_activation", self.last_activation, Activation, _OUTPUTS)
+        given = self.output_activation
+        output = self.loss_record.output_activation if given is None else given
+        _check_record("output_activation", output, Activation, OUTPUT_ACTIVATIONS)
         self._check_loss_parameters()
-        last = activation_of(self.last_activation)
+        last = activation_of(output)
         if (self.loss_record.is_for_classes or last is SOFTMAX) and not self.is_canonical:
             raise ValueError(
                 f"output_activation={last.name!r} does not go with loss={self.loss_record.name!r}. "
@@ -82,7 +87,7 @@ class Network:
             fitting = [name for name, record in ACTIVATIONS.items() if record.positive]
             raise ValueError(
                 f"loss={self.loss_record.name!r} needs predictions above 0, but output_activation="
-                f"{activation_of(self.last_activation).name!r} has others. Take None (which means "
+                f"{last.name!r} has others. Take None (which means "
                 f"{self.loss_record.output_activation!r}) or one of {fitting}."
             )
         if self.n_parameters > _MAX_PARAMETERS:

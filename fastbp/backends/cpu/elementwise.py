@@ -116,50 +116,45 @@ def _values_and_raw(record):
     return loop
 
 
-def _raw_error(record):
-    raw_value = part(record.raw_value)
+def _error_loop(loss, error):
+    """Make a loop of ``loss(p, y, parameter, kept)`` and ``error(weight, p, y, parameter, kept)``.
+
+    ``kept`` is what the output layer left in delta: its slopes, or raw predictions.
+    """
+    loss, error = part(loss), part(error)
 
     def loop(parameters, prediction, y, weights, delta, n):
         delta = numbers_at(delta, n)
         total = splat(delta, 0.0)
         for i in range(0, n, lanes(delta)):
             p, target = load(numbers_at(prediction, n), i), load(numbers_at(y, n), i)
-            weight = load(numbers_at(weights, n), i)
+            weight, kept = load(numbers_at(weights, n), i), load(delta, i)
             parameter = load(numbers_at(parameters, n), i)
-            total = total + weight * raw_value(load(delta, i), target, parameter)
-            store(delta, i, weight * (p - target))
+            total = total + weight * loss(p, target, parameter, kept)
+            store(delta, i, error(weight, p, target, parameter, kept))
         return float(sum_lanes(total))
 
     return loop
+
+
+def _canonical(weight, p, target, parameter, kept):
+    return weight * (p - target)
+
+
+def _raw_error(record):
+    raw_value = part(record.raw_value)
+    return _error_loop(lambda p, y, parameter, z: raw_value(z, y, parameter), _canonical)
 
 
 def _canonical_error(record):
     value = part(record.value)
-
-    def loop(parameters, prediction, y, weights, delta, n):
-        total = splat(numbers_at(y, n), 0.0)
-        for i in range(0, n, lanes(numbers_at(y, n))):
-            p, target = load(numbers_at(prediction, n), i), load(numbers_at(y, n), i)
-            weight = load(numbers_at(weights, n), i)
-            total = total + weight * value(p, target, load(numbers_at(parameters, n), i))
-            store(numbers_at(delta, n), i, weight * (p - target))
-        return float(sum_lanes(total))
-
-    return loop
+    return _error_loop(lambda p, y, parameter, kept: value(p, y, parameter), _canonical)
 
 
 def _error(record):
     value, gradient = part(record.value), part(record.gradient)
 
-    def loop(parameters, prediction, y, weights, delta, n):
-        delta = numbers_at(delta, n)
-        total = splat(delta, 0.0)
-        for i in range(0, n, lanes(delta)):
-            p, target = load(numbers_at(prediction, n), i), load(numbers_at(y, n), i)
-            weight = load(numbers_at(weights, n), i)
-            parameter = load(numbers_at(parameters, n), i)
-            total = total + weight * value(p, target, parameter)
-            store(delta, i, load(delta, i) * (weight * gradient(p, target, parameter)))
-        return float(sum_lanes(total))
+    def by_chain_rule(weight, p, target, parameter, slope):
+        return slope * (weight * gradient(p, target, parameter))
 
-    return loop
+    return _error_loop(lambda p, y, parameter, kept: value(p, y, parameter), by_chain_rule)
