@@ -73,8 +73,9 @@ class Network:
         for given in self._hidden_activations:
             _check_record("activation", given, Activation, ACTIVATIONS)
         _check_record("loss", self.loss, Loss, LOSSES)
-        given = self.output_activation
-        output = self.loss_record.output_activation if given is None else given
+        output = self.output_activation
+        if output is None:
+            output = self.loss_record.output_activation
         _check_record("output_activation", output, Activation, OUTPUT_ACTIVATIONS)
         self._check_loss_parameters()
         last = activation_of(output)
