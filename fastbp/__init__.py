@@ -5,23 +5,28 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 
 ``cli/``              the command line: ``main``, ``info``, ``fit_csv``, ``csv_table``, ``demo``,
                       ``terminal``
-``model_selection/``  `fit_many`, `BackpropSearchCV`         |  ``plotting/``  one Display a file
+``model_selection/``  `fit_many`, `BackpropSearchCV`, ``folds``
+                      |  ``plotting/``  one Display a file
 ``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
-                      learn_one), ``inspection`` (check_gradient, stationary_point), ``regressor``;
+                      learn_one), ``inspection`` (check_gradient, stationary_point),
+                      ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``;
                       ``parameters``, ``checks``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
-                      ended), ``options`` (from parameters to a solver's), ``validation_set``,
-                      ``side_by_side`` (many fits on a GPU), ``warn``
+                      ended), ``start_results`` (the best is kept), ``options`` (from parameters to
+                      a solver's), ``validation_set``, ``side_by_side`` (many fits on a GPU),
+                      ``interrupts``, ``advice``, ``warn``: what a user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
                       ``stationary_point``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
-                      minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``kernels/``
+                      minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``kernels/``;
+                      on the CPU ``elementwise`` and ``softmax`` compile a network's activations and
+                      loss, which kernels call by the addresses in its ``layout``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
                       Python, no compiler
-``machine/``          what the chip and the compiler offer; knows no neural network
+``machine/``          what the chip and the compiler offer; knows no neural network  |  ``version``
 
 One fit on its way down: `BackpropEstimator.fit` (``estimators/base``) checks and draws a `FitTask`;
 ``training.fit`` asks ``backends.device`` for an objective and hands it to `Solver.minimise`. sgd
