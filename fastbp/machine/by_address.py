@@ -19,14 +19,13 @@ from numba.core import cgutils, config
 from numba.core.caching import NullCache
 from numba.core.ccallback import _CFuncCompiler  # type: ignore[attr-defined]
 from numba.core.compiler import Compiler
-from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 from numba.extending import lower_builtin, type_callable
 from numba.np.numpy_support import from_dtype
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import KERNEL_PIPELINE, raising_what_callbacks_swallow
+from fastbp.machine.compiler import COMPILING, KERNEL_PIPELINE, raising_what_callbacks_swallow
 from fastbp.machine.jit import LOOP_OPTIONS
 from fastbp.machine.views import View, new_view, struct_of
 
@@ -112,7 +111,7 @@ class _LoopCompiler(_CFuncCompiler):
         return flags
 
 
-@global_compiler_lock
+@COMPILING
 def _compile(loop: Callable, signature: Any, cache: Any) -> tuple[int, Any]:
     """Load a loop's code from disk, or compile it and keep it there; returns address and code."""
     compiled = cache.load_overload(signature, cpu_target.target_context)

@@ -25,9 +25,11 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.machine.forks import wait_for
 
-__all__ = ["KERNEL_PIPELINE", "PIPELINE", "raising_what_callbacks_swallow"]
+__all__ = ["COMPILING", "KERNEL_PIPELINE", "PIPELINE", "raising_what_callbacks_swallow"]
 
-wait_for(global_compiler_lock)
+#: Held by the thread that compiles; forks wait for it.
+COMPILING = global_compiler_lock
+wait_for(COMPILING)
 
 
 @contextmanager

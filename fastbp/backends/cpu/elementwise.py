@@ -9,13 +9,13 @@ that looks at all units of its layer.
 from typing import Any
 
 import numpy as np
-from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.machine import (  # noqa: F401 - they give elementary functions compiled bodies
     elementary_cpu,
     normal_cpu,
 )
 from fastbp.machine.by_address import DoesNotCompile, address_of, numbers_at
+from fastbp.machine.compiler import COMPILING
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.model.activations import Activation
@@ -55,8 +55,7 @@ def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
     try:
         return _addresses[key]
     except KeyError:
-        # The lock that compiling takes, and that forks wait for.
-        with global_compiler_lock:
+        with COMPILING:
             if key not in _addresses:
                 loop = make(record)
                 # The cache's key is fastbp's sources: a user's own are not among them.
