@@ -4,8 +4,8 @@ numba's own cache (``cache=True``) does not notice when a function changes that 
 another file, raises when there is no writable folder, and raises again at every call when one of
 its files is damaged. So the kernels have a cache of their own with four differences:
 
-- the directory's name is a digest of all of this package's sources, of the versions and of the
-  compiler's settings: other code never meets old machine code;
+- the directory's name is a digest of the sources that machine code can come from, of the versions
+  and of the compiler's settings: other code never meets old machine code;
 - every file begins with a checksum of its name and content: a damaged one, or one in another's
   place, would end the process, and is deleted and compiled anew instead;
 - anything that goes wrong in it, from a full disk to a truncated file, means "not cached";
@@ -51,6 +51,8 @@ _CHECKSUM_BYTES = 32
 
 _OWN_PLACE = "Set NUMBA_CACHE_DIR to a directory that you alone can write."
 
+#: Folders that machine code is made of; those above them import these, never the other way.
+_COMPILED_ROOMS = ("backends", "machine", "model")
 #: Settings of numba that change the code it makes.
 _SETTINGS = (
     "BOUNDSCHECK CPU_NAME CPU_FEATURES ENABLE_AVX OPT LOOP_VECTORIZE SLP_VECTORIZE "
@@ -153,7 +155,8 @@ def _digest() -> str:
 def _sources(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _sources(entry, f"{prefix}{entry.name}/")
+            if prefix or entry.name in _COMPILED_ROOMS:
+                yield from _sources(entry, f"{prefix}{entry.name}/")
         elif entry.name.endswith(".py"):
             yield prefix + entry.name, entry
 

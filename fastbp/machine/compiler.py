@@ -76,10 +76,11 @@ def _pipelines() -> tuple[Any, Any]:
         """A kernel with all of its parts, whose names nobody else is to see."""
 
         def _optimize_final_module(self) -> None:
+            super()._optimize_final_module()
+            # Not before: LLVM would inline whatever is called once, and run out of registers.
             for function in self._final_module.functions:
                 if not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
                     function.linkage = "internal"
-            super()._optimize_final_module()
 
     class PartLibrary(JITCodeLibrary):
         """Instructions of one function, and the libraries of those that it calls."""

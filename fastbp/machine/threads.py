@@ -78,16 +78,21 @@ def run_all(
         work()
     finally:
         # No thread may still write into arrays that the caller goes on using.
-        for other in others:
-            other.cancel()
-        try:
-            wait(others)
-        except KeyboardInterrupt:
-            stop.set()
-            wait(others)
-            raise
+        if others:
+            _await(others, stop)
     if errors:
         raise min(errors, key=lambda each: each[:2])[-1]
+
+
+def _await(others: list[Future], stop: Event) -> None:
+    for other in others:
+        other.cancel()
+    try:
+        wait(others)
+    except KeyboardInterrupt:
+        stop.set()
+        wait(others)
+        raise
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -93,23 +93,23 @@ def nothing_learnt(task: FitTask, result: FitResult) -> str:
 
 def _loss_of_best_constant(task: FitTask) -> float:
     """Give the loss of predicting the same in every row; 0 where y does not vary."""
-    y, loss = task.data.y.astype(np.float64), task.network.loss_record
-    if (y == y[0]).all():
-        return 0.0
+    y, loss = task.data.y, task.network.loss_record
     weights = task.data.weights if task.data.weights.size else None
     total = 0.0
-    for column, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
+    with np.errstate(all="ignore"):
+        for column, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
+            column = column.astype(np.float64)
+            if not column.min() < column.max():
+                continue
 
-        def mean_loss(constant: float, column: Any = column, parameter: Any = parameter) -> float:
-            with np.errstate(all="ignore"):
-                losses = loss.value(np.full_like(column, constant), column, parameter)
-            return _mean(losses, weights)
+            def mean_loss(constant: float, y: Any = column, parameter: Any = parameter) -> float:
+                return _mean(loss.value(np.full_like(y, constant), y, parameter), weights)
 
-        if loss.canonical is not None:  # whose sum of errors, prediction - y, is 0 there
-            total += mean_loss(_mean(column, weights))
-        elif column.min() < column.max():
-            between = column.min(), column.max()
-            total += float(minimize_scalar(mean_loss, bounds=between, method="bounded").fun)
+            if loss.canonical is not None:  # whose sum of errors, prediction - y, is 0 there
+                total += mean_loss(_mean(column, weights))
+            else:
+                between = column.min(), column.max()
+                total += float(minimize_scalar(mean_loss, bounds=between, method="bounded").fun)
     return total
 
 

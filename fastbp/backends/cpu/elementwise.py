@@ -19,10 +19,10 @@ from fastbp.machine.compiler import COMPILING
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.model.activations import Activation
-from fastbp.model.losses import Loss
+from fastbp.model.network import Network
 from fastbp.model.own_records import is_own
 
-__all__ = ["activation_address", "loss_address", "raw_output_address"]
+__all__ = ["activation_address", "output_error_address"]
 
 _addresses: dict[tuple, int] = {}
 
@@ -30,44 +30,46 @@ _addresses: dict[tuple, int] = {}
 def activation_address(record: Activation, dtype: np.dtype, with_slope: bool) -> int:
     """Give the address of ``loop(z, s, n)``: z <- f(z), and, if asked for, s <- f'(z)."""
     make = _values_and_slopes if with_slope else _values
-    return _address(make, 2, record, dtype)
+    return _address(make, 2, (record,), dtype)
 
 
-def raw_output_address(record: Activation, dtype: np.dtype) -> int:
-    """Give the address of ``loop(z, s, n)``: z to s and f(z) to z, for a loss's raw value."""
-    return _address(_values_and_raw, 2, record, dtype)
+def output_error_address(network: Network, dtype: np.dtype) -> int:
+    """Give the address of ``loop(parameters, z, y, weights, delta, n) -> float``.
 
-
-def loss_address(record: Loss, dtype: np.dtype, is_canonical: bool) -> int:
-    """Give the address of ``loop(parameters, prediction, y, weights, delta, n) -> float``.
-
-    It returns the sum of weights * loss and leaves weights * d loss / d z in ``delta``, which held
-    the slopes of the output activation, or what the loss's raw value is worked out from. Weights of
-    0 make padding count for nothing.
+    It takes the output layer's net inputs, and applies activation and loss: it returns the sum of
+    weights * loss and leaves weights * d loss / d z in ``delta``. Weights of 0 make padding count
+    for nothing. Of a softmax it takes the probabilities, and in ``delta`` their logarithms.
     """
-    if not is_canonical:
-        return _address(_error, 5, record, dtype)
-    return _address(_canonical_error if record.raw_value is None else _raw_error, 5, record, dtype)
+    loss, output = network.loss_record, network.activations[-1]
+    if loss.is_softmax:
+        return _address(_softmax_error, 5, (loss,), dtype)
+    if not network.is_canonical:
+        make = _error
+    else:
+        make = _canonical_error if loss.raw_value is None else _raw_error
+    return _address(make, 5, (loss, output), dtype)
 
 
-def _address(make: Any, n_arrays: int, record: Any, dtype: np.dtype) -> int:
-    key = (make, record, dtype)
+def _address(make: Any, n_arrays: int, records: tuple, dtype: np.dtype) -> int:
+    key = (make, records, dtype)
     try:
         return _addresses[key]
     except KeyError:
         with COMPILING:
             if key not in _addresses:
-                loop = make(record)
+                loop = make(*records)
                 # The cache's key is fastbp's sources: a user's own are not among them.
-                is_kept = not is_own(record)
+                is_kept = not any(map(is_own, records))
                 # By this the cache and the loader tell loops apart.
-                loop.__qualname__ = f"{make.__name__}{'' if is_kept else '_own'}_{record.name}"
+                names = "_".join(record.name for record in records)
+                loop.__qualname__ = f"{make.__name__}{'' if is_kept else '_own'}_{names}"
                 try:
                     _addresses[key] = address_of(loop, dtype, n_arrays, is_kept=is_kept)
                 except DoesNotCompile as error:
-                    kind = type(record).__name__.lower()
+                    given = [record for record in records if is_own(record)] or records
+                    kinds = (f"{type(record).__name__.lower()} {record.name!r}" for record in given)
                     raise ValueError(
-                        f"The functions of {kind} {record.name!r} do not compile for vectors: "
+                        f"The functions of {' and '.join(kinds)} do not compile for vectors: "
                         f"{error}. They may use arithmetic, comparisons and the functions of "
                         "fastbp.elementary (exp, log, tanh, where, one, ...), and call no others."
                     ) from error
@@ -101,59 +103,54 @@ def _values_and_slopes(record):
     return loop
 
 
-def _values_and_raw(record):
-    value = part(record.value)
+def _error_loop(activate, loss, error):
+    """Make a loop of ``activate(z)``, ``loss(p, y, c, z, kept)``, ``error(weight, p, y, c, z)``.
 
-    def loop(z, s, n):
-        z, s = numbers_at(z, n), numbers_at(s, n)
-        for i in range(0, n, lanes(z)):
-            raw = load(z, i)
-            store(s, i, raw)
-            store(z, i, value(raw))
-        return 0.0
-
-    return loop
-
-
-def _error_loop(loss, error):
-    """Make a loop of ``loss(p, y, parameter, kept)`` and ``error(weight, p, y, parameter, kept)``.
-
-    ``kept`` is what the output layer left in delta: its slopes, or raw predictions.
+    p is the prediction, c the loss's own number, ``kept`` what ``delta`` held.
     """
-    loss, error = part(loss), part(error)
+    activate, loss, error = part(activate), part(loss), part(error)
 
-    def loop(parameters, prediction, y, weights, delta, n):
+    def loop(parameters, outputs, y, weights, delta, n):
         delta = numbers_at(delta, n)
         total = splat(delta, 0.0)
         for i in range(0, n, lanes(delta)):
-            p, target = load(numbers_at(prediction, n), i), load(numbers_at(y, n), i)
-            weight, kept = load(numbers_at(weights, n), i), load(delta, i)
-            parameter = load(numbers_at(parameters, n), i)
-            total = total + weight * loss(p, target, parameter, kept)
-            store(delta, i, error(weight, p, target, parameter, kept))
+            z, kept = load(numbers_at(outputs, n), i), load(delta, i)
+            p, target = activate(z), load(numbers_at(y, n), i)
+            weight, c = load(numbers_at(weights, n), i), load(numbers_at(parameters, n), i)
+            total = total + weight * loss(p, target, c, z, kept)
+            store(delta, i, error(weight, p, target, c, z))
         return float(sum_lanes(total))
 
     return loop
 
 
-def _canonical(weight, p, target, parameter, kept):
+def _canonical(weight, p, target, c, z):
     return weight * (p - target)
 
 
-def _raw_error(record):
-    raw_value = part(record.raw_value)
-    return _error_loop(lambda p, y, parameter, z: raw_value(z, y, parameter), _canonical)
+def _probability(p):
+    return p
 
 
-def _canonical_error(record):
-    value = part(record.value)
-    return _error_loop(lambda p, y, parameter, kept: value(p, y, parameter), _canonical)
+def _softmax_error(loss):
+    raw_value = part(loss.raw_value)
+    return _error_loop(_probability, lambda p, y, c, z, log_p: raw_value(log_p, y, c), _canonical)
 
 
-def _error(record):
-    value, gradient = part(record.value), part(record.gradient)
+def _raw_error(loss, output):
+    raw_value = part(loss.raw_value)
+    return _error_loop(output.value, lambda p, y, c, z, kept: raw_value(z, y, c), _canonical)
 
-    def by_chain_rule(weight, p, target, parameter, slope):
-        return slope * (weight * gradient(p, target, parameter))
 
-    return _error_loop(lambda p, y, parameter, kept: value(p, y, parameter), by_chain_rule)
+def _canonical_error(loss, output):
+    value = part(loss.value)
+    return _error_loop(output.value, lambda p, y, c, z, kept: value(p, y, c), _canonical)
+
+
+def _error(loss, output):
+    value, gradient, slope = part(loss.value), part(loss.gradient), part(output.slope)
+
+    def by_chain_rule(weight, p, target, c, z):
+        return slope(z, p) * (weight * gradient(p, target, c))
+
+    return _error_loop(output.value, lambda p, y, c, z, kept: value(p, y, c), by_chain_rule)

@@ -49,7 +49,8 @@ class Layout(NamedTuple):
         The addresses of the loops of an output layer that is a softmax (see ``softmax.py``), of
         whose activation nothing is read then; else 0.
     loss : int
-        The address of the loss's loop; 0 in a layout that is not for training.
+        The address of the loop of the output layer's activation and loss; 0 in a layout that is not
+        for training.
     loss_parameters : ndarray of shape (n_outputs,)
         The loss's own number for each output; 0 where it has none.
     """
@@ -113,15 +114,13 @@ def _layout(network: Network, dtype: np.dtype, for_training: bool) -> Layout:
     if loss.is_softmax:
         of_rows, of_units = softmax.softmax_addresses(dtype)
         addresses.append(0)
-    elif for_training and network.is_canonical and loss.raw_value is not None:
-        addresses[-1] = elementwise.raw_output_address(records[-1], dtype)
     return Layout(
         **_places(network, dtype),
         activations=np.array(addresses, np.int64),
         are_rectifiers=np.array([record.is_rectifier for record in records], np.int64),
         softmax_of_rows=of_rows,
         softmax_of_units=of_units,
-        loss=elementwise.loss_address(loss, dtype, network.is_canonical) if for_training else 0,
+        loss=elementwise.output_error_address(network, dtype) if for_training else 0,
         loss_parameters=network.loss_parameter_of_outputs,
     )
 

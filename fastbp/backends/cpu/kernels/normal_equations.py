@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.backends.cpu.kernels.layers import n_vectors
+from fastbp.backends.cpu.kernels.layers import gather_targets, n_vectors
 from fastbp.backends.cpu.kernels.packing import pack, transpose_layers, weights_of
-from fastbp.backends.cpu.kernels.passes import block_of, forward_block, output_errors, send_below
+from fastbp.backends.cpu.kernels.passes import activate_output, block_of, forward_block, send_below
 from fastbp.backends.cpu.kernels.workspace import Workspace, cut
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.chip import VECTOR_BYTES
@@ -100,13 +100,14 @@ def add_normal_equations(
     for start in range(0, rows.size, workspace.block_rows):
         block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
         forward_block(network, data, block, workspace)
+        activate_output(network, workspace, block.size)
         _copy(workspace.deltas, jacobian.slopes)
-        total += output_errors(network, data, block, workspace)
+        gather_targets(data, block, workspace)
         for i in range(block.size):
             jacobian.roots[i] = sqrt(workspace.row_weights[i])
         for output in range(data.y.shape[1]):
             _copy(jacobian.slopes, workspace.deltas)
-            _start_from(network, workspace, jacobian, output, block.size)
+            total += _start_from(network, workspace, jacobian, output, block.size)
             _backward(network, workspace, block.size)
             for i in range(block.size):
                 _write_row(network, workspace, jacobian, output, i, parameters.size, block.size)
@@ -122,7 +123,11 @@ def _copy(source, target):
 
 @part
 def _start_from(network, workspace, jacobian, output, n):
-    """Error signals of the output layer: sqrt(w) f'(z) for one output, 0 for the others."""
+    """Error signals of the output layer: sqrt(w) f'(z) for one output, 0 for the others.
+
+    Returns the sum of w e^2 / 2 of that output.
+    """
+    total = 0.0
     start, n_block = workspace.starts[network.activations.size], workspace.block_rows
     for j in range(network.sizes[network.activations.size]):
         for i in range(n):
@@ -130,9 +135,11 @@ def _start_from(network, workspace, jacobian, output, n):
             if j == output:
                 error = workspace.outputs[place] - workspace.targets[j * n_block + i]
                 jacobian.errors[i] = jacobian.roots[i] * error
+                total += 0.5 * float(jacobian.errors[i]) * float(jacobian.errors[i])
                 workspace.deltas[place] *= jacobian.roots[i]
             else:
                 workspace.deltas[place] = 0
+    return total
 
 
 @part

@@ -206,8 +206,8 @@ def _row_of(network, blocks, workspace, layer):
 
 
 @part
-def _activate(network, workspace, layer, scale):
-    """From the products x V of a layer to its outputs and slopes."""
+def _add_biases(network, workspace, layer, scale):
+    """From the products x V of a layer to its net inputs."""
     products = biases_of(network, workspace.products, layer)
     b = biases_of(network, workspace.parameters, layer)
     z = _row_of(network, workspace.outputs, workspace, layer + 1)
@@ -215,23 +215,40 @@ def _activate(network, workspace, layer, scale):
         net = scale * load(products, i)
         store(products, i, net)
         store(z, i, net + load(b, i))
+
+
+@part
+def _activate(network, workspace, layer):
+    """From the net inputs of a layer to its outputs and slopes."""
+    z = _row_of(network, workspace.outputs, workspace, layer + 1)
     slopes = _row_of(network, workspace.deltas, workspace, layer + 1)
-    if network.softmax_of_units != 0 and layer == network.activations.size - 1:
-        call(network.softmax_of_units, (z, slopes), (network.sizes[layer + 1],))
-    else:
-        call(network.activations[layer], (z, slopes))
+    call(network.activations[layer], (z, slopes))
     clear_padding(matrix(z, 0, 1, z.size), network.sizes[layer + 1])
 
 
 @part
+def _softmax(network, workspace):
+    """From the net inputs of the output layer to probabilities, and their logarithms."""
+    last = network.activations.size
+    z = _row_of(network, workspace.outputs, workspace, last)
+    s = _row_of(network, workspace.deltas, workspace, last)
+    call(network.softmax_of_units, (z, s), (network.sizes[last],))
+
+
+@part
 def _forward_rest(network, workspace, x, scale):
-    """Forward pass, but for the products of a first hidden layer, which are there already."""
+    """Forward pass up to the output layer's net inputs.
+
+    The products of a first hidden layer are there already.
+    """
     for layer in range(network.activations.size):
         if is_by_unit(network, layer):
             a = x if layer == 0 else _row_of(network, workspace.outputs, workspace, layer)
             products = biases_of(network, workspace.products, layer)
             _forward_units(network, workspace, layer, a, products)
-        _activate(network, workspace, layer, scale)
+        _add_biases(network, workspace, layer, scale)
+        if layer < network.activations.size - 1:
+            _activate(network, workspace, layer)
 
 
 @part
@@ -251,12 +268,21 @@ def forward_sample(network, workspace, x, rule):
         steps = _row_of(network, workspace.deltas, workspace, 1)
         _forward_only(network, workspace, rule, 0.0, 0.0, inputs, inputs, steps, products)
     _forward_rest(network, workspace, inputs, 1.0)
+    if network.softmax_of_units != 0:
+        _softmax(network, workspace)
+    else:
+        _activate(network, workspace, network.activations.size - 1)
     return _row_of(network, workspace.outputs, workspace, network.activations.size)
 
 
 @part
 def _error(network, data, row_number, weight, workspace):
-    """Error signals of the output layer, units in the lanes; returns the weighted loss."""
+    """From net inputs to error signals of the output layer, units in the lanes.
+
+    Returns the weighted loss.
+    """
+    if network.softmax_of_units != 0:
+        _softmax(network, workspace)
     last = network.activations.size
     y = row(data.y, row_number)
     for j in range(0, y.size, lanes(y)):

@@ -33,10 +33,10 @@ from fastbp.machine.simd import lanes, store
 from fastbp.machine.views import matrix, row, stretch
 
 __all__ = [
+    "activate_output",
     "add_block",
     "block_of",
     "forward_block",
-    "output_errors",
     "send_below",
 ]
 
@@ -56,8 +56,9 @@ def _output_block(network, blocks, workspace):
 
 @part
 def forward_block(network, data, rows, workspace):
-    """Forward pass of a block of rows; leaves outputs (and slopes) in the workspace.
+    """Forward pass of a block of rows, up to the output layer's net inputs.
 
+    Leaves outputs (and slopes) of the hidden layers in the workspace.
     data : Data.  rows : (n,) row numbers, n <= block_rows.
     """
     n, last = rows.size, network.activations.size - 1
@@ -79,7 +80,6 @@ def forward_block(network, data, rows, workspace):
             clear_padding(z, fan_out)
         x = z
     _forward_output(network, x, workspace)
-    _activate_output(network, workspace, n_vectors(n, x) * lanes(x))
 
 
 @part
@@ -90,17 +90,25 @@ def _activate(network, workspace, layer, start, n):
 
 
 @part
-def _activate_output(network, workspace, n_lanes):
-    """Do so for the output layer, rows in the lanes."""
-    last, n_block = network.activations.size - 1, workspace.block_rows
-    start, n_outputs = workspace.starts[last + 1], network.sizes[last + 1]
+def activate_output(network, workspace, n):
+    """Do so for n rows of the output layer, rows in the lanes."""
     if network.softmax_of_rows != 0:
-        z = stretch(workspace.outputs, start, n_outputs * n_block)
-        s = stretch(workspace.deltas, start, n_outputs * n_block)
-        call(network.softmax_of_rows, (z, s), (n_lanes, n_block))
+        _softmax(network, workspace, n)
     else:
-        for j in range(n_outputs):
-            _activate(network, workspace, last, start + j * n_block, n_lanes)
+        last = network.activations.size - 1
+        n_lanes = n_vectors(n, workspace.outputs) * lanes(workspace.outputs)
+        for j in range(network.sizes[last + 1]):
+            start = workspace.starts[last + 1] + j * workspace.block_rows
+            _activate(network, workspace, last, start, n_lanes)
+
+
+@part
+def _softmax(network, workspace, n):
+    """From net inputs of n rows of the output layer to probabilities, and their logarithms."""
+    last, n_block = network.activations.size, workspace.block_rows
+    start, size = workspace.starts[last], network.sizes[last] * n_block
+    z, s = stretch(workspace.outputs, start, size), stretch(workspace.deltas, start, size)
+    call(network.softmax_of_rows, (z, s), (n_vectors(n, z) * lanes(z), n_block))
 
 
 @part
@@ -119,8 +127,10 @@ def _forward_output(network, x, workspace):
 
 
 @part
-def output_errors(network, data, rows, workspace):
-    """Error signals of the output layer for a block; returns the sum of weighted losses."""
+def _output_errors(network, data, rows, workspace):
+    """From net inputs to error signals of the output layer; returns the sum of weighted losses."""
+    if network.softmax_of_rows != 0:
+        _softmax(network, workspace, rows.size)
     gather_targets(data, rows, workspace)
     start = workspace.starts[network.activations.size]
     n_lanes = n_vectors(rows.size, data.y) * lanes(data.y)
@@ -146,7 +156,7 @@ def add_block(network, data, rows, workspace):
     """
     n, last = rows.size, network.activations.size - 1
     forward_block(network, data, rows, workspace)
-    total = output_errors(network, data, rows, workspace)
+    total = _output_errors(network, data, rows, workspace)
     _output_layer_backward(network, workspace, n)
     for layer in range(last - 1, -1, -1):
         _hidden_layer_backward(network, workspace, layer, n)

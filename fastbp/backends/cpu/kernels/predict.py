@@ -1,7 +1,7 @@
 """The forward pass alone."""
 
 from fastbp.backends.cpu.kernels.packing import pack, transpose_layers
-from fastbp.backends.cpu.kernels.passes import forward_block
+from fastbp.backends.cpu.kernels.passes import activate_output, forward_block
 from fastbp.machine.jit import kernel
 from fastbp.machine.views import stretch
 
@@ -21,6 +21,7 @@ def predict(network, parameters, data, rows, workspace, prediction):
     for start in range(0, rows.size, workspace.block_rows):
         n = min(workspace.block_rows, rows.size - start)
         forward_block(network, data, stretch(rows, start, n), workspace)
+        activate_output(network, workspace, n)
         for j in range(network.sizes[last]):
             place = workspace.starts[last] + j * workspace.block_rows
             for i in range(n):
