@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.datasets import load_digits
 
 from fastbp import Network
 
@@ -24,7 +25,10 @@ SIZES = {
 
 
 class Case(NamedTuple):
-    """A network and how it is trained: plain SGD online, Adam otherwise, unless said."""
+    """A network and how it is trained: plain SGD online, Adam otherwise, unless said.
+
+    Classes are told apart by ``loss``: "binary_cross_entropy" with one output, or "cross_entropy".
+    """
 
     mode: str
     sizes: tuple
@@ -33,6 +37,12 @@ class Case(NamedTuple):
     n_rows: int
     alpha: float = ALPHA
     rule: str = ""
+    loss: str = "squared_error"
+
+    @property
+    def is_of_classes(self):
+        """Whether the targets are classes, not numbers."""
+        return self.loss != "squared_error"
 
     @property
     def update(self):
@@ -52,7 +62,7 @@ class Case(NamedTuple):
     @property
     def network(self):
         """The network as fastbp describes it."""
-        return Network(self.sizes, self.activation)
+        return Network(self.sizes, self.activation, self.loss)
 
     @property
     def net_name(self):
@@ -66,12 +76,34 @@ def initial_parameters(case, dtype):
 
 
 def make_data(case, dtype):
-    """Inputs about 0 and a smooth target of two of them, with noise."""
+    """Inputs about 0 and a smooth target of two of them, with noise; of classes see `_classes`."""
+    if case.is_of_classes:
+        return tuple(array.astype(dtype) for array in _classes(case))
     rng = np.random.default_rng(0)
     X = rng.standard_normal((case.n_rows, case.sizes[0]))
     X /= 2 * max(1, case.sizes[0] / 64) ** 0.5  # no tanh unit saturates, where FANN's slope differs
     y = np.tanh(X[:, :1] + X[:, 1:2]) + 0.1 * rng.standard_normal((case.n_rows, case.sizes[-1]))
     return X.astype(dtype), y.astype(dtype)
+
+
+def _classes(case):
+    """Make scikit-learn's digits, for 64 inputs, else clouds; y is 0 or 1, a column a class."""
+    n_inputs, n_outputs = case.sizes[0], case.sizes[-1]
+    if n_inputs == 64:
+        X, labels = load_digits(return_X_y=True)
+        X = X[: case.n_rows] / 16
+    else:
+        rng = np.random.default_rng(0)
+        labels = rng.integers(max(n_outputs, 2), size=case.n_rows)
+        centres = rng.standard_normal((max(n_outputs, 2), n_inputs)) / n_inputs**0.5
+        X = centres[labels] + rng.standard_normal((case.n_rows, n_inputs)) / n_inputs**0.5
+    labels = labels[: case.n_rows]
+    return X, labels[:, None] if n_outputs == 1 else np.eye(n_outputs)[labels]
+
+
+def labels_of(y):
+    """Give the labels 0, 1, ... of the columns of 0 and 1 that `make_data` makes."""
+    return y.ravel().astype(int) if y.shape[1] == 1 else y.argmax(axis=1)
 
 
 def n_weights(sizes):

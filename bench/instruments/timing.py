@@ -1,6 +1,6 @@
 """How epochs and calls are timed: in turns, in one process, the best of some rounds.
 
-fastbp and MLPRegressor are timed through ``fit``: an epoch is the difference of a long and a short
+fastbp and scikit-learn are timed through ``fit``: an epoch is the difference of a long and a short
 fit of the same data, the shuffle of every epoch included, so what a fit does once (checks, copies,
 the first weights) drops out. The others run their epoch in the order of the rows, without a
 shuffle.
@@ -13,17 +13,18 @@ from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from bench.cases import assert_same, assert_same_training, make_data
 from bench.rivals import available
-from bench.rivals.sklearn_net import estimator_options
-from fastbp import BackpropRegressor
+from bench.rivals.sklearn_net import estimator_options, targets
+from fastbp import BackpropClassifier, BackpropRegressor
 
 ROUNDS = 5
 SECONDS = 0.08  # what a long fit takes, or more
 DIGITS = {"float64": 1e-9, "float32": 1e-2}
-ESTIMATORS = {"fastbp": BackpropRegressor, "MLPRegressor": MLPRegressor}
+ESTIMATORS = {"fastbp": BackpropRegressor, "scikit-learn": MLPRegressor}
+CLASSIFIERS = {"fastbp": BackpropClassifier, "scikit-learn": MLPClassifier}
 
 
 def seconds(run, *arguments):
@@ -52,20 +53,21 @@ def check_epoch(case, dtype, names):
 def fit(Estimator, case, X, y, n_epochs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # every fit here ends at max_iter
-        y = y.ravel() if y.shape[1] == 1 else y
-        return Estimator(max_iter=n_epochs, **estimator_options(case)).fit(X, y)
+        estimator = Estimator(max_iter=n_epochs, **estimator_options(case))
+        return estimator.fit(X, targets(case, y))
 
 
 def time_epochs(case, dtype, names):
     """Seconds a sample of those of the named implementations that can run the case, by name."""
     check_epoch(case, dtype, names)
     X, y = make_data(case, dtype)
+    estimators = CLASSIFIERS if case.is_of_classes else ESTIMATORS
     short, long, n_epochs = {}, {}, {}
     for name, rival in available(case, dtype).items():
         if name not in names:
             continue
-        if name in ESTIMATORS:
-            long[name] = partial(fit, ESTIMATORS[name], case, X, y)
+        if name in estimators:
+            long[name] = partial(fit, estimators[name], case, X, y)
             short[name] = partial(long[name], 1)
             per_epoch = seconds(long[name], 2) - seconds(short[name])
             n_epochs[name] = min(1000, max(2, math.ceil(SECONDS / max(per_epoch, 1e-5))))

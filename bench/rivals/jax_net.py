@@ -19,19 +19,45 @@ def fits(case, dtype):
     return np.dtype(dtype) == np.float32 and whole and case.update in ("plain", "adam")
 
 
+def _net(case):
+    """Make the function of the net up to its output layer's net inputs."""
+    import jax
+    import jax.numpy as jnp
+
+    activations = {"tanh": jnp.tanh, "relu": jax.nn.relu, "logistic": jax.nn.sigmoid}
+    activate = activations[case.activation]
+
+    def net(layers, x):
+        weights, biases = layers
+        for w, b in zip(weights[:-1], biases[:-1], strict=True):
+            x = activate(x @ w + b)
+        return x @ weights[-1] + biases[-1]
+
+    return net
+
+
+def _layers(case, dtype):
+    import jax
+    import jax.numpy as jnp
+
+    return jax.tree.map(jnp.array, case.network.unpack(initial_parameters(case, dtype)))
+
+
 def epochs(case, X, y):
     import jax
     import jax.numpy as jnp
     from jax import lax
 
-    activate = {"tanh": jnp.tanh, "relu": jax.nn.relu}[case.activation]
+    loss_of = {
+        "squared_error": lambda z, y: 0.5 * ((z - y) ** 2),
+        "binary_cross_entropy": lambda z, y: jax.nn.softplus(z) - y * z,
+        "cross_entropy": lambda z, y: -y * jax.nn.log_softmax(z),
+    }[case.loss]
+    net = _net(case)
 
     def loss(layers, x, target):
-        weights, biases = layers
-        for w, b in zip(weights[:-1], biases[:-1], strict=True):
-            x = activate(x @ w + b)
-        error = x @ weights[-1] + biases[-1] - target
-        value = 0.5 * (error * error).sum() / len(x)
+        weights, _ = layers
+        value = loss_of(net(layers, x), target).sum() / len(x)
         if case.alpha:
             value += 0.5 * case.alpha / len(x) * sum((w * w).sum() for w in weights)
         return value
@@ -62,8 +88,7 @@ def epochs(case, X, y):
         return state, losses.mean()
 
     with jax.default_device(jax.devices("cpu")[0]):
-        arrays = case.network.unpack(initial_parameters(case, X.dtype))
-        layers = jax.tree.map(jnp.array, arrays)
+        layers = _layers(case, X.dtype)
         zeros = jax.tree.map(jnp.zeros_like, layers)
         state = [(layers, zeros, jax.tree.map(jnp.zeros_like, layers), jnp.float32(0))]
         X, y = jnp.array(X), jnp.array(y)
@@ -79,3 +104,19 @@ def epochs(case, X, y):
         )
 
     return run, parameters
+
+
+def prediction(case, X):
+    import jax
+    import jax.numpy as jnp
+
+    outputs = {
+        "squared_error": lambda z: z,
+        "binary_cross_entropy": jax.nn.sigmoid,
+        "cross_entropy": jax.nn.softmax,
+    }[case.loss]
+    net = _net(case)
+    with jax.default_device(jax.devices("cpu")[0]):
+        layers, X = _layers(case, X.dtype), jnp.array(X)
+    predict = jax.jit(lambda layers, X: outputs(net(layers, X)))
+    return lambda: np.asarray(predict(layers, X))

@@ -1,11 +1,11 @@
-"""scikit-learn's MLPRegressor through its public methods, whose checks take microseconds."""
+"""scikit-learn's MLPs through their public methods, whose checks take microseconds."""
 
 import numpy as np
-from sklearn.neural_network import MLPRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from bench.cases import RATE, initial_parameters
+from bench.cases import RATE, initial_parameters, labels_of
 
-NAME = "MLPRegressor"
+NAME = "scikit-learn"
 
 
 def missing():
@@ -17,7 +17,7 @@ def fits(case, dtype):
 
 
 def estimator_options(case):
-    """Parameters under which BackpropRegressor and MLPRegressor do the same and never stop."""
+    """Parameters under which fastbp's estimators and scikit-learn's do the same and never stop."""
     return {
         "hidden_layer_sizes": case.sizes[1:-1],
         "activation": case.activation,
@@ -33,11 +33,20 @@ def estimator_options(case):
     }
 
 
+def targets(case, y):
+    """What an estimator takes: labels, or numbers."""
+    if case.is_of_classes:
+        return labels_of(y)
+    return y.ravel() if y.shape[1] == 1 else y
+
+
 def epochs(case, X, y):
-    model = MLPRegressor(shuffle=False, **estimator_options(case))
-    y = y.ravel() if y.shape[1] == 1 else y
+    Estimator = MLPClassifier if case.is_of_classes else MLPRegressor
+    model = Estimator(shuffle=False, **estimator_options(case))
+    y = targets(case, y)
+    classes = {"classes": np.unique(y)} if case.is_of_classes else {}
     return (
-        lambda: model.partial_fit(X, y),
+        lambda: model.partial_fit(X, y, **classes),
         lambda: case.network.pack(model.coefs_, model.intercepts_, X.dtype),
     )
 

@@ -23,13 +23,15 @@ def fits(case, dtype):
     return case.update in ("plain", "adam") and case.alpha == 0
 
 
-def epochs(case, X, y):
+def _model(case, numpy_dtype):
+    """Make the net up to its output layer's net inputs, and its linear layers."""
     import torch
 
     torch.set_num_threads(1)
-    dtype = torch.float32 if X.dtype == np.float32 else torch.float64
-    coefs, intercepts = case.network.unpack(initial_parameters(case, X.dtype))
-    activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[case.activation]
+    dtype = torch.float32 if numpy_dtype == np.float32 else torch.float64
+    coefs, intercepts = case.network.unpack(initial_parameters(case, numpy_dtype))
+    activations = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "logistic": torch.nn.Sigmoid}
+    activation = activations[case.activation]
     linears, modules = [], []
     for coef, intercept in zip(coefs, intercepts, strict=True):
         linear = torch.nn.Linear(*coef.shape, dtype=dtype)
@@ -38,7 +40,18 @@ def epochs(case, X, y):
             linear.bias.copy_(torch.from_numpy(intercept.copy()))
         linears.append(linear)
         modules += [linear, activation()]
-    model = torch.nn.Sequential(*modules[:-1])
+    return torch.nn.Sequential(*modules[:-1]), linears
+
+
+def epochs(case, X, y):
+    import torch
+
+    model, linears = _model(case, X.dtype)
+    loss_of = {
+        "squared_error": lambda z, y: 0.5 * ((z - y) ** 2).sum() / len(z),
+        "binary_cross_entropy": torch.nn.functional.binary_cross_entropy_with_logits,
+        "cross_entropy": torch.nn.functional.cross_entropy,
+    }[case.loss]
     Optimiser = torch.optim.SGD if case.update == "plain" else torch.optim.Adam
     optimiser = Optimiser(model.parameters(), lr=RATE)
     X, y = torch.from_numpy(X), torch.from_numpy(y)
@@ -47,9 +60,7 @@ def epochs(case, X, y):
         for start in range(0, len(X), case.batch_size):
             stop = start + case.batch_size
             optimiser.zero_grad()
-            error = model(X[start:stop]) - y[start:stop]
-            loss = 0.5 * (error * error).sum() / len(error)
-            loss.backward()
+            loss_of(model(X[start:stop]), y[start:stop]).backward()
             optimiser.step()
 
     def parameters():
@@ -59,3 +70,21 @@ def epochs(case, X, y):
         )
 
     return run, parameters
+
+
+def prediction(case, X):
+    import torch
+
+    model, _ = _model(case, X.dtype)
+    X = torch.from_numpy(X)
+    outputs = {
+        "squared_error": lambda z: z,
+        "binary_cross_entropy": torch.sigmoid,
+        "cross_entropy": lambda z: torch.softmax(z, dim=1),
+    }[case.loss]
+
+    @torch.inference_mode()
+    def run():
+        return outputs(model(X)).numpy()
+
+    return run

@@ -29,8 +29,8 @@ from fastbp import Objective
 from fastbp.model.data import as_data
 
 ONLINE = ((10, 16, 1), (10, 50, 1), (32, 128, 1), (64, 256, 4), (784, 128, 10))
-ONLINE_GOALS = {"C": 1.5, "FANN": 6, "JAX": 2.5, "MLPRegressor": 300}
-WIDE_GOALS = ONLINE_GOALS | {"JAX": 1.6, "MLPRegressor": 50}
+ONLINE_GOALS = {"C": 1.5, "FANN": 6, "JAX": 2.5, "scikit-learn": 300}
+WIDE_GOALS = ONLINE_GOALS | {"JAX": 1.6, "scikit-learn": 50}
 BATCH = {
     ((8, 100, 1), 200): {"float64": 15, "float32": 35, "JAX": 7, "PyTorch": 40},
     ((8, 50, 1), 32): {"float64": 60, "float32": 120, "JAX": 15, "PyTorch": 300},
@@ -43,7 +43,7 @@ PREDICTED = {((10, 50, 1), "tanh"): 4, ((10, 50, 1), "relu"): 4, ((64, 128, 128,
 
 def online():
     """Online, plain SGD, tanh."""
-    rivals = ("C", "FANN", "JAX", "MLPRegressor")
+    rivals = ("C", "FANN", "JAX", "scikit-learn")
     rows = []
     for sizes in ONLINE:
         n_rows = 2_000 if sizes[0] < 64 else 500
@@ -80,7 +80,7 @@ def rules():
 
 def batch():
     """Mini-batches, Adam, relu."""
-    rivals = ("MLPRegressor", "NumPy", "JAX", "PyTorch")
+    rivals = ("scikit-learn", "NumPy", "JAX", "PyTorch")
     rows = []
     for (sizes, batch_size), goals in BATCH.items():
         for dtype in DTYPES:
@@ -89,9 +89,9 @@ def batch():
             case = case._replace(n_rows=min(20_000, max(case.n_rows, 5_120)))
             times = time_epochs(case, dtype, ("fastbp", *rivals))
             own, best = times["fastbp"], training_flops(sizes) / limits.peak(dtype)
-            goal = goals | {"MLPRegressor": goals[name]}
+            goal = goals | {"scikit-learn": goals[name]}
             if dtype == np.float64:
-                goal = {"MLPRegressor": goals[name]}
+                goal = {"scikit-learn": goals[name]}
             ratios = [ratio(times.get(rival), own, goal.get(rival)) for rival in rivals]
             what = f"{case.net_name} / {batch_size}"
             rows.append([what, name, number(1e9 * own), number(best / own), *ratios])
@@ -131,10 +131,10 @@ def predict():
             runs["NumPy"] = RIVALS["NumPy"].prediction(case, X)
             times = {name: time / len(X) for name, time in best_of(runs, 25).items()}
             own = times["fastbp"]
-            cells = [ratio(times["MLPRegressor"], own, goal), ratio(times["NumPy"], own)]
+            cells = [ratio(times["scikit-learn"], own, goal), ratio(times["NumPy"], own)]
             name = f"{case.net_name} {activation}"
             rows.append([name, np.dtype(dtype).name, number(1e9 * own), *cells])
-    table(["predict", "dtype", "ns a row", "MLPRegressor", "NumPy"], rows)
+    table(["predict", "dtype", "ns a row", "scikit-learn", "NumPy"], rows)
 
 
 def one():
@@ -144,7 +144,7 @@ def one():
         for rule in ("plain", "nesterov", "adam"):
             case = Case("one", (10, 50, 1), "tanh", 1, 500, rule=rule)
             models, X, y = fitted_alike(case, dtype)
-            own, theirs = models["fastbp"], models["MLPRegressor"]
+            own, theirs = models["fastbp"], models["scikit-learn"]
             x, target, row, targets = X[0], float(y[0, 0]), X[:1], y[0]
             own.predict_one(x), own.learn_one(x, target), theirs.partial_fit(row, targets)
             runs = {
@@ -161,7 +161,7 @@ def one():
                 ratio(times["partial_fit"], times["learn_one"], 100),
             ]
             rows.append([f"10-50-1 tanh, {rule}", np.dtype(dtype).name, *cells])
-    heads = ["predict_one, µs", "MLPRegressor.predict", "learn_one, µs", "MLPRegressor.partial_fit"]
+    heads = ["predict_one, µs", "scikit-learn, predict", "learn_one, µs", "partial_fit"]
     table(["one sample", "dtype", *heads], rows)
 
 
@@ -183,9 +183,9 @@ def search():
     np.testing.assert_allclose(*scores, rtol=1e-6)
     own = min(seconds(run, ESTIMATORS["fastbp"]) for _ in range(3))
     two = min(seconds(run, ESTIMATORS["fastbp"], 2) for _ in range(3))
-    theirs = min(seconds(run, ESTIMATORS["MLPRegressor"]) for _ in range(2))
+    theirs = min(seconds(run, ESTIMATORS["scikit-learn"]) for _ in range(2))
     row = ["60 fits", "float64", number(own), ratio(theirs, own, 15), ratio(own, two, 1.7)]
-    table(["grid search", "dtype", "s", "MLPRegressor", "2 threads"], [row])
+    table(["grid search", "dtype", "s", "scikit-learn", "2 threads"], [row])
 
 
 TABLES = {f.__name__: f for f in (online, rules, batch, full, predict, one, search)}

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=4)
 
 def make_case(mode, size, implementation):
     activation, batch_size = MODES[mode]
-    slow = mode == "online" and implementation in ("NumPy", "MLPRegressor", "PyTorch")
+    slow = mode == "online" and implementation in ("NumPy", "scikit-learn", "PyTorch")
     n_rows = N_ROWS[size] // 10 if slow else N_ROWS[size]
     return Case(mode, SIZES[size], activation, batch_size or n_rows, n_rows, alpha=0.0)
 

@@ -11,7 +11,7 @@ N_ROWS = {"small": 20_000, "medium": 5_000, "large": 2_000}
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=4)
 
 
-@pytest.mark.parametrize("implementation", ("fastbp", "NumPy", "MLPRegressor"))
+@pytest.mark.parametrize("implementation", ("fastbp", "NumPy", "scikit-learn"))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ("tanh", "relu"))
 @pytest.mark.parametrize("size", SIZES)

@@ -154,10 +154,15 @@ def _weights(sample_weight: ArrayLike, n_samples: int) -> NDArray:
 
 
 def _own(array: ArrayLike, dtype: np.typing.DTypeLike) -> NDArray:
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        return array  # it is all that, and the rest takes 10 microseconds to find out
     if np.iscomplexobj(array):
         raise ValueError("Complex numbers cannot be trained on or predicted for.")
     with np.errstate(over="ignore"):  # as_data names what overflows
         return np.require(array, dtype=dtype, requirements=["C", "A", "W", "E"])
+
+
+_NO_INDICES = np.empty(0, np.int64)
 
 
 def as_data(
@@ -205,13 +210,15 @@ def as_data(
         dense = _own(X, dtype)
         if dense.ndim != 2:
             raise ValueError(f"X has shape {dense.shape}, but a table is (n_samples, n_features).")
-        values, columns, row_starts = (), (), ()
+        values, columns, row_starts = np.empty(0, dtype), _NO_INDICES, _NO_INDICES
         n_samples = len(dense)
     if n_samples == 0 or dense.shape[1] == 0:
         shape = (n_samples, dense.shape[1])
         raise ValueError(f"X has shape {shape}: there is nothing to compute with.")
-    targets = np.empty((0, 1)) if y is None else _targets(y, n_samples)
-    weights = () if sample_weight is None else _weights(sample_weight, n_samples)
+    targets = np.empty((0, 1), dtype) if y is None else _targets(y, n_samples)
+    weights = np.empty(0, dtype)
+    if sample_weight is not None:
+        weights = _weights(sample_weight, n_samples)
     data = Data(
         X=dense,
         values=_own(values, dtype),

@@ -198,14 +198,14 @@ class Network:
         """(fan_in, fan_out) of each layer."""
         return list(pairwise(self.layer_sizes))
 
-    @property
+    @lazy
     def n_weights(self) -> int:
-        """Number of weights, biases not counted."""
+        """Count the weights, biases not among them."""
         return sum(fan_in * fan_out for fan_in, fan_out in self.shapes)
 
-    @property
+    @lazy
     def n_parameters(self) -> int:
-        """Number of weights and biases."""
+        """Count weights and biases."""
         return self.n_weights + sum(self.layer_sizes[1:])
 
     @property
@@ -294,11 +294,18 @@ class Network:
                         "or fit again."
                     )
                 view[...] = array
+        if not np.isfinite(parameters).all():
+            self._refuse_not_finite(places)
+        return parameters
+
+    @staticmethod
+    def _refuse_not_finite(places: tuple[list, list]) -> None:
+        for name, views in zip(("coefs_", "intercepts_"), places, strict=True):
+            for i, view in enumerate(views):
                 if not np.isfinite(view).all():
                     raise ValueError(
                         f"{name}[{i}] holds NaN or infinity. Assign finite numbers, or fit again."
                     )
-        return parameters
 
     def initial_parameters(
         self, random_state: np.random.RandomState, dtype: np.dtype
