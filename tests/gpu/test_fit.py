@@ -18,6 +18,7 @@ if not has_gpu():
 from fastbp.backends.gpu import fleet, row_orders
 from fastbp.machine import gpu
 from helpers.gpu_cases import NUMPY_MAY_WARN, assert_close, assert_same_fit
+from helpers.own_records import CUBED, GAUSS, MY_TANH
 
 pytestmark = [
     pytest.mark.gpu,
@@ -53,6 +54,23 @@ def _fit_both(X, y, sample_weight=None, validation=None, **parameters):
 @pytest.fixture
 def xy(problem):
     return problem(14, 3)
+
+
+# Own records.
+
+
+@pytest.mark.parametrize("batch_size", ["online", 5])
+def test_own_activations_and_losses(batch_size, xy):
+    own = {"activation": GAUSS, "loss": CUBED, "output_activation": MY_TANH}
+    assert_same_fit(*_fit_both(*xy, solver="sgd", batch_size=batch_size, **own))
+
+
+def test_a_fleet_of_own_and_built_in_activations(xy):
+    grid = [{"activation": each} for each in (GAUSS, "tanh", MY_TANH)]
+    estimator = BackpropRegressor(**SMALL, device="cuda")
+    own, built_in, same = fit_many(*xy, grid, estimator=estimator)
+    assert_close(same.coefs_[0], built_in.coefs_[0], 1e-10)
+    assert_same_fit(clone(own).set_params(device="cpu").fit(*xy), own)
 
 
 # Solvers.

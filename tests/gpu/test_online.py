@@ -125,9 +125,9 @@ def test_online_epochs_with_guards_in_a_table_of_chunks(rng, monkeypatch):
 def test_weights_of_online_mode_lie_in_shared_memory_where_they_fit(rng, monkeypatch):
     asked = []
 
-    def spy(rule, in_shared):
+    def spy(rule, in_shared, own):
         asked.append(in_shared)
-        return online_kernel(rule, in_shared)
+        return online_kernel(rule, in_shared, own)
 
     monkeypatch.setattr(launches, "online_kernel", spy)
     network = Network((12, 40, 1), "tanh")

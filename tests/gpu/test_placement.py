@@ -30,6 +30,8 @@ from fastbp.backends.gpu.kernels.placement import (
     TRANSPOSED,
     TRANSPOSED_STRIDE,
     WEIGHTS,
+    OwnRecords,
+    own_records_of,
     sample_placement,
     tile_placement,
 )
@@ -188,7 +190,11 @@ def test_no_two_units_share_a_place(network, kind):
     assert fields[DELTAS] + n_out == placement.n_units
 
 
-def test_own_records_are_refused():
-    for network in (Network((3, 4, 2), GAUSS), Network((3, 4, 2), loss=CUBED)):
-        with pytest.raises(ValueError, match="which only the CPU computes: take device='cpu'"):
-            tile_placement(network)
+def test_codes_of_own_records_follow_all_others():
+    networks = [Network((3, 4, 2), GAUSS), Network((3, 4, 2), loss=CUBED), Network((3, 4, 2))]
+    own = own_records_of(networks)
+    assert own == OwnRecords((GAUSS,), (CUBED,))
+    layouts = [tile_placement(network, own).layout for network in networks]
+    assert layouts[0][1, ACTIVATION] == SOFTMAX_CODE + 1
+    assert layouts[1][0, LOSS] == len(LOSSES)
+    assert layouts[2][1, ACTIVATION] < SOFTMAX_CODE and layouts[2][0, LOSS] < len(LOSSES)

@@ -49,14 +49,18 @@ from fastbp.backends.gpu.kernels import (  # noqa: E402
     batch_kernels,
     full_pass_kernels,
     online_kernel,
+    own_records_of,
 )
 from fastbp.backends.gpu.objective import DeviceObjective  # noqa: E402
 from fastbp.backends.gpu.tiling import BYTES_OF_SUMS  # noqa: E402
 from fastbp.machine import gpu, gpu_kernels  # noqa: E402
+from helpers.own_records import CUBED, GAUSS  # noqa: E402
 
 pytestmark = pytest.mark.slow
 PTXAS = shutil.which("ptxas")
-NETWORK = Network((5, 20, 2), "tanh")
+#: Kernels with a user's own records hold all that is in those without.
+NETWORK = Network((5, 20, 2), GAUSS, CUBED)
+OWN = own_records_of([NETWORK])
 
 
 class Case(NamedTuple):
@@ -70,12 +74,12 @@ class Case(NamedTuple):
     @property
     def kernel(self):
         if self.name == "online_epochs":
-            return online_kernel(self.variant, self.in_shared)
+            return online_kernel(self.variant, self.in_shared, OWN)
         if self.name == "add_up":
             return add_up
         makers = (full_pass_kernels, batch_kernels)
         make = makers[self.name in BatchKernels._fields]
-        return getattr(make(self.variant, self.in_shared), self.name)
+        return getattr(make(self.variant, self.in_shared, OWN), self.name)
 
     def __str__(self):
         place = "shared" if self.in_shared else "global"

@@ -101,7 +101,8 @@ def trainable(network, n_samples, rng, dtype=np.float64, weighted=True, zeros=()
 
 def keep_weights_in_device_memory(monkeypatch):
     monkeypatch.setattr(
-        "fastbp.backends.gpu.launches.online_kernel", lambda rule, _: online_kernel(rule, False)
+        "fastbp.backends.gpu.launches.online_kernel",
+        lambda rule, _, own: online_kernel(rule, False, own),
     )
 
 

@@ -13,6 +13,7 @@ from fastbp.backends.gpu.kernels import (
     State,
     add_up,
     full_pass_kernels,
+    own_records_of,
     tile_placement,
 )
 from fastbp.backends.gpu.tiling import TILES_OF_A_BATCH, Tile, n_threads_for
@@ -36,14 +37,15 @@ class FullPass:
     """
 
     def __init__(self, network: Network, tables: DeviceTables, i: int = 0) -> None:
-        self._placement = placement = tile_placement(network)
+        own = own_records_of([network])
+        self._placement = placement = tile_placement(network, own)
         self._inputs, self._dtype = tables.inputs, tables.dtype
         data = tables.tables[i]
         n, self._n_outputs = data.n_samples, network.layer_sizes[-1]
         self._n_weights, self._total_weight = network.n_weights, data.total_weight
         widest = max(network.layer_sizes[1:])
         self._tile = tile = Tile.of(placement, self._dtype, n, widest, TILES_OF_A_BATCH)
-        self._kernels = full_pass_kernels(tile.n_fours, tile.in_shared)
+        self._kernels = full_pass_kernels(tile.n_fours, tile.in_shared, own)
         self._n_slots = min(MAX_SLOTS, math.ceil(n / tile.n_rows))
         self._rows = gpu.to_device((tables.starts[i] + np.arange(n)).astype(np.int32))
         self._workspaces = tile.make_workspaces(self._n_slots, self._dtype)

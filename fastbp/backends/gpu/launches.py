@@ -20,6 +20,7 @@ from fastbp.backends.gpu.kernels import (
     State,
     batch_kernels,
     online_kernel,
+    own_records_of,
     sample_placement,
     tile_placement,
 )
@@ -81,7 +82,10 @@ class _OnlineLaunches:
         self._inputs, itemsize = tables.inputs, tables.dtype.itemsize
         widest = _widest_layer(members)
         self._n_threads = n_threads_for(widest)
-        self.placements = [sample_placement(member.network, self._n_threads) for member in members]
+        own = own_records_of(member.network for member in members)
+        self.placements = [
+            sample_placement(member.network, self._n_threads, own) for member in members
+        ]
         n_in, n_out = tables.inputs.X.shape[1], tables.inputs.y.shape[1]
         self._chunk_rows = max(1, min(ROWS_OF_A_CHUNK, 4096 // (n_in + n_out)))
         self._n_sums = max(self._n_threads, widest)
@@ -91,7 +95,7 @@ class _OnlineLaunches:
         changing = (1 + rule.n_moments) * n_moved
         limit = gpu.max_shared_bytes() - BYTES_OF_SUMS
         in_shared = (changing + workspace) * itemsize <= limit
-        self._kernel = online_kernel(rule.name, in_shared)
+        self._kernel = online_kernel(rule.name, in_shared, own)
         self._shared_bytes = (in_shared * changing + workspace) * itemsize
         if self._shared_bytes > limit:
             raise MemoryError(
@@ -113,14 +117,15 @@ class _BatchLaunches:
     def __init__(self, members: Sequence[FleetMember], tables: DeviceTables) -> None:
         self._inputs, self._by_grid = tables.inputs, len(members) == 1
         self._known_max_blocks: int | None = None
-        self.placements = [tile_placement(member.network) for member in members]
+        own = own_records_of(member.network for member in members)
+        self.placements = [tile_placement(member.network, own) for member in members]
         batch_size = max(member.batch_size for member in members)
         largest = max(self.placements, key=lambda placement: placement.n_units)
         n_tiles, max_slots = (TILES_OF_A_BATCH, MAX_SLOTS) if self._by_grid else (1, 1)
         self._tile = tile = Tile.of(
             largest, tables.dtype, batch_size, _widest_layer(members), n_tiles
         )
-        kernels = batch_kernels(tile.n_fours, tile.in_shared)
+        kernels = batch_kernels(tile.n_fours, tile.in_shared, own)
         self._kernel = kernels.batch_epochs if self._by_grid else kernels.many_batch_epochs
         n_slots = min(max_slots, math.ceil(batch_size / tile.n_rows))
         n_moved = max(placement.n_moved for placement in self.placements)

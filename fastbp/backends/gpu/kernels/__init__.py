@@ -28,7 +28,13 @@ from fastbp.backends.gpu.kernels.launch_arguments import (
     State,
 )
 from fastbp.backends.gpu.kernels.online import ROWS_OF_A_CHUNK, online_kernel
-from fastbp.backends.gpu.kernels.placement import Placement, sample_placement, tile_placement
+from fastbp.backends.gpu.kernels.placement import (
+    OwnRecords,
+    Placement,
+    own_records_of,
+    sample_placement,
+    tile_placement,
+)
 from fastbp.backends.gpu.kernels.slots import MAX_SLOTS
 from fastbp.backends.gpu.kernels.tiles import PADDING
 
@@ -43,12 +49,14 @@ __all__ = [
     "FullPassKernels",
     "Inputs",
     "LaunchArguments",
+    "OwnRecords",
     "Placement",
     "State",
     "add_up",
     "batch_kernels",
     "full_pass_kernels",
     "online_kernel",
+    "own_records_of",
     "sample_placement",
     "tile_placement",
 ]

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from fastbp.backends.gpu.kernels.epoch_end import MAX_THREADS, block_sum, goes_on
 from fastbp.backends.gpu.kernels.launch_arguments import ALPHA, BEST_LOSS, N_NO_IMPROVEMENT
-from fastbp.backends.gpu.kernels.placement import N_DECAYED, N_MOVED
+from fastbp.backends.gpu.kernels.placement import N_DECAYED, N_MOVED, NOTHING_OWN
 from fastbp.backends.gpu.kernels.slots import MAX_SLOTS, add_slots
 from fastbp.backends.gpu.kernels.tiles import network_of, passes
 from fastbp.backends.gpu.kernels.update_rules import move, n_moments_of, rule_of, step_size
@@ -237,18 +237,19 @@ def _make_epochs(add_tile, team, barrier):
 
 
 @cache
-def batch_kernels(n_fours, in_shared):
+def batch_kernels(n_fours, in_shared, own=NOTHING_OWN):
     """Make the kernels whose threads take 4 * n_fours rows each.
 
     ``in_shared`` says where tiles lie: in the chip's shared memory, or else in ``workspaces``,
-    (n_blocks, numbers of a tile), in the device's.
+    (n_blocks, numbers of a tile), in the device's.  own : OwnRecords, a user's own activations and
+    losses.
 
     Returns
     -------
     kernels : BatchKernels
         The kernels, which are compiled when they are launched.
     """
-    _, add_tile = passes(n_fours)
+    _, add_tile = passes(n_fours, own)
     grid_epochs = _make_epochs(add_tile, *_on_whole_grid())
     block_epochs = _make_epochs(add_tile, *_on_one_block())
 

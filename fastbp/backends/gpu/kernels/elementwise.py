@@ -5,14 +5,16 @@ become one function that compares the code once and runs the right one. ``softma
 activation that looks at all units of its layer.
 """
 
-from fastbp.backends.gpu.kernels.placement import RAW_OUTPUTS
+from functools import cache
+
+from fastbp.backends.gpu.kernels.placement import RAW_OUTPUTS, OwnRecords
 from fastbp.machine.choice import choose_by_code
 from fastbp.machine.elementary_gpu import lane, number
 from fastbp.machine.gpu_kernels import cuda, load1, part, store1
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.losses import LOSSES
 
-__all__ = ["activate_with_slope", "loss_and_error"]
+__all__ = ["elementwise"]
 
 
 def _activation_loop(record):
@@ -62,6 +64,11 @@ def _no_activation(code, z, s, n):
     pass
 
 
+@part
+def _no_loop(z, s, n):
+    pass
+
+
 def _loss_link(wanted, record, others):
     value, gradient = part(record.value), part(record.gradient)
     has_raw_value = record.raw_value is not None
@@ -90,17 +97,26 @@ def _no_loss(code, is_canonical, parameter, prediction, y, kept):
     return prediction, prediction
 
 
-_loops = [
-    *map(_activation_loop, ACTIVATIONS.values()),
-    *map(_raw_output_loop, RAW_OUTPUTS.values()),
-]
+@cache
+def elementwise(own: OwnRecords):
+    """Make the functions of all activations and losses, a user's own included.
 
-#: ``activate_with_slope(code, z, s, n)``: z <- f(z) and s <- f'(z) for n numbers, or s <- z where
-#: the loss needs that. A thread touches every blockDim-th, so that it needs no barrier after having
-#: written them itself.
-activate_with_slope = choose_by_code(_activation_link, _loops, _no_activation)
+    ``activate_with_slope(code, z, s, n)``: z <- f(z) and s <- f'(z) for n numbers, or s <- z where
+    the loss needs that. A thread touches every blockDim-th, so that it needs no barrier after
+    having written them itself.
 
-#: ``loss_and_error(code, is_canonical, parameter, prediction, y, kept) -> (loss, d loss / d z)`` of
-#: one output of one row; ``kept`` is what the output layer left in s: its slope, or what the loss's
-#: raw value is worked out from.
-loss_and_error = choose_by_code(_loss_link, LOSSES.values(), _no_loss)
+    ``loss_and_error(code, is_canonical, parameter, prediction, y, kept) -> (loss, d loss / d z)``
+    of one output of one row; ``kept`` is what the output layer left in s: its slope, or what the
+    loss's raw value is worked out from.
+    """
+    loops = [
+        *map(_activation_loop, ACTIVATIONS.values()),
+        *map(_raw_output_loop, RAW_OUTPUTS.values()),
+        _no_loop,  # the softmax's code
+        *map(_activation_loop, own.activations),
+    ]
+    losses = [*LOSSES.values(), *own.losses]
+    return (
+        choose_by_code(_activation_link, loops, _no_activation),
+        choose_by_code(_loss_link, losses, _no_loss),
+    )

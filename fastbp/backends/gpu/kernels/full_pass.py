@@ -8,7 +8,14 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from fastbp.backends.gpu.kernels.epoch_end import MAX_THREADS, block_sum
-from fastbp.backends.gpu.kernels.placement import N_IN, N_LAYERS, N_MOVED, N_OUT, OUTPUTS
+from fastbp.backends.gpu.kernels.placement import (
+    N_IN,
+    N_LAYERS,
+    N_MOVED,
+    N_OUT,
+    NOTHING_OWN,
+    OUTPUTS,
+)
 from fastbp.backends.gpu.kernels.slots import add_slots
 from fastbp.backends.gpu.kernels.tiles import (
     PADDING,
@@ -42,18 +49,19 @@ def add_up(gradients, n_slots, gradient):
 
 
 @cache
-def full_pass_kernels(n_fours, in_shared):
+def full_pass_kernels(n_fours, in_shared, own=NOTHING_OWN):
     """Make the kernels whose threads take 4 * n_fours rows each.
 
     ``in_shared`` says where tiles lie: in the chip's shared memory, or else in ``workspaces``,
-    (n_blocks, numbers of a tile), in the device's.
+    (n_blocks, numbers of a tile), in the device's.  own : OwnRecords, a user's own activations and
+    losses.
 
     Returns
     -------
     kernels : FullPassKernels
         The kernels, which are compiled when they are launched.
     """
-    forward, add_tile = passes(n_fours)
+    forward, add_tile = passes(n_fours, own)
 
     @kernel
     def sum_rows(state, data, rows, tile_rows, workspaces, gradients, losses):

@@ -15,7 +15,14 @@ from typing import Any
 
 from fastbp.backends.gpu.kernels.epoch_end import MAX_THREADS, block_sum, goes_on
 from fastbp.backends.gpu.kernels.launch_arguments import ALPHA, BEST_LOSS, N_NO_IMPROVEMENT
-from fastbp.backends.gpu.kernels.placement import N_IN, N_LAYERS, N_MOVED, N_OUT
+from fastbp.backends.gpu.kernels.placement import (
+    N_IN,
+    N_LAYERS,
+    N_MOVED,
+    N_OUT,
+    NOTHING_OWN,
+    OwnRecords,
+)
 from fastbp.backends.gpu.kernels.samples import BlockNetwork, Pending, Step, sample_passes
 from fastbp.backends.gpu.kernels.tiles import gather
 from fastbp.backends.gpu.kernels.update_rules import rule_of, step_size_of
@@ -48,7 +55,7 @@ def _gather_chunk(data, rows, begin, count, inputs, targets, n_in, n_out):
 
 
 @cache
-def online_kernel(rule_name: str, in_shared: bool) -> Any:
+def online_kernel(rule_name: str, in_shared: bool, own: OwnRecords = NOTHING_OWN) -> Any:
     """Make the kernel of an update rule, its weights in the chip's shared memory or the device's.
 
     Parameters
@@ -57,6 +64,8 @@ def online_kernel(rule_name: str, in_shared: bool) -> Any:
         Name of the rule in `UPDATE_RULES`.
     in_shared : bool
         Whether parameters and moments are copied to shared memory for the launch.
+    own : OwnRecords
+        A user's own activations and losses.
 
     Returns
     -------
@@ -65,7 +74,7 @@ def online_kernel(rule_name: str, in_shared: bool) -> Any:
     """
     record = UPDATE_RULES[rule_name]
     step_size = step_size_of(record)
-    forward, errors, backward, flush = sample_passes(record)
+    forward, errors, backward, flush = sample_passes(record, own)
     has_first, has_second = record.n_moments > 0, record.n_moments > 1
     n_vectors = 1 + record.n_moments if in_shared else 0
 

@@ -14,16 +14,17 @@ in as many banks of the shared memory as there are threads.
 A `Placement` says where each entry of the network's parameter vector goes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.model.activations import ACTIVATIONS, activation_of
-from fastbp.model.losses import LOSSES
+from fastbp.model.activations import ACTIVATIONS, Activation, activation_of
+from fastbp.model.losses import LOSSES, Loss
 from fastbp.model.network import Network
+from fastbp.model.own_records import is_own
 
 __all__ = [
     "ACTIVATION",
@@ -39,6 +40,7 @@ __all__ = [
     "N_MOVED",
     "N_OUT",
     "N_SHARERS",
+    "NOTHING_OWN",
     "OUTPUTS",
     "RAW_OUTPUTS",
     "SOFTMAX_CODE",
@@ -46,7 +48,9 @@ __all__ = [
     "TRANSPOSED",
     "TRANSPOSED_STRIDE",
     "WEIGHTS",
+    "OwnRecords",
     "Placement",
+    "own_records_of",
     "sample_placement",
     "tile_placement",
 ]
@@ -71,6 +75,29 @@ RAW_OUTPUTS = {
     if loss.canonical is not None and loss.raw_value is not None and not loss.is_softmax
 }
 SOFTMAX_CODE = len(ACTIVATIONS) + len(RAW_OUTPUTS)
+
+
+class OwnRecords(NamedTuple):
+    """A user's own activations and losses, for which kernels are compiled anew.
+
+    Their codes follow the softmax's and those of `LOSSES`.
+    """
+
+    activations: tuple[Activation, ...]
+    losses: tuple[Loss, ...]
+
+
+NOTHING_OWN = OwnRecords((), ())
+
+
+def own_records_of(networks: Iterable[Network]) -> OwnRecords:
+    """Collect the users' own records of some networks that one kernel trains."""
+    activations: dict[Activation, None] = {}  # each once, in their order
+    losses: dict[Loss, None] = {}
+    for network in networks:
+        activations |= {each: None for each in network.activations if is_own(each)}
+        losses |= {each: None for each in [network.loss_record] if is_own(each)}
+    return OwnRecords(tuple(activations), tuple(losses))
 
 
 class Placement(NamedTuple):
@@ -123,20 +150,22 @@ def _odd(n: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def tile_placement(network: Network) -> Placement:
+def tile_placement(network: Network, own: OwnRecords = NOTHING_OWN) -> Placement:
     """Place a network for tiles of rows.
 
     Parameters
     ----------
     network : Network
         The network.
+    own : OwnRecords
+        The own records that the kernels have, its own among them.
 
     Returns
     -------
     placement : Placement
         Its layout and places.
     """
-    layout, places = _start(network, _fours)
+    layout, places = _start(network, own, _fours)
     n_moved = int(layout[0, N_MOVED])
     copies, end, unit = np.full(n_moved, -1, np.int64), n_moved, _fours(network.layer_sizes[0])
     for layer, (n_in, n_out) in enumerate(network.shapes, start=1):
@@ -153,7 +182,7 @@ def tile_placement(network: Network) -> Placement:
 
 
 @lru_cache(maxsize=64)
-def sample_placement(network: Network, n_threads: int) -> Placement:
+def sample_placement(network: Network, n_threads: int, own: OwnRecords = NOTHING_OWN) -> Placement:
     """Place a network for one sample at a time.
 
     Parameters
@@ -162,13 +191,15 @@ def sample_placement(network: Network, n_threads: int) -> Placement:
         The network.
     n_threads : int
         Threads of its block.
+    own : OwnRecords
+        The own records that the kernels have, its own among them.
 
     Returns
     -------
     placement : Placement
         Its layout and places.
     """
-    layout, places = _start(network, _odd)
+    layout, places = _start(network, own, _odd)
     start = 0
     for layer, (n_in, n_out) in enumerate(network.shapes, start=1):
         layout[layer, INPUTS] = 0 if layer == 1 else layout[layer - 1, OUTPUTS]
@@ -180,7 +211,7 @@ def sample_placement(network: Network, n_threads: int) -> Placement:
 
 
 def _start(
-    network: Network, row_length: Callable[[int], int]
+    network: Network, own: OwnRecords, row_length: Callable[[int], int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Make layout and places, but for the units; ``row_length(n_out)`` is a row's of weights."""
     shapes = network.shapes
@@ -190,7 +221,7 @@ def _start(
         fields = layout[layer]
         fields[N_IN], fields[N_OUT] = n_in, n_out
         fields[WEIGHTS], fields[STRIDE] = end, row_length(n_out)
-        fields[ACTIVATION] = _activation_code(network, layer)
+        fields[ACTIVATION] = _activation_code(network, own, layer)
         k, j = np.indices((n_in, n_out))
         places.append((end + k * fields[STRIDE] + j).ravel())
         end += n_in * row_length(n_out)
@@ -201,25 +232,18 @@ def _start(
         places.append(end + np.arange(n_out))
         end += _fours(n_out)
     layout[0, N_MOVED] = end = _fours(end)
-    layout[0, N_LAYERS], layout[0, LOSS] = len(shapes), _code(network.loss_record, LOSSES)
+    losses = [*LOSSES.values(), *own.losses]
+    layout[0, N_LAYERS], layout[0, LOSS] = len(shapes), losses.index(network.loss_record)
     layout[0, CANONICAL] = network.is_canonical
     return layout, np.concatenate(places)
 
 
-def _activation_code(network: Network, layer: int) -> int:
+def _activation_code(network: Network, own: OwnRecords, layer: int) -> int:
     record, loss = network.activations[layer - 1], network.loss_record
+    if record in own.activations:
+        return SOFTMAX_CODE + 1 + own.activations.index(record)
     if layer < len(network.shapes) or loss.raw_value is None or not network.is_canonical:
-        return _code(record, ACTIVATIONS)
+        return list(ACTIVATIONS.values()).index(record)
     if loss.is_softmax:
         return SOFTMAX_CODE
-    return len(ACTIVATIONS) + _code(record, RAW_OUTPUTS)
-
-
-def _code(record: Any, registry: dict[str, Any]) -> int:
-    records = list(registry.values())
-    if record not in records:
-        raise ValueError(
-            f"{record.name!r} is your own {type(record).__name__}, which only the CPU computes: "
-            "take device='cpu'."
-        )
-    return records.index(record)
+    return len(ACTIVATIONS) + list(RAW_OUTPUTS.values()).index(record)

@@ -14,7 +14,7 @@ is as good as reading a row along.
 
 from typing import Any, NamedTuple
 
-from fastbp.backends.gpu.kernels.elementwise import activate_with_slope, loss_and_error
+from fastbp.backends.gpu.kernels.elementwise import elementwise
 from fastbp.backends.gpu.kernels.placement import (
     ACTIVATION,
     BIASES,
@@ -80,9 +80,13 @@ class SamplePasses(NamedTuple):
     flush: Any
 
 
-def sample_passes(record):
-    """Make the passes for an update rule, of which a block makes one after another."""
+def sample_passes(record, own):
+    """Make the passes for an update rule, of which a block makes one after another.
+
+    own : OwnRecords, a user's own activations and losses.
+    """
     move = mover(record)
+    activate_with_slope, loss_and_error = elementwise(own)
     has_first, has_second = record.n_moments > 0, record.n_moments > 1
 
     @part

@@ -10,7 +10,7 @@ count with a weight of 0.
 from functools import cache
 from typing import Any, NamedTuple
 
-from fastbp.backends.gpu.kernels.elementwise import activate_with_slope, loss_and_error
+from fastbp.backends.gpu.kernels.elementwise import elementwise
 from fastbp.backends.gpu.kernels.placement import (
     ACTIVATION,
     BIASES,
@@ -91,37 +91,47 @@ def gather(data, rows, start, count, workspace, unit_stride, row_stride, n_featu
         i += cuda.blockDim.x
 
 
-@part
-def _errors(network, data, rows, start, count, workspace, stride, n_rows):
-    """Error signals of the output layer, in the slopes' place; returns a thread's share of loss."""
-    layout = network.layout
-    last = layout[0, N_LAYERS]
-    n_out = layout[last, N_OUT]
-    outputs = workspace[layout[last, OUTPUTS] * stride :]
-    deltas = workspace[layout[last, DELTAS] * stride :]
-    total = 0.0
-    item = cuda.threadIdx.x
-    while item < (n_out + 3) // 4 * 4 * n_rows:
-        j, i = item // n_rows, item % n_rows
-        place, delta = j * stride + i, workspace.dtype.type(0)
-        if j < n_out and i < count:
-            row = rows[start + i]
-            weight = data.weights[row] if data.weights.size > 0 else workspace.dtype.type(1)
-            loss, error = loss_and_error(
-                layout[0, LOSS], layout[0, CANONICAL] != 0, network.loss_parameters[j],
-                outputs[place], data.y[row, j], deltas[place],
-            )  # fmt: skip
-            total += weight * loss
-            delta = weight * error
-        deltas[place] = delta
-        item += cuda.blockDim.x
-    return total
+def _errors_by(loss_and_error):
+    """Make the error signals of the output layer."""
+
+    @part
+    def errors(network, data, rows, start, count, workspace, stride, n_rows):
+        """Error signals of the output layer, in the slopes' place; returns a share of the loss."""
+        layout = network.layout
+        last = layout[0, N_LAYERS]
+        n_out = layout[last, N_OUT]
+        outputs = workspace[layout[last, OUTPUTS] * stride :]
+        deltas = workspace[layout[last, DELTAS] * stride :]
+        total = 0.0
+        item = cuda.threadIdx.x
+        while item < (n_out + 3) // 4 * 4 * n_rows:
+            j, i = item // n_rows, item % n_rows
+            place, delta = j * stride + i, workspace.dtype.type(0)
+            if j < n_out and i < count:
+                row = rows[start + i]
+                weight = data.weights[row] if data.weights.size > 0 else workspace.dtype.type(1)
+                loss, error = loss_and_error(
+                    layout[0, LOSS], layout[0, CANONICAL] != 0, network.loss_parameters[j],
+                    outputs[place], data.y[row, j], deltas[place],
+                )  # fmt: skip
+                total += weight * loss
+                delta = weight * error
+            deltas[place] = delta
+            item += cuda.blockDim.x
+        return total
+
+    return errors
 
 
 @cache
-def passes(n_fours):
-    """Make the passes whose threads take 4 * n_fours rows each: (forward, add_tile)."""
+def passes(n_fours, own):
+    """Make the passes whose threads take 4 * n_fours rows each: (forward, add_tile).
+
+    own : OwnRecords, a user's own activations and losses.
+    """
     product = products(n_fours)
+    activate_with_slope, loss_and_error = elementwise(own)
+    errors = _errors_by(loss_and_error)
 
     @part
     def forward(network, workspace, stride, n_rows):
@@ -190,7 +200,7 @@ def passes(n_fours):
         gather(data, rows, start, count, workspace, stride, 1, n_features, n_rows)
         cuda.syncthreads()
         forward(network, workspace, stride, n_rows)
-        total = _errors(network, data, rows, start, count, workspace, stride, n_rows)
+        total = errors(network, data, rows, start, count, workspace, stride, n_rows)
         cuda.syncthreads()
         backward(network, workspace, stride, n_rows, gradient, is_first)
         return total
