@@ -4,7 +4,8 @@ One thread. An epoch and `predict_proba` of scikit-learn's digits (64-100-10, Ad
 of 20,000 rows of two classes (20-50-1, logistic, batches of 32), and online of 784-128-10 with a
 softmax. Before a case is timed, all have trained for an epoch from the same weights and arrived at
 the same ones, and predict the same probabilities; else nothing is printed but what differs. A ratio
-is the rival's time over fastbp's, in brackets the goal that the project has set itself.
+is the rival's time over fastbp's, in brackets the goal that the project has set itself; "limit" is
+as in ``tables/report.py``.
 """
 
 import os
@@ -14,8 +15,16 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.cases import DTYPES, Case, assert_same, make_data
-from bench.instruments import machine
+from bench.cases import (
+    DTYPES,
+    Case,
+    assert_same,
+    make_data,
+    n_weights,
+    prediction_flops,
+    training_flops,
+)
+from bench.instruments import limits, machine
 from bench.instruments.markdown import number, ratio, table
 from bench.instruments.options import parse_names, parser
 from bench.instruments.timing import CLASSIFIERS, best_of, fit, time_epochs
@@ -42,8 +51,12 @@ CASES = {
 
 
 def epochs(case, dtype):
-    """Nanoseconds a sample of an epoch, and of the rivals."""
-    return time_epochs(case, dtype, ("fastbp", *RIVALS))
+    """Seconds a sample of an epoch, by implementation, and the least that the core could take."""
+    if case.batch_size == 1:
+        limit = limits.stream(n_weights(case.sizes), dtype)
+    else:
+        limit = training_flops(case.sizes) / limits.peak(dtype)
+    return time_epochs(case, dtype, ("fastbp", *RIVALS)), limit
 
 
 def probabilities(case, dtype):
@@ -64,7 +77,8 @@ def probabilities(case, dtype):
     for run in runs.values():
         got = run()
         assert_same(got, expected[:, -got.shape[1] :], DIGITS)  # of two classes, some give one
-    return {name: time / len(X) for name, time in best_of(runs, 15).items()}
+    times = {name: time / len(X) for name, time in best_of(runs, 15).items()}
+    return times, prediction_flops(case.sizes) / limits.peak(dtype)
 
 
 TABLES = {"epochs": epochs, "probabilities": probabilities}
@@ -81,12 +95,20 @@ def main(arguments):
             rows = []
             for title, (case, goal) in CASES.items():
                 for dtype in DTYPES:
-                    times = TABLES[name](case, dtype)
+                    times, limit = TABLES[name](case, dtype)
                     own = times["fastbp"]
                     goals = {"scikit-learn": goal, "JAX": 1}
                     ratios = [
                         ratio(times.get(rival), own, goals.get(rival) if name == "epochs" else None)
                         for rival in RIVALS
                     ]
-                    rows.append([title, np.dtype(dtype).name, number(1e9 * own), *ratios])
-            table([name, "dtype", "ns a row", "MLPClassifier", *RIVALS[1:]], rows)
+                    rows.append(
+                        [
+                            title,
+                            np.dtype(dtype).name,
+                            number(1e9 * own),
+                            number(limit / own),
+                            *ratios,
+                        ]
+                    )
+            table([name, "dtype", "ns a row", "limit", "MLPClassifier", *RIVALS[1:]], rows)
