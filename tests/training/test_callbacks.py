@@ -8,11 +8,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from fastbp import BackpropClassifier, BackpropRegressor, BackpropSearchCV, fit_many
+from fastbp import BackpropClassifier
+from helpers.callbacks import Fitted, Told, assert_in_order, path_of, stops_at
 from helpers.fits import (
     EVERY_MODE,
     EVERY_SOLVER,
@@ -24,76 +22,9 @@ from helpers.fits import (
 )
 
 pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 and later")
-from sklearn.callback import ProgressBar, ScoringMonitor  # noqa: E402
+from sklearn.callback import ProgressBar, ScoringMonitor
 
 pytestmark = SHORT
-
-
-class Told:
-    """Writes down what it is told, and says stop at tasks of its choice."""
-
-    def __init__(self, stops=lambda context: False):
-        self.stops, self.told, self.names = stops, [], []
-
-    def setup(self, estimator, context):
-        self.told.append(("setup",))
-
-    def teardown(self, estimator, context):
-        self.told.append(("teardown",))
-
-    def on_fit_task_begin(self, estimator, context):
-        self.told.append(("begin", *_path(context)))
-        self.names.append(context.task_name)
-
-    def on_fit_task_end(self, estimator, context):
-        self.told.append(("end", *_path(context)))
-        return self.stops(context)
-
-    def paths(self, event):
-        """The tasks that began or ended, in order."""
-        return [path for what, *path in self.told if what == event]
-
-
-class HandedOn(Told):
-    """Handed on to what an estimator has inside."""
-
-    max_propagation_depth = None
-
-
-class Fitted(Told):
-    """Keeps the estimator as if it were fitted, at each task's end."""
-
-    def __init__(self, stops=lambda context: False):
-        super().__init__(stops)
-        self.kept = []
-
-    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
-        self.kept.append((fitted_estimator, metadata))
-        return super().on_fit_task_end(estimator, context)
-
-
-def _path(context):
-    """Task ids from below the root."""
-    above = () if context.parent is None else _path(context.parent)
-    return above if context.parent is None else (*above, context.task_id)
-
-
-def _at(*path):
-    return lambda context: _path(context) == path
-
-
-def _assert_in_order(told):
-    """Every task that began has ended, and within the one above it."""
-    assert told[0] == ("setup",)
-    assert told[-1] == ("teardown",)
-    on = []
-    for event, *path in told[1:-1]:
-        if event == "begin":
-            assert not on or path[: len(on[-1])] == on[-1]
-            on.append(path)
-        else:
-            assert on.pop() == path
-    assert not on
 
 
 @EVERY_MODE
@@ -103,7 +34,7 @@ def test_each_iteration_is_a_task_and_the_numbers_stay(mode, n_init, problem):
     callback = Told()
     net = make_net(mode, n_init=n_init).set_callbacks(callback).fit(X, y)
     assert_same(fitted_attributes(net), fitted_attributes(make_net(mode, n_init=n_init).fit(X, y)))
-    _assert_in_order(callback.told)
+    assert_in_order(callback.told)
     assert sorted(callback.paths("begin")) == sorted(callback.paths("end"))
     n_begun = len(callback.paths("begin"))
     if n_init == 1:
@@ -117,7 +48,7 @@ def test_each_iteration_is_a_task_and_the_numbers_stay(mode, n_init, problem):
 def test_a_callback_ends_the_training(mode, problem):
     X, y = problem()
     short = make_net(mode, max_iter=4).fit(X, y)
-    net = make_net(mode).set_callbacks(Told(_at(3))).fit(X, y)  # and no ConvergenceWarning
+    net = make_net(mode).set_callbacks(Told(stops_at(3))).fit(X, y)  # and no ConvergenceWarning
     assert (net.stop_reason_, net.n_iter_) == ("callback", 4)
     np.testing.assert_array_equal(vector_of(net), vector_of(short))
     assert net.gradient_norm_ == short.gradient_norm_
@@ -125,13 +56,13 @@ def test_a_callback_ends_the_training(mode, problem):
 
 def test_a_stop_brings_no_warning(problem, recwarn):
     X, y = problem()
-    make_net("cg").set_callbacks(Told(_at(3))).fit(X, y)
+    make_net("cg").set_callbacks(Told(stops_at(3))).fit(X, y)
     assert not [each for each in recwarn if each.category is ConvergenceWarning]
 
 
 def test_what_has_ended_the_training_by_itself_is_the_reason(problem):
     X, y = problem()
-    net = make_net("adam-16", max_iter=4).set_callbacks(Told(_at(3))).fit(X, y)
+    net = make_net("adam-16", max_iter=4).set_callbacks(Told(stops_at(3))).fit(X, y)
     assert net.stop_reason_ == "max_iter"
 
 
@@ -141,10 +72,10 @@ def test_a_start_is_ended_alone_and_its_end_may_let_no_other_begin(solver, n_job
     X, y = problem()
     net = make_net(solver, n_init=3, n_jobs=n_jobs)
     all_starts = clone(net).fit(X, y).init_losses_
-    one = clone(net).set_callbacks(Told(_at(1, 0))).fit(X, y).init_losses_
+    one = clone(net).set_callbacks(Told(stops_at(1, 0))).fit(X, y).init_losses_
     np.testing.assert_array_equal(one[[0, 2]], all_starts[[0, 2]])
     assert one[1] > all_starts[1]
-    net.set_callbacks(Told(lambda context: len(_path(context)) == 1)).fit(X, y)
+    net.set_callbacks(Told(lambda context: len(path_of(context)) == 1)).fit(X, y)
     assert len(net.init_losses_) <= n_jobs
     np.testing.assert_array_equal(net.init_losses_, all_starts[: len(net.init_losses_)])
 
@@ -205,7 +136,7 @@ def test_a_stretch_ends_where_the_training_does(mode, problem):
     net = make_net(mode, max_iter=1000, gtol=0.02, alpha=1.0).set_callbacks(callback).fit(X, y)
     assert net.n_iter_ < 1000
     assert len(callback.paths("begin")) == 1 + -(-net.n_iter_ // 5)
-    _assert_in_order(callback.told)
+    assert_in_order(callback.told)
     at_once = Told()
     net.set_params(loss_goal=1e9).set_callbacks(at_once).fit(X, y)
     assert net.n_iter_ == 1
@@ -357,52 +288,6 @@ def test_pickle_and_clone_keep_them(problem):
     callback.told.clear()
     clone(net.set_callbacks()).fit(X, y)
     assert not callback.told
-
-
-@pytest.mark.parametrize("solver", ["adam", "lm"])
-def test_a_pipeline_hands_them_on(solver, problem):
-    X, y = problem()
-    monitor, on_top = ScoringMonitor(scoring="r2"), HandedOn()
-    net = make_net(solver).set_callbacks(monitor)
-    make_pipeline(StandardScaler(), net).set_callbacks(on_top).fit(X, y)
-    scores = monitor.get_logs().data
-    assert [row["task_name"] for row in scores].count("iteration") == net.n_iter_
-    assert scores[-1]["r2"] == pytest.approx(net.score(StandardScaler().fit_transform(X), y))
-    # Of the pipeline, of its scaler, of the network (which is the pipeline's second task), ...
-    assert on_top.paths("begin")[:4] == [[], [0], [1], [1, 0]]
-    assert len(on_top.paths("end")) == 3 + net.n_iter_
-    _assert_in_order(on_top.told)
-
-
-@pytest.mark.subprocess
-def test_a_grid_search_in_processes_hands_them_on(problem, capsys):
-    X, y = problem()
-    pytest.importorskip("rich")
-    monitor = ScoringMonitor(scoring="r2")
-    net = make_net("lbfgs", max_iter=6, tol=0).set_callbacks(monitor)
-    search = GridSearchCV(net, {"alpha": [0.1, 1.0]}, cv=2, n_jobs=2, error_score="raise")
-    search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
-    rows = monitor.get_logs().data
-    assert [row["task_name"] for row in rows].count("iteration") == (2 * 2 + 1) * 6
-    (of_best,) = [row["r2"] for row in rows if row["task_id_path"] == (0, 1)]
-    assert of_best == pytest.approx(search.best_estimator_.score(X, y))
-    assert capsys.readouterr().out.count("BackpropRegressor - fit") == 2 * 2 + 1
-
-
-def test_networks_trained_side_by_side_have_no_iterations(problem):
-    X, y = problem()
-    grid = {"alpha": [0.1, 1.0]}
-    on_top, inside = HandedOn(), Told()
-    net = make_net("lbfgs", max_iter=6).set_callbacks(inside)
-    search = BackpropSearchCV(net, grid, cv=2).set_callbacks(on_top).fit(X, y)
-    assert on_top.told.count(("setup",)) == on_top.told.count(("teardown",)) == 1
-    assert inside.told.count(("setup",)) == inside.told.count(("teardown",)) == 2 * 2 + 1
-    n_of_refit = search.best_estimator_.n_iter_  # which is not trained with the others
-    for callback in (on_top, inside):
-        assert callback.names.count("iteration") == n_of_refit
-    inside.told.clear()
-    fit_many(X, y, [{"alpha": 0.1}], estimator=net)
-    assert inside.told == []
 
 
 @pytest.mark.parametrize("n_init", [1, 3])
