@@ -2,7 +2,7 @@
 
 A fit is a task whose subtasks are stretches of iterations; with several starts, each start is a
 subtask, and the stretches are its own. A stretch is one iteration where a callback asks for the
-``fitted_estimator``; else a fit has some hundred stretches, since a progress bar adds up all of
+``fitted_estimator``; else a start has 200 stretches at most, since a progress bar adds up all of
 them at the end of each. A callback that says stop at a stretch's end ends the start, and at a
 start's end lets no other begin.
 """
