@@ -14,7 +14,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
                       a solver's), ``validation_set``, ``side_by_side`` (many fits on a GPU),
-                      ``interrupts``, ``advice``, ``warn``: what a user is told
+                      ``callbacks`` (scikit-learn's), ``interrupts``, ``advice``, ``warn``: what a
+                      user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,

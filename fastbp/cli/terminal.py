@@ -4,15 +4,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["progress", "timed"]
 
-_SECONDS_BETWEEN_LINES = 0.1
+_SECONDS_BETWEEN_LOOKS = 0.1
 
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
-    """Show a progress line on stderr while a block runs, if stderr is a terminal.
+    """Show a progress bar on stderr while a block runs, if stderr is a terminal.
+
+    Without rich it is a percentage, and how to get the bar.
 
     Parameters
     ----------
@@ -30,16 +33,16 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
         yield lambda steps: None
         return
     try:
-        from tqdm import tqdm
+        from rich.console import Console
+        from rich.progress import Progress
     except ImportError:
-        line = _Line(label, total)
-        try:
-            yield line.advance
-        finally:
-            line.erase()
+        shown = _percentage(label, total)
     else:
-        with tqdm(total=total, desc=label, leave=False) as bar:
-            yield bar.update
+        # What is printed to stdout meanwhile goes there, be it a pipe.
+        console = Console(stderr=True)
+        shown = _bar(Progress(console=console, transient=True, redirect_stdout=False), label, total)
+    with shown as show:
+        yield _Steps(show).advance
 
 
 @contextmanager
@@ -51,20 +54,36 @@ def timed(label: str) -> Iterator[None]:
     print(f"{time.perf_counter() - start:6.2f} s", flush=True)
 
 
-class _Line:
-    """A percentage, rewritten in place."""
+class _Steps:
+    """Counts steps, of which there may be 100,000 a second, and shows how many now and then."""
 
-    def __init__(self, label: str, total: int) -> None:
-        self.label, self.total, self.done = label, max(total, 1), 0
-        self.shown_at = -_SECONDS_BETWEEN_LINES
+    def __init__(self, show: Callable[[int], object]) -> None:
+        self._show, self._done, self._shown_at = show, 0, -_SECONDS_BETWEEN_LOOKS
 
     def advance(self, steps: int) -> None:
-        self.done += steps
+        self._done += steps
         now = time.monotonic()
-        if now - self.shown_at >= _SECONDS_BETWEEN_LINES:
-            self.shown_at = now
-            print(f"\r{self.label}: {self.done / self.total:4.0%}", end="", file=sys.stderr)
-            sys.stderr.flush()
+        if now - self._shown_at >= _SECONDS_BETWEEN_LOOKS:
+            self._shown_at = now
+            self._show(self._done)
 
-    def erase(self) -> None:
-        print("\r" + " " * (len(self.label) + 6) + "\r", end="", file=sys.stderr, flush=True)
+
+@contextmanager
+def _bar(bar: Any, label: str, total: int) -> Iterator[Callable[[int], object]]:
+    with bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def _percentage(label: str, total: int) -> Iterator[Callable[[int], object]]:
+    hint = " (a bar with the time left: pip install 'fastbp[progress]')"
+
+    def show(done: int) -> None:
+        print(f"\r{label}: {done / max(total, 1):4.0%}{hint}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        width = len(f"{label}: 100%{hint}")
+        print("\r" + " " * width + "\r", end="", file=sys.stderr, flush=True)

@@ -29,6 +29,7 @@ from fastbp.model.network import Network
 from fastbp.solvers.monitor import current_watchers
 from fastbp.solvers.registry import SOLVERS
 from fastbp.solvers.stochastic import OptimiserState, invscaled_rate
+from fastbp.training.callbacks import CallbackSupportMixin, FitReport
 from fastbp.training.fit import fit
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
@@ -38,7 +39,7 @@ from fastbp.version import __version__
 __all__ = ["BackpropEstimator"]
 
 
-class BackpropEstimator(BaseEstimator):
+class BackpropEstimator(CallbackSupportMixin, BaseEstimator):
     """A network trained by backpropagation; subclasses say what its targets are."""
 
     # What a subclass's constructor sets; its docstring says what each is.
@@ -154,10 +155,14 @@ class BackpropEstimator(BaseEstimator):
             If the data or a parameter is wrong, the solver needs too much memory, or the training
             diverges. The estimator is then what it was before.
         """
+        # Before the copy that a failed fit goes back to: it has to know which callbacks to end.
+        report = FitReport.of(self, X, y, sample_weight)
         with self._all_or_nothing():
             validation = (X_val, y_val, sample_weight_val)
             task = self._fit_task(X, y, sample_weight, validation)
-            self._set_fitted(task.network, fit(task))
+            self._set_fitted(task.network, fit(task._replace(report=report)))
+            if report is not None:
+                report.end()
         return self
 
     @available_if(has_partial_fit)
@@ -246,10 +251,15 @@ class BackpropEstimator(BaseEstimator):
             validation=scored_on,
             start=Start(parameters, random_state),
             state=state,
-            n_init=1 if goes_on or one_epoch else self.n_init,
+            n_init=1 if one_epoch else self._n_starts,
             one_epoch=one_epoch,
             watchers=current_watchers(),
         )
+
+    @property
+    def _n_starts(self) -> int:
+        """How many starts a fit makes: one where it goes on from the weights that are there."""
+        return 1 if self.warm_start and hasattr(self, "coefs_") else self.n_init
 
     def _given_to_validate(
         self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any

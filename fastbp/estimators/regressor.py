@@ -177,11 +177,12 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     stop_reason_ : str
         Why training stopped. Converged: "gradient_norm", "tolerance", "goal", "validation",
         "learning_rate"; a limit: "max_iter", "max_fun", "time"; no lower point: "line_search",
-        "step_size", "diverged"; told to: "one_epoch", "interrupted".
+        "step_size", "diverged"; told to: "one_epoch", "callback",
+        "interrupted".
     init_losses_ : ndarray of shape (n_starts,)
         The final loss of each start; their spread shows the local minima. NaN for a start that
-        diverged. There are ``n_init`` of them, fewer where ``max_time`` or Ctrl-C let no more
-        begin.
+        diverged. There are ``n_init`` of them, fewer where ``max_time``, a callback or Ctrl-C let
+        no more begin.
     target_mean_, target_scale_ : float or ndarray of shape (n_outputs,)
         What was subtracted from y and what it was divided by, with ``scale_target=True``.
     alpha_ : float

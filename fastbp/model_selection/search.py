@@ -23,6 +23,7 @@ from sklearn.utils.validation import indexable
 
 from fastbp.model_selection.fit_many import SharedData, TaskOutcome, fit_tasks
 from fastbp.solvers import History
+from fastbp.training.callbacks import without_callbacks
 from fastbp.training.fit import fit, override
 from fastbp.training.task import FitResult, FitTask
 
@@ -128,7 +129,11 @@ class BackpropSearchCV(GridSearchCV):
     def _record(self, X: Any, y: Any, params: dict[str, Any]) -> "_Recorder":
         """Run the search without training, and keep what would be trained."""
         search = GridSearchCV(
-            self.estimator, self.param_grid, scoring=self.scoring, refit=False, cv=self.cv
+            without_callbacks(self.estimator),
+            self.param_grid,
+            scoring=self.scoring,
+            refit=False,
+            cv=self.cv,
         )
         recorder = _Recorder()
         with warnings.catch_warnings(), _fits_made_by(recorder):

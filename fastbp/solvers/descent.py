@@ -206,6 +206,7 @@ class Descent:
         self.check_progress()
         if self.history.n_iter >= self.limits.max_iter:
             raise Stop("max_iter")
+        self.check_callback()
 
     def end_iteration(self, point: Point) -> None:
         """End an iteration at a point, whatever the rules say."""
@@ -238,6 +239,18 @@ class Descent:
         if self._n_stalled > self.limits.n_iter_no_change:
             raise Stop("tolerance")
 
+    def check_callback(self) -> None:
+        """Raise Stop if a callback says so, where nothing else has ended the training."""
+        if self.monitor.callback_says_stop(self._so_far):
+            raise Stop("callback")
+
+    def _so_far(self) -> tuple[NDArray[np.floating], History]:
+        """Give the best point, of the dtype of the start, and a history that ends there."""
+        best = self.best
+        history = self.history.copy()
+        history.loss, history.gradient_norm = best.loss, best.gradient_norm
+        return best.parameters.astype(self.dtype), history
+
     def _reached(self, point: Point, gradient_norm: float) -> StopReason | None:
         if point.loss <= self.limits.loss_goal:
             return "goal"
@@ -253,9 +266,7 @@ class Descent:
             # No way on for a solver that still changed the objective, where it had nowhere to go.
             if self.best.gradient_norm <= gtol:
                 stop_reason = "gradient_norm"
-        self.history.loss = self.best.loss
-        self.history.gradient_norm = self.best.gradient_norm
-        return Minimised(self.best.parameters.astype(self.dtype), self.history, stop_reason)
+        return Minimised(*self._so_far(), stop_reason)
 
 
 def descend(

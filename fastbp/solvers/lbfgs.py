@@ -31,10 +31,14 @@ def minimise(
 
 def _lbfgs(descent: Descent) -> None:
     options, limits, last = descent.options, descent.limits, descent.point
+    n_ended = 0
 
     def evaluate(p: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        nonlocal last
+        nonlocal last, n_ended
         if not np.array_equal(p, last.parameters):
+            if n_ended < descent.history.n_iter:  # SciPy has found that it goes on
+                n_ended = descent.history.n_iter
+                descent.check_callback()
             limits.clock.check()
             last = descent.evaluate(p, limited=False)
             if not last.is_finite:

@@ -2,7 +2,7 @@
 
 Every solver has one `Monitor` and calls it at the end of each iteration, or of several that were
 made in one compiled call. A watcher is a function of the `History` that is called after each
-iteration, such as the command line's progress bar.
+iteration, such as the command line's progress bar. A `Callback` may end the training.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,29 @@ from numpy.typing import NDArray
 from fastbp.solvers.history import History
 from fastbp.solvers.stopping import EarlyStopping
 
-__all__ = ["Monitor", "Watcher", "current_watchers", "watching"]
+__all__ = ["Callback", "Monitor", "SoFar", "Watcher", "current_watchers", "watching"]
 
 #: Called with the history at the end of each iteration.
 Watcher = Callable[[History], object]
+#: Gives what a training would return if it ended here: parameters, and a history of its own.
+SoFar = Callable[[], tuple[NDArray[np.floating], History]]
+
+
+class Callback(Protocol):
+    """Asked from time to time whether a training, which would go on, is to end.
+
+    Attributes
+    ----------
+    every : int
+        Iterations from one time to the next.
+    """
+
+    every: int
+
+    def __call__(self, so_far: SoFar) -> bool:
+        """Whether to end."""
+        ...
+
 
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
@@ -57,6 +77,8 @@ class Monitor:
         Whether to print a line an iteration.
     watchers : tuple of callable
         Called with the history at the end of each iteration.
+    callback : Callback or None
+        Asked whether to end.
     """
 
     history: History = field(default_factory=History)
@@ -64,6 +86,7 @@ class Monitor:
     tol: float = 0.0
     verbose: bool = False
     watchers: tuple[Watcher, ...] = ()
+    callback: Callback | None = None
 
     def begin(self) -> None:
         """Begin a training: its iterations and evaluations are counted from 0, its time goes on."""
@@ -100,6 +123,19 @@ class Monitor:
     def says_stop(self) -> bool:
         """Whether early stopping ends the training here."""
         return self.early_stopping is not None and self.early_stopping.says_stop(self.history)
+
+    def callback_says_stop(self, so_far: SoFar) -> bool:
+        """Whether the callback ends the training here, which would go on."""
+        callback = self.callback
+        if callback is None or self.history.n_iter % callback.every:
+            return False
+        return callback(so_far)
+
+    def iterations_in_a_row(self, most: int) -> int:
+        """How many iterations may follow each other before the callback's turn."""
+        if self.callback is None:
+            return most
+        return min(most, self.callback.every - self.history.n_iter % self.callback.every)
 
     def say(self, line: str) -> None:
         """Print a line, if lines are wanted."""

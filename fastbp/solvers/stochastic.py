@@ -194,9 +194,15 @@ def _end_epochs(
             best[:] = parameters
     _scale_rate(options)
     reason = _reason_to_stop(run, options)
-    if reason is None and history.n_iter >= limits.max_iter:
+    if reason is not None:
+        return reason
+    if history.n_iter >= limits.max_iter:
         return "max_iter"
-    return reason
+
+    def so_far() -> tuple[NDArray[np.floating], History]:
+        return run.parameters if best is None else best, history.copy()
+
+    return "callback" if monitor.callback_says_stop(so_far) else None
 
 
 def _reason_to_stop(run: Run, options: Options) -> StopReason | None:
@@ -246,7 +252,8 @@ def _epochs_alike(options: Options) -> int:
         or options.learning_rate == "invscaling"
         or options.one_epoch
     )
-    return 1 if looks_at_each else limits.max_iter - monitor.history.n_iter
+    most = 1 if looks_at_each else limits.max_iter - monitor.history.n_iter
+    return monitor.iterations_in_a_row(most)
 
 
 def _patience(options: Options) -> Patience:

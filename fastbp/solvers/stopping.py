@@ -41,6 +41,7 @@ StopReason = Literal[
     "line_search",  # no lower point was found along the last direction
     "step_size",  # steps became too short to change the parameters
     "one_epoch",  # partial_fit does one
+    "callback",  # a callback said so
     "interrupted",  # Ctrl-C
     "diverged",  # the loss or the parameters became NaN or infinite
 ]

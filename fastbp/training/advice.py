@@ -78,7 +78,7 @@ def nothing_learnt(task: FitTask, result: FitResult) -> str:
     told : str
         What to tell the user; empty where there is nothing to say.
     """
-    if task.one_epoch or result.stop_reason in ("interrupted", "goal"):
+    if task.one_epoch or result.stop_reason in ("interrupted", "goal", "callback"):
         return ""
     of_constant = _loss_of_best_constant(task)
     loss = result.history.loss

@@ -85,25 +85,26 @@ def fit_starts(task: FitTask, clock: Clock, n_jobs: int) -> StartResults:
     Returns
     -------
     results : StartResults
-        What came of those that Ctrl-C and the clock have let begin.
+        What came of those that Ctrl-C, the clock and callbacks have let begin.
     """
     if task.goes_side_by_side:
         from fastbp.training.side_by_side import fit_on_device
 
         return fit_on_device([task], [clock], n_jobs)[0]
-    results = StartResults(task)
+    results, report = StartResults(task), task.report
     n_threads = n_jobs if task.n_init == 1 else 1  # for each
 
-    def in_time() -> Iterator[tuple[int, Start]]:
-        for number, start in enumerate(task.starts()):
-            if number > 0 and clock.is_up:
+    def in_time() -> Iterator[Start]:
+        for start in task.starts():
+            if start.number > 0 and (clock.is_up or report is not None and not report.lets_begin):
                 return
-            yield number, start
+            yield start
 
-    def fit_one(numbered: tuple[int, Start]) -> Iterator[None]:
-        number, start = numbered
+    def fit_one(start: Start) -> Iterator[None]:
         result = _fit_from(task, start, clock, n_threads)
-        results.add(number, result)
+        results.add(start.number, result)
+        if report is not None:
+            report.end_start(start, result)
         if result.stop_reason == "interrupted":
             clock.interrupted.set()
         yield
@@ -131,7 +132,9 @@ def _fit_from(task: FitTask, start: Start, clock: Clock, n_threads: int) -> FitR
         minimised = solver.minimise(objective, start.parameters, options)
         return FitResult.of(solver, minimised, options.state)
     minimise = solver.minimise_bayesian if task.finds_alpha else solver.minimise
-    minimised = minimise(objective, start.parameters, batch_options(task, early_stopping, clock))
+    minimised = minimise(
+        objective, start.parameters, batch_options(task, start, early_stopping, clock)
+    )
     return FitResult.of(solver, minimised)
 
 
@@ -166,7 +169,7 @@ def conclude(task: FitTask, results: StartResults, clock: Clock) -> FitResult:
     if clock.interrupted.is_set():
         best = best._replace(stop_reason="interrupted")
     _say_how_it_ended(task, best)
-    n_late = task.n_init - results.n_ended
+    n_late = task.n_init - results.n_ended if clock.is_up else 0
     if n_late and best.stop_reason not in ("time", "interrupted"):
         warn(
             f"max_time={task.estimator.max_time} seconds were used up before {n_late} of "

@@ -41,7 +41,7 @@ def stochastic_options(
     state = next_state(estimator, start.parameters, task.state, task.one_epoch)
     return stochastic.Options(
         state=state,
-        monitor=_monitor(task, early_stopping, state.history),
+        monitor=_monitor(task, start, early_stopping, state.history),
         n_samples=task.data.n_samples,
         batch_size=_batch_rows(estimator.batch_size, task.data.n_samples),
         random_state=start.random_state,
@@ -55,13 +55,13 @@ def stochastic_options(
 
 
 def batch_options(
-    task: FitTask, early_stopping: EarlyStopping | None, clock: Clock
+    task: FitTask, start: Start, early_stopping: EarlyStopping | None, clock: Clock
 ) -> descent.Options:
-    """Options of the batch solvers."""
+    """Options of the batch solvers for one start."""
     estimator, has_gtol = task.estimator, task.estimator.gtol is not None
     return descent.Options(
         limits=_limits(task, clock, estimator.gtol if has_gtol else estimator.tol),
-        monitor=_monitor(task, early_stopping, History()),
+        monitor=_monitor(task, start, early_stopping, History()),
         max_fun=estimator.max_fun,
         ftol=0.0 if has_gtol else descent.MIN_PROGRESS,
         cg_update=estimator.cg_update,
@@ -80,10 +80,13 @@ def _limits(task: FitTask, clock: Clock, gtol: float | None) -> Limits:
     )
 
 
-def _monitor(task: FitTask, early_stopping: EarlyStopping | None, history: History) -> Monitor:
+def _monitor(
+    task: FitTask, start: Start, early_stopping: EarlyStopping | None, history: History
+) -> Monitor:
     estimator = task.estimator
     tol, is_verbose = float(estimator.tol), bool(estimator.verbose)
-    return Monitor(history, early_stopping, tol, is_verbose, task.watchers)
+    callback = None if task.report is None else task.report.begin_start(task, start)
+    return Monitor(history, early_stopping, tol, is_verbose, task.watchers, callback)
 
 
 def next_state(

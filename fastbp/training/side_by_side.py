@@ -17,7 +17,7 @@ from fastbp.solvers import stochastic
 from fastbp.solvers.stopping import Clock
 from fastbp.training.options import stochastic_options
 from fastbp.training.start_results import StartResults
-from fastbp.training.task import FitResult, FitTask
+from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import make_early_stopping
 
 __all__ = ["fit_on_device"]
@@ -28,9 +28,8 @@ class _Entrant(NamedTuple):
 
     task_number: int
     task: FitTask
-    start_number: int
+    start: Start
     options: stochastic.Options
-    parameters: Any
     shuffles: Shuffles
 
     @property
@@ -72,7 +71,9 @@ def fit_on_device(tasks: list[FitTask], clocks: list[Clock], n_threads: int) -> 
                 fleets.setdefault(entrant.kind, []).append(entrant)
         for entrants in fleets.values():
             for entrant, result in zip(entrants, _train(entrants, n_threads), strict=True):
-                results[entrant.task_number].add(entrant.start_number, result)
+                results[entrant.task_number].add(entrant.start.number, result)
+                if entrant.task.report is not None:
+                    entrant.task.report.end_start(entrant.start, result)
                 if result.stop_reason == "interrupted":
                     clocks[entrant.task_number].interrupted.set()
     return results
@@ -81,7 +82,7 @@ def fit_on_device(tasks: list[FitTask], clocks: list[Clock], n_threads: int) -> 
 def _entrants(task_number: int, task: FitTask, clock: Clock, stack: ExitStack) -> list[_Entrant]:
     """Make a task's starts ready; their generators are lent until the stack is closed."""
     entrants = []
-    for start_number, start in enumerate(task.starts()):
+    for start in task.starts():
         early_stopping = None
         if task.validation is not None:
             early_stopping = make_early_stopping(
@@ -89,16 +90,7 @@ def _entrants(task_number: int, task: FitTask, clock: Clock, stack: ExitStack) -
             )
         options = stochastic_options(task, start, early_stopping, clock)
         shuffles = Shuffles(start.random_state if options.shuffle else None)
-        entrants.append(
-            _Entrant(
-                task_number,
-                task,
-                start_number,
-                options,
-                start.parameters,
-                stack.enter_context(shuffles),
-            )
-        )
+        entrants.append(_Entrant(task_number, task, start, options, stack.enter_context(shuffles)))
     return entrants
 
 
@@ -112,7 +104,7 @@ def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
             places[id(entrant.task.data)],
             entrant.task.alpha,
             entrant.options.batch_size,
-            entrant.parameters,
+            entrant.start.parameters,
             entrant.options.state.moments,
             entrant.shuffles,
         )

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,18 @@ from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import StopReason
 from fastbp.training.validation_set import ValidationSet
 
+if TYPE_CHECKING:
+    from fastbp.training.callbacks import FitReport
+
 __all__ = ["FitResult", "FitTask", "Start"]
 
 
 class Start(NamedTuple):
-    """Where a training starts: parameters, and where its shuffles are drawn from."""
+    """Where a training starts: parameters, where its shuffles are drawn from, and which it is."""
 
     parameters: NDArray[np.floating]
     random_state: np.random.RandomState
+    number: int = 0
 
 
 class FitTask(NamedTuple):
@@ -53,6 +57,8 @@ class FitTask(NamedTuple):
         Whether this is a `partial_fit`: one epoch, with the moments of the last training.
     watchers : tuple of callable
         Called at the end of each iteration.
+    report : FitReport or None
+        Tells the estimator's callbacks, if it has any.
     """
 
     estimator: Any
@@ -64,6 +70,7 @@ class FitTask(NamedTuple):
     n_init: int = 1
     one_epoch: bool = False
     watchers: tuple[Watcher, ...] = ()
+    report: "FitReport | None" = None
 
     @property
     def solver(self) -> Solver:
@@ -103,9 +110,9 @@ class FitTask(NamedTuple):
             return
         seeds = copy.deepcopy(self.start.random_state)  # before the first one's shuffles
         yield self.start
-        for _ in range(self.n_init - 1):
+        for number in range(1, self.n_init):
             generator = np.random.RandomState(seeds.randint(2**31))
-            yield Start(self.network.initial_parameters(generator, self.dtype), generator)
+            yield Start(self.network.initial_parameters(generator, self.dtype), generator, number)
 
     def digest(self) -> bytes:
         """Equal for tasks that come to the same: in data, parameters, start and shuffles."""

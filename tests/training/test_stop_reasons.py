@@ -180,7 +180,7 @@ def test_a_convergence_warning_exactly_where_a_limit_was_hit(reason, parameters,
 
 
 def test_every_reason_to_stop_is_tried():
-    elsewhere = {"one_epoch", "interrupted", "diverged"}
+    elsewhere = {"one_epoch", "callback", "interrupted", "diverged"}
     assert set(ENDS) == set(get_args(StopReason)) - elsewhere
 
 
