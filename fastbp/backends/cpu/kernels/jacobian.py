@@ -186,8 +186,8 @@ def backward(network, workspace, n):
 def write_row(network, workspace, line, output, i, n):
     """Write row i of the block's rows of J for an output, in the order of the parameter vector.
 
-    The output is no softmax's. Vectors are written to where they end within a matrix's row, and the next row is written over
-    what was too long: ``line`` is a vector longer than J is wide.
+    The output is no softmax's. Vectors are written to where they end within a matrix's row, and the
+    next row is written over what was too long: ``line`` is a vector longer than J is wide.
     """
     last = network.activations.size - 1
     for layer in range(last):
