@@ -8,7 +8,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``model_selection/``  `fit_many`, `BackpropSearchCV`, ``folds``
                       |  ``plotting/``  one Display a file
 ``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
-                      learn_one), ``inspection`` (check_gradient, stationary_point),
+                      learn_one), ``inspection`` (check_gradient, stationary_point,
+                      input_gradient), ``uncertainty`` (return_std, committees),
                       ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``;
                       ``parameters``, ``checks``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
@@ -19,9 +20,10 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
-                      ``stationary_point``
+                      ``stationary_point``, ``uncertainty`` (Laplace's approximation)
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
-                      minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``kernels/``;
+                      minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
+                      ``kernels/``;
                       on the CPU ``elementwise`` and ``softmax`` compile a network's activations and
                       loss, which kernels call by the addresses in its ``layout``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor, Network, Objective, __version__
+from fastbp.backends.cpu.jacobian import input_gradient, parameter_jacobian
 from fastbp.backends.cpu.layout import layout_of
 from fastbp.backends.device import describe_gpu
 from fastbp.cli.terminal import timed
@@ -69,6 +70,8 @@ def warmup() -> None:
                 small.fit(inputs, inputs[:, 0])
             with timed(f"{dtype}  {'prediction':20}"):
                 net.predict(inputs)
+            with timed(f"{dtype}  {'derivatives':20}"):
+                _differentiate(inputs)
             with timed(f"{dtype}  {'one sample':20}"):
                 net.learn_one(inputs[0], 0.0).predict_one(inputs[0])
     print(f"Compiled code: {_describe_cache()}")
@@ -86,6 +89,14 @@ def _compile_functions(dtype: np.dtype) -> None:
             # The canonical activation of none.
             network = Network((1, 2), "relu", loss.name, "softplus", own)
             layout_of(network, dtype)
+
+
+def _differentiate(X: Any) -> None:
+    """Work out derivatives of predictions with respect to inputs and to parameters."""
+    network, data = Network((X.shape[1], 1)), as_data(X)
+    parameters = np.zeros(network.n_parameters, X.dtype)
+    input_gradient(network, parameters, data)
+    parameter_jacobian(network, parameters, data, np.arange(len(X)))
 
 
 def _train_online(X: Any) -> None:

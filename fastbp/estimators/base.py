@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastbp.backends.cpu.one_sample import OneSample
 from fastbp.backends.cpu.predict import predict
+from fastbp.diagnostics.uncertainty import Posterior
 from fastbp.estimators.checks import check_inputs
 from fastbp.estimators.parameters import (
     CONSTRAINTS,
@@ -22,6 +23,7 @@ from fastbp.estimators.parameters import (
     has_partial_fit,
     refuse_early_stopping,
 )
+from fastbp.estimators.uncertainty import mean_of, refuse_committee
 from fastbp.model.activations import Activation
 from fastbp.model.data import as_data
 from fastbp.model.losses import Loss
@@ -59,6 +61,7 @@ class BackpropEstimator(CallbackSupportMixin, BaseEstimator):
     output_activation: str | Activation | None
     n_init: int
     gtol: float | None
+    keep_all: bool
 
     # What a fit sets. The parameters are in `_one_sample`, of which `coefs_` are views.
     coefs_: list[NDArray[np.floating]]
@@ -69,6 +72,10 @@ class BackpropEstimator(CallbackSupportMixin, BaseEstimator):
     _network: Network
     _state: OptimiserState | None
     _one_sample: OneSample | None
+    #: Of a committee, the parameters of all starts but the best, whose are `coefs_`.
+    _other_parameters: tuple[NDArray[np.floating], ...] = ()
+    #: How far the data determine the parameters, where the fit tells.
+    _posterior: Posterior | None = None
     #: The constructor's parameters that single samples are learnt by, once one was.
     _learns_by: tuple | None = None
 
@@ -225,6 +232,7 @@ class BackpropEstimator(CallbackSupportMixin, BaseEstimator):
         goes_on = hasattr(self, "coefs_") and (self.warm_start or one_epoch)
         table = self._check_rows(X, y, sample_weight, reset=not goes_on)
         if goes_on:
+            refuse_committee(self, "warm_start or partial_fit", "Leave both")
             self._check_rows_go_on(table)
         rows_to_validate = self._given_to_validate(table, *validation)
         # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
@@ -313,17 +321,37 @@ class BackpropEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _outputs(self, X: Any, network: Network) -> NDArray[np.floating]:
         """Check inputs, and predict: (n_samples, n_outputs)."""
-        X = check_inputs(self, X)
-        parameters = self._parameters()
-        data = as_data(X, dtype=parameters.dtype, is_finite=True)
-        outputs = predict(network, parameters, data, effective_n_jobs(self.n_jobs))
-        if not np.isfinite(outputs).all():
+        return mean_of(self._of_each_network(predict, X, network))
+
+    def _of_each_network(
+        self, function: Callable[..., NDArray[np.floating]], X: Any, network: Network
+    ) -> list[NDArray[np.floating]]:
+        """Check inputs, and work something out from them by each network of the committee.
+
+        Of the one there is, where there is no committee.
+        function : (network, parameters, data, n_threads) -> ndarray.
+        """
+        X, found = check_inputs(self, X), []
+        for parameters in self.members_:
+            data = as_data(X, dtype=parameters.dtype, is_finite=True)
+            found.append(function(network, parameters, data, effective_n_jobs(self.n_jobs)))
+        if not all(np.isfinite(array).all() for array in found):
             warn(
                 "Some predictions overflow to infinity or NaN: their inputs are far outside of "
                 "what the network was trained on. Scale them as in training.",
                 RuntimeWarning,
             )
-        return outputs
+        return found
+
+    @property
+    def members_(self) -> list[NDArray[np.floating]]:
+        """The parameter vectors of the networks that predict: with ``keep_all=True`` of all starts.
+
+        The first is the best's, which `coefs_` and `intercepts_` are. Starts that diverged are not
+        there.
+        """
+        own = self._parameters()
+        return [own, *(other.astype(own.dtype, copy=False) for other in self._other_parameters)]
 
     def _check_same_layers(self, network: Network) -> None:
         fitted = self._network.layer_sizes
@@ -344,6 +372,10 @@ class BackpropEstimator(CallbackSupportMixin, BaseEstimator):
         history = result.history
         self._network, self._state = network, result.state
         self._learns_by = None
+        self._posterior = result.posterior
+        self._other_parameters = tuple(
+            each for each in result.all_parameters if each is not result.parameters
+        )
         self._adopt(result.parameters)
         self.n_layers_ = len(network.layer_sizes)
         self.n_outputs_ = network.layer_sizes[-1]
@@ -369,9 +401,10 @@ class BackpropEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _adopt(self, parameters: NDArray[np.floating]) -> None:
         """Keep parameters where single samples are learnt, and show them from there."""
-        self._one_sample = OneSample(self._network, parameters)
-        self.coefs_ = list(self._one_sample.coefs)
-        self.intercepts_ = list(self._one_sample.intercepts)
+        one = OneSample(self._network, parameters)
+        self.coefs_, self.intercepts_ = list(one.coefs), list(one.intercepts)
+        # A committee's have to go the slow way, on which they are refused.
+        self._one_sample = None if self._other_parameters else one
 
     def _store_learnt_moments(self) -> None:
         """Take the moments over from the samples learnt one by one, if there were any."""

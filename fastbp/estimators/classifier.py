@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -20,11 +20,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.backends.cpu.predict import predict
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import check_labelled_data, check_sample_weight
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.labels import Labels, accuracy, class_accuracy
 from fastbp.estimators.parameters import has_partial_fit
+from fastbp.estimators.uncertainty import mean_of
 from fastbp.solvers.registry import names_where
 from fastbp.training.validation_set import Table
 
@@ -58,6 +60,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     soft_labels : bool, default=False
         Whether y is the probability of each class, (n_samples, n_classes), rows summing to 1,
         instead of a label. The classes are then 0, 1, 2, ...
+    keep_all : bool, default=False
+        As of `BackpropRegressor`: the probabilities are the mean of those of all starts' networks.
 
     Attributes
     ----------
@@ -151,6 +155,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         device: str = "cpu",
         class_weight: dict | str | None = None,
         soft_labels: bool = False,
+        keep_all: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -184,6 +189,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         self.device = device
         self.class_weight = class_weight
         self.soft_labels = soft_labels
+        self.keep_all = keep_all
 
     @available_if(has_partial_fit)
     def partial_fit(
@@ -277,8 +283,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         check_is_fitted(self)
         if self._network.layer_sizes[-1] > 1:
             return self._outputs(X, self._network)
-        z = self._raw_outputs(X)
-        return expit(np.hstack([-z, z]))  # 1 - p has no digits left where p is close to 1
+        # 1 - p has no digits left where p is close to 1.
+        return mean_of([expit(np.hstack([-z, z])) for z in self._raw_outputs(X)])
 
     def predict_log_proba(self, X: Any) -> NDArray[np.floating]:
         """Predict logarithms of probabilities, which are finite where the probability is not > 0.
@@ -295,17 +301,23 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             output layer.
         """
         check_is_fitted(self)
-        z = self._raw_outputs(X)
-        if z.shape[1] == 1:
-            z = np.hstack([-z, z])
-        if self._labels.loss == "binary_cross_entropy":
-            log_p = -np.logaddexp(0, -z)
-        else:
-            z = z - z.max(axis=1, keepdims=True)
-            log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        p = expit(z) if self._network.layer_sizes[-1] == 1 else self._outputs(X, self._network)
+        raw, is_single = self._raw_outputs(X), self._network.layer_sizes[-1] == 1
+        if is_single:
+            raw = [np.hstack([-z, z]) for z in raw]
+        of_each = [self._log_probabilities(z) for z in raw]
+        log_p = of_each[0]
+        if len(of_each) > 1:
+            log_p = logsumexp(of_each, axis=0) - log_p.dtype.type(np.log(len(of_each)))
+        p = mean_of([expit(z) for z in raw]) if is_single else self._outputs(X, self._network)
         # Probabilities that round to the same number are to be as close in their logarithms.
         return np.log(p, where=p > 0.5, out=log_p)
+
+    def _log_probabilities(self, z: NDArray[np.floating]) -> NDArray[np.floating]:
+        """From net inputs of the output layer to logarithms of probabilities."""
+        if self._labels.loss == "binary_cross_entropy":
+            return -np.logaddexp(0, -z)
+        z = z - z.max(axis=1, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
 
     def predict_one(self, x: ArrayLike) -> Any:
         """Predict the label of one sample, in some microseconds.
@@ -381,11 +393,15 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _raw_outputs(self, X: Any) -> NDArray[np.floating]:
-        """Net inputs of the output layer: (n_samples, n_outputs)."""
-        return self._outputs(
-            X, replace(self._network, loss="squared_error", output_activation="identity")
-        )
+    def _raw_outputs(self, X: Any) -> list[NDArray[np.floating]]:
+        """Net inputs of the output layer, of each network: (n_samples, n_outputs)."""
+        raw = replace(self._network, loss="squared_error", output_activation="identity")
+        return self._of_each_network(predict, X, raw)
+
+    def _decode_gradient(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        if self._network.layer_sizes[-1] > 1:
+            return gradient
+        return np.concatenate([-gradient, gradient], axis=1)
 
     @property
     def classes_(self) -> NDArray:

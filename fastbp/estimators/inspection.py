@@ -1,6 +1,6 @@
 """What a user asks about a network's place on the error surface.
 
-Is the gradient right? Is this a minimum?
+Is the gradient right? Is this a minimum? What does a prediction depend on?
 """
 
 from typing import Any
@@ -12,17 +12,19 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.backends.cpu.jacobian import input_gradient
 from fastbp.backends.device import make_objective
 from fastbp.diagnostics.gradient_check import gradient_error
 from fastbp.diagnostics.stationary_point import StationaryPoint, stationary_point
 from fastbp.estimators.one_sample import OneSampleEstimator
+from fastbp.estimators.uncertainty import mean_of
 from fastbp.model.objective import NetworkLoss
 
 __all__ = ["InspectedEstimator"]
 
 
 class InspectedEstimator(OneSampleEstimator):
-    """An estimator with `check_gradient` and `stationary_point`."""
+    """An estimator with `check_gradient`, `stationary_point` and `input_gradient`."""
 
     def check_gradient(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Compare backpropagation with central differences, for learning and for trust.
@@ -96,6 +98,40 @@ class InspectedEstimator(OneSampleEstimator):
         if not tol >= 0:
             raise ValueError(f"tol={tol} is no limit of a gradient. Give a number of 0 or more.")
         return stationary_point(objective, parameters, float(tol))
+
+    def input_gradient(self, X: Any) -> NDArray[np.floating]:
+        """Differentiate predictions with respect to the inputs: which of them matter, and how.
+
+        Backpropagation goes on below the first layer, to the inputs, from 1 in the place of each
+        output's error; it takes about as long as the gradient of the loss, for each output. Where
+        an activation has a kink (relu, leaky_relu), it is the slope on one side.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The inputs.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, n_outputs, n_features)
+            The derivative of each output of `predict`, in the units of y, with respect to each
+            feature; of a classifier, of each column of `predict_proba`.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite table of numbers with the features of the fit.
+        NotFittedError
+            If there are no fitted weights.
+        """
+        check_is_fitted(self)
+        return self._decode_gradient(
+            mean_of(self._of_each_network(input_gradient, X, self._network))
+        )
+
+    def _decode_gradient(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        """From derivatives of the network's outputs to those of predictions."""
+        return gradient
 
     def _objective_here(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None

@@ -17,6 +17,7 @@ from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.parameters import check_solver, has_partial_fit, refuse_early_stopping
 from fastbp.estimators.refusals import checked_sample
 from fastbp.estimators.target_scaling import TargetScaling
+from fastbp.estimators.uncertainty import refuse_committee
 from fastbp.training.options import next_state
 
 __all__ = ["OneSampleEstimator"]
@@ -52,13 +53,14 @@ class OneSampleEstimator(BackpropEstimator):
         Raises
         ------
         ValueError
-            If x has another shape or holds what is no finite number.
+            If x has another shape or holds what is no finite number, or if this is a committee.
         """
         if type(x) is not np.ndarray or x.dtype not in _FLOATS:
             x = checked_sample(x, "x")
         one = self.__dict__.get("_one_sample")
         if one is None or not one.holds(self.coefs_, self.intercepts_):
             check_is_fitted(self)
+            refuse_committee(self, "predict_one", "Call predict([x])")
             one = OneSample(self._network, self._parameters())  # of arrays that a user assigned
         prediction = one.predict(x)
         y = prediction if len(prediction) > 1 else prediction.item()
@@ -122,6 +124,7 @@ class OneSampleEstimator(BackpropEstimator):
 
     def _start_learning(self) -> OneSample:
         """Take the parameters as they are now, and the moments of the training so far."""
+        refuse_committee(self, "learn_one", "Call fit with all rows")
         self._validate_params()
         check_solver(self, self._loss)
         refuse_early_stopping(self, "learn_one")
@@ -144,6 +147,7 @@ class OneSampleEstimator(BackpropEstimator):
         one.start_learning(self._state.rule, float(self.alpha), self._state.moments)
         self._learns_by = _learning_parameters(self)
         self.gradient_norm_ = math.nan  # that of the weights before
+        self._posterior = None
         return one
 
 

@@ -54,6 +54,7 @@ CONSTRAINTS: dict[str, list] = {
     "max_time": [None, Interval(Real, 0, None, closed="left")],
     "cg_update": [StrOptions(set(UPDATES))],
     "device": [StrOptions(set(DEVICES))],
+    "keep_all": ["boolean"],
 }
 
 
@@ -90,6 +91,11 @@ def check_solver(estimator: Any, loss: str | Loss) -> None:
             "alpha='bayes' finds the weight decay from all rows and needs none to validate on. Set "
             "early_stopping=False, or give alpha a number."
         )
+    if estimator.keep_all and estimator.warm_start:
+        raise ValueError(
+            "keep_all=True keeps a committee of networks, and warm_start=True goes on with one. "
+            "Set one of them to False."
+        )
     if not solver.takes_loss(loss):
         fitting = names_where(lambda each: each.takes_loss(loss) and not each.is_stochastic)
         losses = losses_where(lambda each: solver.takes_loss(each.name))
@@ -110,6 +116,11 @@ def has_partial_fit(estimator: Any) -> bool:
         raise AttributeError(
             f"partial_fit and learn_one exist for solver={fitting}, not for {estimator.solver!r}, "
             "which needs all rows at every step. Use fit, with warm_start=True to go on."
+        )
+    if estimator.keep_all:
+        raise AttributeError(
+            "partial_fit and learn_one go on with one network, and keep_all=True keeps several. "
+            "Use fit, or set keep_all=False."
         )
     return True
 

@@ -1,7 +1,8 @@
 """`BackpropRegressor`: its parameters, what its targets may be, and its predictions.
 
 `fit` and `partial_fit` are those of all estimators and stand in ``base.py``, `predict_one` and
-`learn_one` in ``one_sample.py``, `check_gradient` and `stationary_point` in ``inspection.py``.
+`learn_one` in ``one_sample.py``, `check_gradient`, `stationary_point` and `input_gradient` in
+``inspection.py``; ``uncertainty.py`` has standard deviations and committees.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.backends.cpu.predict import predict
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import (
     check_quantiles,
@@ -26,6 +28,7 @@ from fastbp.estimators.checks import (
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.refusals import checked_sample
 from fastbp.estimators.target_scaling import TargetScaling
+from fastbp.estimators.uncertainty import mean_of, standard_deviation
 from fastbp.model.activations import Activation
 from fastbp.model.losses import Loss, loss_of, losses_where
 from fastbp.training.validation_set import Table
@@ -147,6 +150,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         Whether to train on (y - mean) / standard deviation, weighted and for each output, as the
         first fit or `partial_fit` finds them; for losses of positive targets on y / mean. `predict`
         gives the units of y; losses, ``loss_goal``, ``tol`` and ``huber_delta`` are in scaled ones.
+    keep_all : bool, default=False
+        Whether the networks of all ``n_init`` starts are kept, as a committee: `predict` is their
+        mean, and `coefs_` and all else describe the best. Not with ``warm_start``, `partial_fit`,
+        `learn_one` and `predict_one`, which are for one network.
 
     Attributes
     ----------
@@ -185,6 +192,9 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         no more begin.
     target_mean_, target_scale_ : float or ndarray of shape (n_outputs,)
         What was subtracted from y and what it was divided by, with ``scale_target=True``.
+    members_ : list of ndarray of shape (n_parameters,)
+        The parameters of the networks that predict, the best first: one, or with ``keep_all=True``
+        those of all starts that did not diverge.
     alpha_ : float
         The weight decay that was found, with ``alpha="bayes"``.
     effective_parameters_ : float
@@ -283,6 +293,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         huber_delta: float = 1.35,
         quantile: Any = 0.5,
         scale_target: bool = False,
+        keep_all: bool = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -319,31 +330,46 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.huber_delta = huber_delta
         self.quantile = quantile
         self.scale_target = scale_target
+        self.keep_all = keep_all
 
-    def predict(self, X: Any) -> NDArray[np.floating]:
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict targets.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             The inputs.
+        return_std : bool, default=False
+            Whether to tell the standard deviation, too. After ``solver="lm"`` it is that of targets
+            about their prediction, by Laplace's approximation: the noise in the training data, one
+            for all outputs (before their scaling is undone), and the doubt about the weights that
+            ``alpha`` and the data leave. It is right near a minimum of the loss on rows that
+            represent all, a sample weight being the number of times that a row is there. Of a
+            committee (``keep_all=True``) it is that of the networks, whatever the solver: their
+            doubt alone, without noise.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predictions, in the dtype of the weights.
+        std : ndarray of the same shape
+            Their standard deviation, in the units of y; with ``return_std=True``.
 
         Raises
         ------
         ValueError
-            If X is not a finite table of numbers with the features of the fit.
+            If X is not a finite table of numbers with the features of the fit, or the fit does not
+            tell a standard deviation.
         """
         check_is_fitted(self)
-        prediction = self._outputs(X, self._network)
-        if prediction.shape[1] == 1:
-            prediction = prediction.ravel()
-        scaling = self._target_scaling
-        return prediction if scaling is None else scaling.undo(prediction)
+        outputs = self._of_each_network(predict, X, self._network)
+        prediction, scaling = _flat(mean_of(outputs)), self._target_scaling
+        if scaling is not None:
+            prediction = scaling.undo(prediction)
+        if not return_std:
+            return prediction
+        deviation = _flat(standard_deviation(self, X, outputs))
+        return prediction, deviation if scaling is None else scaling.undo_in_differences(deviation)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Score predictions: R^2, for several quantiles minus the mean of their summed losses.
@@ -400,6 +426,12 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
             self._learn_scale(y, weights)
         return Table(X, self._encode(y), weights)
 
+    def _decode_gradient(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        scaling = self._target_scaling
+        if scaling is None:
+            return gradient
+        return scaling.undo_in_differences(gradient.swapaxes(1, 2)).swapaxes(1, 2)
+
     def _learn_scale(self, y: NDArray, weights: NDArray | None) -> None:
         """Learn the targets' mean and scale, if they are to be scaled, or forget those before."""
         for name in ("_target_scaling", "target_mean_", "target_scale_"):
@@ -426,3 +458,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
             return y
         check_quantiles(self._loss_parameters, y)
         return np.repeat(y[:, np.newaxis], len(self._loss_parameters), axis=1)
+
+
+def _flat(outputs: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Give a single output as (n_samples,)."""
+    return outputs.ravel() if outputs.shape[1] == 1 else outputs

@@ -53,6 +53,10 @@ class TargetScaling:
         """Scale targets of the shape that it was learnt from, or one row of them."""
         return (y - self.mean) / self.scale
 
+    def undo_in_differences(self, differences: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Give differences of predictions, outputs in the last axis, in the targets' units."""
+        return (differences * self.scale).astype(differences.dtype)
+
     def undo(self, prediction: Any) -> Any:
         """Give predictions in the units of the targets, in their own dtype."""
         given = prediction * self.scale + self.mean

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
+import numpy as np
 from joblib import effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.backends.device import make_objective
+from fastbp.diagnostics.uncertainty import Posterior, in_float64, laplace
 from fastbp.machine.threads import run_all
 from fastbp.solvers.stopping import Clock
 from fastbp.training.advice import how_to_scale, nothing_learnt, warn_before
@@ -176,7 +179,22 @@ def conclude(task: FitTask, results: StartResults, clock: Clock) -> FitResult:
             f"{task.n_init} starts had converged. Raise max_time, or take a smaller n_init.",
             ConvergenceWarning,
         )
-    return best._replace(init_losses=results.losses)
+    return best._replace(
+        init_losses=results.losses,
+        all_parameters=results.all_parameters,
+        posterior=_posterior(task, best),
+    )
+
+
+def _posterior(task: FitTask, best: FitResult) -> Posterior | None:
+    """Tell how far the data determine the parameters, while they are here to tell."""
+    is_asked_for = task.solver.needs_half_square and not task.estimator.keep_all
+    if not is_asked_for or best.stop_reason == "interrupted":
+        return None
+    alpha = task.alpha if best.alpha is None else best.alpha
+    data, n_threads = in_float64(task.data), effective_n_jobs(task.estimator.n_jobs)
+    objective: Any = make_objective("cpu", task.network, data, alpha, n_threads)
+    return laplace(objective, best.parameters.astype(np.float64))
 
 
 def _say_how_it_ended(task: FitTask, result: FitResult) -> None:

@@ -1,4 +1,4 @@
-"""What comes of a fit's starts: the best is kept, of the others the final loss alone."""
+"""What comes of a fit's starts: the best, and of the others the final loss, or parameters too."""
 
 import math
 from threading import Lock
@@ -25,6 +25,7 @@ class StartResults:
     def __init__(self, task: FitTask) -> None:
         self._task, self._lock = task, Lock()
         self._losses: dict[int, float] = {}
+        self._parameters: dict[int, NDArray[np.floating]] = {}
         self._rank: tuple = ()
         self.best: FitResult | None = None
         self.n_ended = 0
@@ -40,11 +41,18 @@ class StartResults:
         n_starts = max(self._losses, default=-1) + 1
         return np.array([self._losses.get(number, math.nan) for number in range(n_starts)])
 
+    @property
+    def all_parameters(self) -> tuple[NDArray[np.floating], ...]:
+        """The parameters of each start that did not diverge, in order, where all are kept."""
+        return tuple(self._parameters[number] for number in sorted(self._parameters))
+
     def add(self, number: int, result: FitResult) -> None:
         """Add the result of the start of a number, counted from 0."""
         rank = (not self._has_learnt(result), *result.rank, number)
         with self._lock:
             self._losses[number] = result.final_loss
+            if self._task.estimator.keep_all and not math.isnan(result.final_loss):
+                self._parameters[number] = result.parameters
             self.n_ended += result.stop_reason != "time"
             if self.best is None or rank < self._rank:
                 self.best, self._rank = result, rank

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.device import resolve, trains_side_by_side
+from fastbp.diagnostics.uncertainty import Posterior
 from fastbp.model.data import Data
 from fastbp.model.network import Network
 from fastbp.solvers.descent import Minimised
@@ -153,6 +154,10 @@ class FitResult(NamedTuple):
         The weight decay, and how many parameters the data determine, where they were found.
     init_losses : ndarray of shape (n_starts,)
         The final loss of each start that was begun.
+    all_parameters : tuple of ndarray
+        The parameters of all starts, the best's among them, where they are kept.
+    posterior : Posterior or None
+        How far the data determine the parameters, where the solver's matrix tells.
     """
 
     solver: Solver
@@ -163,6 +168,8 @@ class FitResult(NamedTuple):
     alpha: float | None = None
     effective_parameters: float | None = None
     init_losses: NDArray[np.float64] = np.empty(0)
+    all_parameters: tuple[NDArray[np.floating], ...] = ()
+    posterior: Posterior | None = None
 
     @classmethod
     def of(

@@ -46,6 +46,7 @@ PARAMETERS = {
     "quantile": [0, 1, 1.5, "half", None],
     "scale_target": ["yes", 2],
     "cg_update": ["powell", None],
+    "keep_all": ["yes", 2],
 }
 
 

@@ -34,6 +34,7 @@ OWN_PARAMETERS = [
         "huber_delta",
         "quantile",
         "scale_target",
+        "keep_all",
     ),
 ]
 

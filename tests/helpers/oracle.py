@@ -106,6 +106,21 @@ def forward(coefs, intercepts, x, activation, output_activation):
     return nets, outputs
 
 
+def input_gradient(coefs, intercepts, x, activation, output_activation):
+    """Derivatives of one sample's outputs by its inputs, forward layer by layer, not backward."""
+    nets, outputs = forward(coefs, intercepts, x, activation, output_activation)
+    gradient = np.eye(len(x))
+    for layer, W in enumerate(coefs):
+        name = output_activation if layer == len(coefs) - 1 else activation
+        gradient = W.T @ gradient
+        if name == "softmax":
+            p = outputs[-1]
+            gradient = (np.diag(p) - np.outer(p, p)) @ gradient
+        else:
+            gradient = ACTIVATIONS[name][1](nets[layer])[:, np.newaxis] * gradient
+    return gradient
+
+
 def backpropagate(
     coefs, intercepts, x, y, activation, output_activation, loss, loss_parameters=None
 ):

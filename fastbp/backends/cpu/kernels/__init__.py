@@ -15,7 +15,8 @@ The parameter vector is copied to a padded one whose rows are whole vectors of t
 f' and the loss, which kernels call by address, ``passes.py`` the way up and down through all layers
 for a block of rows, ``update_rules.py`` how parameters move. On these stand ``batch.py``, the sum
 over rows and the sweep over mini-batches, ``online.py``, the sweep that updates after every sample,
-``predict.py``, the forward pass alone, and ``normal_equations.py``, those of least squares.
+``predict.py``, the forward pass alone, ``jacobian.py``, the predictions' derivatives, and
+``normal_equations.py``, those of least squares.
 ``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample. To read them one
 needs, of ``machine/``: ``simd.py`` (what a vector is), ``matmul.py`` and ``dots.py`` (how products
 fill the chip), ``switch.py`` and ``by_address.py`` (one of several functions) and ``views.py``
@@ -28,6 +29,12 @@ outputs and error signals of every layer for one block of rows, one layer's bloc
 
 from fastbp.backends.cpu.kernels.batch import accumulate, batch_epochs, penalise, step
 from fastbp.backends.cpu.kernels.epochs import EpochState
+from fastbp.backends.cpu.kernels.jacobian import (
+    DerivativeWorkspace,
+    input_gradient,
+    make_derivative_workspace,
+    parameter_jacobian,
+)
 from fastbp.backends.cpu.kernels.normal_equations import (
     JacobianWorkspace,
     add_normal_equations,
@@ -52,17 +59,21 @@ __all__ = [
     "ONLINE_KERNELS",
     "OVERFLOW",
     "ROWS_OF_A_CHUNK",
+    "DerivativeWorkspace",
     "EpochState",
     "JacobianWorkspace",
     "Workspace",
     "accumulate",
     "add_normal_equations",
     "batch_epochs",
+    "input_gradient",
     "learn_one",
+    "make_derivative_workspace",
     "make_jacobian_workspace",
     "make_workspace",
     "online_epochs",
     "panel_width",
+    "parameter_jacobian",
     "penalise",
     "plan_of",
     "predict",

@@ -5,10 +5,11 @@ row of the data (for each of its outputs, where there are several),
 
     J_i = sqrt(w_i) d f_i / d p          J'J = sum_i J_i' J_i         J'e = sum_i J_i' sqrt(w_i) e_i
 
-A row of J is backpropagation with 1 in the place of the output's error. J is never whole: a block's
-rows of it are written to the workspace and multiplied while they are still in the cache. They lie
-there in panels, so many columns wide as a tile of ``matmul.py`` has vectors, each panel in one
-piece: the product of two panels is a square of J'J, and both stream through the cache.
+A row of J is backpropagation with 1 in the place of the output's error (``jacobian.py``). J is
+never whole: a block's rows of it are written to the workspace and multiplied while they are still
+in the cache. They lie there in panels, so many columns wide as a tile of ``matmul.py`` has vectors,
+each panel in one piece: the product of two panels is a square of J'J, and both stream through the
+cache.
 
 J'J is symmetric; of its squares those on and above the diagonal are computed. A thread takes some
 rows of squares, and goes through all rows of the data for them: what each number is the sum of, and
@@ -21,16 +22,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.backends.cpu.kernels.jacobian import backward, copy, write_row
 from fastbp.backends.cpu.kernels.layers import gather_targets, n_vectors
-from fastbp.backends.cpu.kernels.packing import pack, transpose_layers, weights_of
-from fastbp.backends.cpu.kernels.passes import activate_output, block_of, forward_block, send_below
+from fastbp.backends.cpu.kernels.packing import pack, transpose_layers
+from fastbp.backends.cpu.kernels.passes import activate_output, forward_block
 from fastbp.backends.cpu.kernels.workspace import Workspace, cut
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.matmul import TILE_VECTORS, add_product
-from fastbp.machine.simd import lanes, load, splat, store
-from fastbp.machine.views import matrix, row, stretch
+from fastbp.machine.simd import lanes, load, store
+from fastbp.machine.views import matrix, stretch
 
 __all__ = ["JacobianWorkspace", "add_normal_equations", "make_jacobian_workspace", "panel_width"]
 
@@ -101,24 +103,19 @@ def add_normal_equations(
         block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
         forward_block(network, data, block, workspace)
         activate_output(network, workspace, block.size)
-        _copy(workspace.deltas, jacobian.slopes)
+        copy(workspace.deltas, jacobian.slopes)
         gather_targets(data, block, workspace)
         for i in range(block.size):
             jacobian.roots[i] = sqrt(workspace.row_weights[i])
         for output in range(data.y.shape[1]):
-            _copy(jacobian.slopes, workspace.deltas)
+            copy(jacobian.slopes, workspace.deltas)
             total += _start_from(network, workspace, jacobian, output, block.size)
-            _backward(network, workspace, block.size)
+            backward(network, workspace, block.size)
             for i in range(block.size):
-                _write_row(network, workspace, jacobian, output, i, parameters.size, block.size)
+                write_row(network, workspace, jacobian.row, output, i, block.size)
+                _write_to_panels(workspace, jacobian, i, parameters.size)
             _add_squares(jacobian, block.size, first, last, products, gradient)
     return total
-
-
-@part
-def _copy(source, target):
-    for i in range(0, source.size, lanes(source)):
-        store(target, i, load(source, i))
 
 
 @part
@@ -143,59 +140,16 @@ def _start_from(network, workspace, jacobian, output, n):
 
 
 @part
-def _backward(network, workspace, n):
-    """Error signals of all hidden layers, from those of the output layer."""
-    last = network.activations.size - 1
-    for layer in range(last, 0, -1):
-        x = block_of(network, workspace.outputs, workspace, layer, n)
-        w = weights_of(network, workspace.parameters, layer)
-        if layer == last:
-            start = workspace.starts[last + 1]
-            n_outputs, n_block = network.sizes[last + 1], workspace.block_rows
-            delta = matrix(workspace.deltas, start, n_outputs, n_block).T
-        else:
-            delta = block_of(network, workspace.deltas, workspace, layer + 1, n)
-        send_below(network, workspace, layer, delta, w, x)
+def _write_to_panels(workspace, jacobian, i, n_parameters):
+    """Copy row i of the block's rows of J to the panels.
 
-
-@part
-def _write_row(network, workspace, jacobian, output, i, n_parameters, n):
-    """Write row i of the block's rows of J, in the order of the parameter vector.
-
-    d f / d W = outer(x, delta),  d f / d b = delta.  Vectors are written to where they end within a
-    matrix's row, and the next row is written over what was too long. What comes behind the last
-    parameter makes numbers of J'J that nobody reads.
+    What comes behind the last parameter makes numbers of J'J that nobody reads.
     """
-    line, last = jacobian.row, network.activations.size - 1
-    for layer in range(last):
-        x = row(block_of(network, workspace.outputs, workspace, layer, n), i)
-        delta = row(block_of(network, workspace.deltas, workspace, layer + 1, n), i)
-        fan_out = network.sizes[layer + 1]
-        for k in range(network.sizes[layer]):
-            place, x_k = network.weights[layer] + k * fan_out, splat(x, x[k])
-            for j in range(0, fan_out, lanes(x)):
-                store(line, place + j, x_k * load(delta, j))
-    x = row(block_of(network, workspace.outputs, workspace, last, n), i)
-    n_outputs, place = network.sizes[last + 1], network.weights[last]
-    start = workspace.starts[last + 1] + output * workspace.block_rows
-    signal = workspace.deltas[start + i]
-    if n_outputs == 1:
-        for k in range(0, network.sizes[last], lanes(x)):
-            store(line, place + k, load(x, k) * splat(x, signal))
-    else:
-        for k in range(network.sizes[last]):
-            for j in range(n_outputs):
-                line[place + k * n_outputs + j] = x[k] * signal if j == output else 0
-    for layer in range(last):
-        delta = row(block_of(network, workspace.deltas, workspace, layer + 1, n), i)
-        for j in range(0, network.sizes[layer + 1], lanes(x)):
-            store(line, network.biases[layer] + j, load(delta, j))
-    for j in range(n_outputs):
-        line[network.biases[last] + j] = signal if j == output else 0
-    width = TILE_VECTORS * lanes(x)
+    line = jacobian.row
+    width = TILE_VECTORS * lanes(line)
     for k in range(0, n_parameters, width):
         place = k * workspace.block_rows + i * width
-        for j in range(0, width, lanes(x)):
+        for j in range(0, width, lanes(line)):
             store(jacobian.panels, place + j, load(line, k + j))
 
 

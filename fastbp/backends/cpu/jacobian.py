@@ -1,0 +1,97 @@
+"""Derivatives of predictions with respect to inputs and to parameters, over a table."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.backends.cpu import load_kernels
+from fastbp.backends.cpu.layout import layout_of
+from fastbp.machine.threads import rows_per_call, run_all
+from fastbp.model.data import Data
+from fastbp.model.network import Network
+
+__all__ = ["input_gradient", "parameter_jacobian"]
+
+
+def input_gradient(
+    network: Network, parameters: NDArray[np.floating], data: Data, n_threads: int = 1
+) -> NDArray[np.floating]:
+    """Differentiate predictions with respect to their inputs.
+
+    Row by row they have the same bits however the rows are grouped.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    parameters : ndarray of shape (n_parameters,)
+        The parameter vector, of the data's dtype.
+    data : Data
+        The inputs.
+    n_threads : int, default=1
+        Threads among which the rows are divided.
+
+    Returns
+    -------
+    gradient : ndarray of shape (n_samples, n_outputs, n_features)
+        The derivative of each output with respect to each input.
+    """
+    kernels = load_kernels()
+
+    layout = layout_of(network, data.dtype)
+    n_inputs, *_, n_outputs = network.layer_sizes
+    gradient = np.empty((data.n_samples * n_outputs, n_inputs), dtype=data.dtype)
+    rows = np.arange(data.n_samples)
+    per_call = rows_per_call((2 + 2 * n_outputs) * network.n_parameters)
+    per_slab = math.ceil(len(rows) / n_threads)
+
+    def differentiate_slab(begin: int) -> Iterator[None]:
+        workspace = kernels.make_workspace(layout, data.dtype)
+        derivatives = kernels.make_derivative_workspace(layout, workspace, 0, data.dtype)
+        end = min(begin + per_slab, len(rows))
+        for start in range(begin, end, per_call):
+            stop = min(start + per_call, end)
+            part = gradient[start * n_outputs : stop * n_outputs]
+            kernels.input_gradient(
+                layout, parameters, data, rows[start:stop], workspace, derivatives, part
+            )
+            yield
+
+    run_all(differentiate_slab, range(0, len(rows), per_slab), n_threads)
+    return gradient.reshape(data.n_samples, n_outputs, n_inputs)
+
+
+def parameter_jacobian(
+    network: Network, parameters: NDArray[np.floating], data: Data, rows: NDArray[np.int64]
+) -> NDArray[np.floating]:
+    """Differentiate some rows' predictions with respect to the parameters.
+
+    Parameters
+    ----------
+    network : Network
+        The network, whose output activation is no softmax.
+    parameters : ndarray of shape (n_parameters,)
+        The parameter vector, of the data's dtype.
+    data : Data
+        The inputs.
+    rows : ndarray of shape (n,)
+        Row numbers.
+
+    Returns
+    -------
+    jacobian : ndarray of shape (n, n_outputs, n_parameters)
+        The derivative of each output with respect to each parameter.
+    """
+    kernels = load_kernels()
+
+    layout = layout_of(network, data.dtype)
+    workspace = kernels.make_workspace(layout, data.dtype)
+    derivatives = kernels.make_derivative_workspace(
+        layout, workspace, network.n_parameters, data.dtype
+    )
+    n_outputs = network.layer_sizes[-1]
+    jacobian = np.empty((len(rows) * n_outputs, network.n_parameters), dtype=data.dtype)
+    kernels.parameter_jacobian(layout, parameters, data, rows, workspace, derivatives, jacobian)
+    return jacobian.reshape(len(rows), n_outputs, -1)
