@@ -22,6 +22,7 @@ from fastbp.estimators.parameters import (
     has_partial_fit,
     refuse_early_stopping,
 )
+from fastbp.export.skl2onnx import ConvertibleToOnnx
 from fastbp.model.activations import Activation
 from fastbp.model.data import as_data
 from fastbp.model.losses import Loss
@@ -38,7 +39,7 @@ from fastbp.version import __version__
 __all__ = ["BackpropEstimator"]
 
 
-class BackpropEstimator(BaseEstimator):
+class BackpropEstimator(ConvertibleToOnnx, BaseEstimator):
     """A network trained by backpropagation; subclasses say what its targets are."""
 
     # What a subclass's constructor sets; its docstring says what each is.
