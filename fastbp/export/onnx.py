@@ -21,9 +21,9 @@ def to_onnx(model: Any) -> Any:
     Parameters
     ----------
     model : BackpropRegressor, BackpropClassifier, or what skl2onnx can convert
-        The fitted model. A network needs the package onnx alone; a pipeline or a search is
-        converted by skl2onnx, whose own functions know fastbp's estimators, too: use those where X
-        has columns of several types.
+        The fitted model; of a search the best. A network needs the package onnx alone; pipelines
+        and ensembles are converted by skl2onnx, whose own ``to_onnx`` knows fastbp's estimators,
+        too: call that where X has columns of several types.
 
     Returns
     -------
@@ -47,6 +47,7 @@ def to_onnx(model: Any) -> Any:
     except ImportError as error:
         raise ImportError("to_onnx needs the package onnx: pip install 'fastbp[onnx]'") from error
 
+    model = getattr(model, "best_estimator_", model)
     if hasattr(model, "n_features_in_") and not hasattr(type(model), "predict_one"):
         return through_skl2onnx(model, _OPSET)
     network = FittedNetwork.of(model, "to_onnx")

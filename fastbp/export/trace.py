@@ -72,6 +72,11 @@ class _Symbol(NDArrayOperatorsMixin):
             return argument.number
         return self.tape.add(Operation(CONSTANT, constant=float(argument)))
 
+    def astype(self, dtype: Any) -> "_Symbol":
+        """Stay what it is: all numbers are of one dtype."""
+        del dtype
+        return self
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> "_Symbol":
         name = ufunc.__name__
         if method != "__call__" or options or name not in _FUNCTIONS:
