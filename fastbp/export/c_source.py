@@ -117,8 +117,7 @@ def to_c(model: Any) -> str:
     >>> Path("net.c").write_text(to_c(net))  # doctest: +SKIP
     """
     network = FittedNetwork.of(model, "to_c")
-    functions = dict.fromkeys(layer.activation for layer in network.layers if not layer.is_softmax)
-    names = {activation: f"activation_{i + 1}" for i, activation in enumerate(functions)}
+    names, functions = _activations(network)
     body = "".join(
         f"    real a{i + 1}[{len(layer.biases)}];\n" for i, layer in enumerate(network.layers[:-1])
     )
@@ -130,7 +129,7 @@ def to_c(model: Any) -> str:
         body += f"    add_up({n_in}, {n}, {source}, weights_{i + 1}, biases_{i + 1}, {z});\n"
         if layer.is_softmax:
             body += _SOFTMAX.format(z=z, n=n, exp=_function("exp", network.dtype)).lstrip("\n")
-        else:
+        elif layer.activation in names:
             body += f"    for (int j = 0; j < {n}; j++)\n"
             body += f"        {z}[j] = {names[layer.activation]}({z}[j]);\n"
     if network.scale is not None:
@@ -139,7 +138,7 @@ def to_c(model: Any) -> str:
     n_features, n = network.n_features, network.n_outputs
     parts = [
         _heading(network),
-        *(_activation(record, name, network.dtype) for record, name in names.items()),
+        *functions,
         _constants(network),
         _LAYER,
         f"\nvoid {values}(const real x[{n_features}], real {result}[{n}])\n{{\n{body}}}\n",
@@ -180,19 +179,32 @@ def _array(name: str, numbers: NDArray[np.floating]) -> str:
 
 def _literal(number: float, dtype: np.dtype) -> str:
     if not np.isfinite(number):
-        return "NAN" if np.isnan(number) else "INFINITY" if number > 0 else "(-INFINITY)"
+        return "NAN" if np.isnan(number) else "INFINITY" if number > 0 else "-INFINITY"
     text = str(dtype.type(number))  # the fewest digits that give the same number again
-    text += "f" if dtype == np.float32 else ""
-    return f"({text})" if text.startswith("-") else text
+    return text + "f" if dtype == np.float32 else text
 
 
 def _function(name: str, dtype: np.dtype) -> str:
     return f"{name}f" if dtype == np.float32 else name
 
 
-def _activation(activation: Activation, name: str, dtype: np.dtype) -> str:
+def _activations(network: FittedNetwork) -> tuple[dict[Activation, str], list[str]]:
+    """Name the functions of activations that are not the identity, and write them."""
+    dtype = network.dtype
+    names: dict[Activation, str] = {}
+    functions = []
+    for record in dict.fromkeys(one.activation for one in network.layers if not one.is_softmax):
+        operations = trace(record.value, dtype)
+        if len(operations) > 1:
+            names[record] = f"activation_{len(names) + 1}"
+            functions.append(_activation(operations, names[record], dtype))
+    return names, functions
+
+
+def _activation(operations: list[Operation], name: str, dtype: np.dtype) -> str:
     def literal(number: float) -> str:
-        return _literal(number, dtype)
+        text = _literal(number, dtype)
+        return f"({text})" if number < 0 else text
 
     def declare(name: str, operation: Operation) -> str:
         return f"const {'int' if operation.name in _COMPARISONS else 'real'} {name}"
@@ -201,6 +213,6 @@ def _activation(activation: Activation, name: str, dtype: np.dtype) -> str:
     erfc = _function("erfc", dtype)
     normal = {"ndtr": f"({literal(0.5)} * {erfc}({literal(-(0.5**0.5))} * {{0}}))"}
     templates = _ARITHMETIC | _COMPARISONS | calls | normal | {ONE: literal(1.0)}
-    statements, result = expression_of(trace(activation.value, dtype), templates, literal, declare)
+    statements, result = expression_of(operations, templates, literal, declare)
     lines = "".join(f"    {line};\n" for line in (*statements, f"return {result}"))
     return f"\nstatic real {name}(real z)\n{{\n{lines}}}\n"

@@ -79,6 +79,22 @@ class FittedNetwork:
         """Units of the input, of each hidden layer, and of the output."""
         return [self.n_features, *(len(layer.biases) for layer in self.layers)]
 
+    def labels(self) -> list:
+        """Give the classes as plain values.
+
+        Raises
+        ------
+        ValueError
+            If they are neither text nor numbers.
+        """
+        labels = [] if self.classes is None else self.classes.tolist()
+        if not all(isinstance(label, str | int | float) for label in labels):
+            raise ValueError(
+                f"The classes are of type {type(labels[0]).__name__}, but only text and numbers "
+                "can be exported. Fit with such labels, str(label) for instance."
+            )
+        return labels
+
     @classmethod
     def of(cls, model: Any, function: str) -> "FittedNetwork":
         """Copy what is to be exported.

@@ -83,7 +83,7 @@ def to_numpy(model: Any) -> str:
         result = "a.ravel()" if network.n_outputs == 1 else "a"
         functions = f'def predict(X):\n    """Predict targets."""\n{body}    return {result}\n'
     else:
-        constants.append(f"_CLASSES = np.array({network.classes.tolist()!r})\n")
+        constants.append(f"_CLASSES = np.array({network.labels()!r})\n")
         decide = "(p > 0.5).astype(int)" if network.is_multilabel else "_CLASSES[p.argmax(axis=1)]"
         functions = (
             f'def predict_proba(X):\n    """Predict probabilities."""\n{body}    return a\n\n\n'
@@ -94,11 +94,10 @@ def to_numpy(model: Any) -> str:
 
 
 def _array(name: str, numbers: NDArray[np.floating]) -> str:
-    rows = ",\n".join(
-        f"    [{', '.join(map(str, row))}]" for row in np.atleast_2d(numbers)
-    )  # a number's str has the fewest digits that give it again
-    opening, closing = ("[\n", "\n]") if numbers.ndim == 2 else ("\n", "\n")
-    return f"{name} = np.array({opening}{rows}{closing}, dtype=np.{numbers.dtype})\n"
+    # A number's str has the fewest digits that give it again.
+    rows = [f"[{', '.join(map(str, row))}]" for row in np.atleast_2d(numbers)]
+    text = rows[0] if numbers.ndim == 1 else "[\n    " + ",\n    ".join(rows) + "\n]"
+    return f"{name} = np.array({text}, dtype=np.{numbers.dtype})\n"
 
 
 def _literal(number: float) -> str:

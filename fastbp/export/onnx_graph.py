@@ -118,13 +118,14 @@ def outputs_of(network: FittedNetwork) -> dict[str, tuple[np.dtype, list[int]]]:
         return {"variable": values}
     if network.is_multilabel:
         return {"label": (np.dtype(np.int64), [network.n_outputs]), "probabilities": values}
-    return {"label": (_onnx_classes(network.classes).dtype, []), "probabilities": values}
+    return {"label": (_onnx_classes(network).dtype, []), "probabilities": values}
 
 
-def _onnx_classes(classes: NDArray) -> NDArray:
+def _onnx_classes(network: FittedNetwork) -> NDArray:
     """Give classes in a dtype that ONNX has: text is one of objects."""
     kinds = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64}
-    return classes.astype(kinds.get(classes.dtype.kind, np.object_))
+    labels = np.array(network.labels())
+    return labels.astype(kinds.get(labels.dtype.kind, np.object_))
 
 
 def write_network(network: FittedNetwork, graph: Graph, x: str, outputs: list[str]) -> None:
@@ -148,5 +149,5 @@ def write_network(network: FittedNetwork, graph: Graph, x: str, outputs: list[st
         graph.node("Cast", above, output=outputs[0], to=TensorProto.INT64)
     else:
         best = graph.node("ArgMax", x, axis=1, keepdims=0)
-        classes = graph.constant(_onnx_classes(network.classes))
+        classes = graph.constant(_onnx_classes(network))
         graph.node("Gather", classes, best, output=outputs[0], axis=0)

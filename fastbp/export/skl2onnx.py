@@ -54,7 +54,8 @@ def through_skl2onnx(model: Any, opset: int) -> Any:
 
 
 def _subclasses(kind: type) -> Iterator[type]:
-    for each in kind.__subclasses__():
+    below: list[type] = kind.__subclasses__()
+    for each in below:
         yield each
         yield from _subclasses(each)
 

@@ -45,6 +45,14 @@ def test_lists_are_inputs_too():
     assert_close(predict(inputs(3).tolist()), net.predict(inputs(3)), "float64")
 
 
+def test_labels_that_have_no_source_are_an_error():
+    net = fitted_classifier("binary")
+    days = np.array(["2026-01-01", "2026-01-02"], "datetime64[D]")
+    net._labels.classes = days
+    with pytest.raises(ValueError, match="classes are of type date, but only text and numbers"):
+        to_numpy(net)
+
+
 def test_what_is_no_fitted_network_is_an_error():
     with pytest.raises(ValueError, match="to_numpy needs a fitted model.*call fit first"):
         to_numpy(BackpropRegressor())
