@@ -20,7 +20,9 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
-                      ``stationary_point``, ``uncertainty`` (Laplace's approximation)
+                      ``stationary_point``, ``uncertainty`` (Laplace's approximation)  |
+                      ``export/``  one format a file, over
+                      ``fitted`` and ``trace``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
                       minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
                       ``kernels/``;
@@ -47,6 +49,10 @@ a mean over rows, weighted by the sample weights, of a sum over outputs, plus
 from fastbp.backends.cpu.objective import Objective, loss_and_gradient
 from fastbp.estimators.classifier import BackpropClassifier
 from fastbp.estimators.regressor import BackpropRegressor
+from fastbp.export.c_source import to_c
+from fastbp.export.njit import to_njit
+from fastbp.export.numpy_source import to_numpy
+from fastbp.export.onnx import to_onnx
 from fastbp.machine import elementary
 from fastbp.model.activations import Activation
 from fastbp.model.losses import Loss
@@ -67,4 +73,8 @@ __all__ = [
     "elementary",
     "fit_many",
     "loss_and_gradient",
+    "to_c",
+    "to_njit",
+    "to_numpy",
+    "to_onnx",
 ]
