@@ -27,7 +27,7 @@ def to_njit(model: Any) -> Any:
     Returns
     -------
     predict : function
-        numba's dispatcher, compiled at its first call, in about a second.
+        numba's dispatcher, compiled at its first call, in a second or two.
 
     Raises
     ------

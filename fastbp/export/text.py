@@ -21,7 +21,7 @@ def expression_of(
     operations : list of Operation
         Of `trace`; the input is called z.
     templates : mapping of str to str
-        What each operation is, for `str.format` with its arguments; ``{z}`` is the input.
+        What each operation is, for `str.format` with its arguments.
     literal : callable
         ``literal(number)`` writes a plain number.
     declare : callable
