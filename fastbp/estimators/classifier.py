@@ -58,14 +58,17 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     soft_labels : bool, default=False
         Whether y is the probability of each class, (n_samples, n_classes), rows summing to 1,
         instead of a label. The classes are then 0, 1, 2, ...
+    record_path : bool, default=False
+        As of `BackpropRegressor`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted.
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, gradient_norm_, gradient_norm_curve_,
-    time_curve_, validation_scores_, best_validation_score_, stop_reason_, init_losses_, n_iter_,
-    n_fun_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
+    time_curve_, n_fun_curve_, path_, validation_scores_, best_validation_score_, stop_reason_,
+    init_losses_, n_iter_, n_fun_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_,
+    feature_names_in_
         As of `BackpropRegressor`.
 
     See Also
@@ -151,6 +154,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         device: str = "cpu",
         class_weight: dict | str | None = None,
         soft_labels: bool = False,
+        record_path: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -184,6 +188,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         self.device = device
         self.class_weight = class_weight
         self.soft_labels = soft_labels
+        self.record_path = record_path
 
     @available_if(has_partial_fit)
     def partial_fit(

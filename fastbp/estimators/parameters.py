@@ -54,6 +54,7 @@ CONSTRAINTS: dict[str, list] = {
     "max_time": [None, Interval(Real, 0, None, closed="left")],
     "cg_update": [StrOptions(set(UPDATES))],
     "device": [StrOptions(set(DEVICES))],
+    "record_path": ["boolean"],
 }
 
 

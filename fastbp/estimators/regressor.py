@@ -147,6 +147,9 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         Whether to train on (y - mean) / standard deviation, weighted and for each output, as the
         first fit or `partial_fit` finds them; for losses of positive targets on y / mean. `predict`
         gives the units of y; losses, ``loss_goal``, ``tol`` and ``huber_delta`` are in scaled ones.
+    record_path : bool, default=False
+        Whether to keep the parameters at the start and after each iteration in ``path_``, for an
+        `ErrorSurfaceDisplay`.
 
     Attributes
     ----------
@@ -162,6 +165,9 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         The loss at each iteration.
     time_curve_ : list of float
         Seconds of training until the end of each iteration.
+    n_fun_curve_ : list of int
+        Evaluations of the loss over all rows until the end of each iteration, as of ``n_fun_``, but
+        over all calls.
     gradient_norm_ : float
         The largest entry of the loss's gradient, in absolute value, at the weights that are kept
         (NaN where it was not worked out: after `partial_fit` and `learn_one`, and after sgd and
@@ -188,6 +194,11 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         The weight decay that was found, with ``alpha="bayes"``.
     effective_parameters_ : float
         How many parameters the data determine, with ``alpha="bayes"``.
+    path_ : ndarray of shape (n_points, n_parameters)
+        The parameters (weights of all layers, then biases) at the start and after each iteration of
+        the latest call, with ``record_path=True``: of 1000 points or more, every 2nd, 4th, ...
+        The first point and the last are always there; early stopping keeps the best, which may be
+        an earlier one.
     n_iter_ : int
         Iterations of the latest call.
     n_fun_ : int
@@ -282,6 +293,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         huber_delta: float = 1.35,
         quantile: Any = 0.5,
         scale_target: bool = False,
+        record_path: bool = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -318,6 +330,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.huber_delta = huber_delta
         self.quantile = quantile
         self.scale_target = scale_target
+        self.record_path = record_path
 
     def predict(self, X: Any) -> NDArray[np.floating]:
         """Predict targets.

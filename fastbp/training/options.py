@@ -11,6 +11,7 @@ from fastbp.model.update_rules import Moments
 from fastbp.solvers import descent, stochastic
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.path import Path
 from fastbp.solvers.registry import SOLVERS
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import Clock, EarlyStopping, Limits
@@ -83,7 +84,8 @@ def _limits(task: FitTask, clock: Clock, gtol: float | None) -> Limits:
 def _monitor(task: FitTask, early_stopping: EarlyStopping | None, history: History) -> Monitor:
     estimator = task.estimator
     tol, is_verbose = float(estimator.tol), bool(estimator.verbose)
-    return Monitor(history, early_stopping, tol, is_verbose, task.watchers)
+    path = Path() if estimator.record_path else None
+    return Monitor(history, early_stopping, tol, is_verbose, task.watchers, path)
 
 
 def next_state(

@@ -15,6 +15,7 @@ from fastbp.model.network import Network
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Watcher
+from fastbp.solvers.path import Path
 from fastbp.solvers.registry import SOLVERS, Solver
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import StopReason
@@ -146,6 +147,8 @@ class FitResult(NamedTuple):
         The weight decay, and how many parameters the data determine, where they were found.
     init_losses : ndarray of shape (n_starts,)
         The final loss of each start that was begun.
+    path : ndarray of shape (n_points, n_parameters) or None
+        The parameters at the start and after each iteration, thinned, where they were recorded.
     """
 
     solver: Solver
@@ -156,14 +159,29 @@ class FitResult(NamedTuple):
     alpha: float | None = None
     effective_parameters: float | None = None
     init_losses: NDArray[np.float64] = np.empty(0)
+    path: NDArray[np.floating] | None = None
 
     @classmethod
     def of(
-        cls, solver: Solver, minimised: Minimised, state: OptimiserState | None = None
+        cls,
+        solver: Solver,
+        minimised: Minimised,
+        state: OptimiserState | None = None,
+        path: Path | None = None,
     ) -> "FitResult":
-        """Make it of what a solver returns."""
+        """Make it of what a solver returns, and of the path that it went."""
         parameters, history, stop_reason, alpha, effective_parameters = minimised
-        return cls(solver, parameters, history, stop_reason, state, alpha, effective_parameters)
+        points = None if path is None else path.points().astype(parameters.dtype, copy=False)
+        return cls(
+            solver,
+            parameters,
+            history,
+            stop_reason,
+            state,
+            alpha,
+            effective_parameters,
+            path=points,
+        )
 
     @property
     def is_lost(self) -> bool:
