@@ -47,7 +47,8 @@ class Plane:
     def coordinates(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Project parameters, (n_points, n_parameters), on the plane: (n_points, 2)."""
         aside = (points.astype(np.float64) - self.origin) @ self.directions.T
-        return np.linalg.solve(self.directions @ self.directions.T, aside.T).T
+        found = np.linalg.solve(self.directions @ self.directions.T, aside.T).T
+        return np.asarray(found, dtype=np.float64)
 
 
 def weights_plane(

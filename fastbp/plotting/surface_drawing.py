@@ -80,7 +80,7 @@ def draw_surface(ax: Any, surface: Any, arrows: bool, log_scale: bool | None, cm
         a, b, z, facecolors=_light(cmap)(norm(losses)), rcount=100, ccount=100, linewidth=0,
         alpha=0.85, zorder=2,
     )  # fmt: skip
-    low, high = float(np.nanmin(z)), float(np.nanmax(z))
+    low, high = height(levels[[0, -1]]).tolist()
     floor = low - 0.3 * (high - low)
     quiver = line = None
     if arrows:
