@@ -215,5 +215,7 @@ def _lacking(y: NDArray, p: NDArray[np.float64], classes: NDArray) -> NDArray[np
     number = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     unknown = classes[number] != y
     if unknown.any():
-        raise ValueError(f"y holds {y[unknown].tolist()[0]!r}, which is none of the classes {classes}.")
+        raise ValueError(
+            f"y holds {y[unknown].tolist()[0]!r}, which is none of the classes {classes}."
+        )
     return 1.0 - p[np.arange(len(y)), number]
