@@ -258,7 +258,7 @@ def _measure(
     """Work out losses and gradients on the plane."""
 
     def with_loss(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        losses = [objective.loss_and_gradient(plane.at(*point))[0] for point in points.tolist()]
+        losses = [objective.loss_and_gradient(plane.at(p[0], p[1]))[0] for p in points]
         return np.column_stack([points, losses])
 
     kept = plane.coordinates(parameters[np.newaxis])
