@@ -59,6 +59,13 @@ from fastbp.model.losses import Loss
 from fastbp.model.network import Network
 from fastbp.model_selection.fit_many import fit_many
 from fastbp.model_selection.search import BackpropSearchCV
+from fastbp.plotting import (
+    ErrorHistogramDisplay,
+    ErrorSurfaceDisplay,
+    LossCurveDisplay,
+    NetworkDisplay,
+    RestartsDisplay,
+)
 from fastbp.version import __version__
 
 __all__ = [
@@ -66,9 +73,14 @@ __all__ = [
     "BackpropClassifier",
     "BackpropRegressor",
     "BackpropSearchCV",
+    "ErrorHistogramDisplay",
+    "ErrorSurfaceDisplay",
     "Loss",
+    "LossCurveDisplay",
     "Network",
+    "NetworkDisplay",
     "Objective",
+    "RestartsDisplay",
     "__version__",
     "elementary",
     "fit_many",

@@ -16,13 +16,16 @@ def _blocks(language):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_python_blocks_run_one_after_the_other(capsys):
+def test_the_python_blocks_run_one_after_the_other(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     blocks = _blocks("python")
     assert len(blocks) >= 3
     exec("\n".join(blocks), {"__name__": "readme"})  # noqa: S102
     output = capsys.readouterr().out
     assert "batch_size" in output
     assert "gradient_norm" in output or "tolerance" in output
+    assert (tmp_path / "surface.png").exists()
 
 
 def test_the_first_two_shell_commands_set_up_and_run_the_main_job_and_the_tests():

@@ -63,6 +63,7 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
     n_init: int
     gtol: float | None
     keep_all: bool
+    record_path: bool = False  # what a pickle of an earlier version lacks
 
     # What a fit sets. The parameters are in `_one_sample`, of which `coefs_` are views.
     coefs_: list[NDArray[np.floating]]
@@ -390,13 +391,16 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         self.gradient_norm_ = history.gradient_norm
         self.loss_curve_ = history.loss_curve
         self.time_curve_ = history.time_curve
+        self.n_fun_curve_ = history.n_fun_curve
         self.gradient_norm_curve_ = history.gradient_norm_curve
         self.init_losses_ = result.init_losses
         self.best_loss_ = history.best_loss
         self.validation_scores_ = history.validation_scores
         self.best_validation_score_ = history.best_validation_score
-        for name in ("alpha_", "effective_parameters_"):  # of an earlier fit
+        for name in ("alpha_", "effective_parameters_", "path_"):  # of an earlier fit
             self.__dict__.pop(name, None)
+        if result.path is not None:
+            self.path_ = result.path
         if result.alpha is not None:
             self.alpha_, self.effective_parameters_ = result.alpha, result.effective_parameters
 

@@ -62,14 +62,17 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         instead of a label. The classes are then 0, 1, 2, ...
     keep_all : bool, default=False
         As of `BackpropRegressor`: the probabilities are the mean of those of all starts' networks.
+    record_path : bool, default=False
+        As of `BackpropRegressor`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted.
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, gradient_norm_, gradient_norm_curve_,
-    time_curve_, validation_scores_, best_validation_score_, stop_reason_, init_losses_, n_iter_,
-    n_fun_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
+    time_curve_, n_fun_curve_, path_, validation_scores_, best_validation_score_, stop_reason_,
+    init_losses_, n_iter_, n_fun_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_,
+    feature_names_in_
         As of `BackpropRegressor`.
 
     See Also
@@ -156,6 +159,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         class_weight: dict | str | None = None,
         soft_labels: bool = False,
         keep_all: bool = False,
+        record_path: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -190,6 +194,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         self.class_weight = class_weight
         self.soft_labels = soft_labels
         self.keep_all = keep_all
+        self.record_path = record_path
 
     @available_if(has_partial_fit)
     def partial_fit(

@@ -55,6 +55,7 @@ CONSTRAINTS: dict[str, list] = {
     "cg_update": [StrOptions(set(UPDATES))],
     "device": [StrOptions(set(DEVICES))],
     "keep_all": ["boolean"],
+    "record_path": ["boolean"],
 }
 
 

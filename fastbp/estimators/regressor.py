@@ -154,6 +154,9 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         Whether the networks of all ``n_init`` starts are kept, as a committee: `predict` is their
         mean, and `coefs_` and all else describe the best. Not with ``warm_start``, `partial_fit`,
         `learn_one` and `predict_one`, which are for one network.
+    record_path : bool, default=False
+        Whether to keep the parameters at the start and after each iteration in ``path_``, for an
+        `ErrorSurfaceDisplay`.
 
     Attributes
     ----------
@@ -169,6 +172,9 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         The loss at each iteration.
     time_curve_ : list of float
         Seconds of training until the end of each iteration.
+    n_fun_curve_ : list of int
+        Evaluations of the loss over all rows until the end of each iteration, as of ``n_fun_``, but
+        over all calls.
     gradient_norm_ : float
         The largest entry of the loss's gradient, in absolute value, at the weights that are kept
         (NaN where it was not worked out: after `partial_fit` and `learn_one`, and after sgd and
@@ -199,6 +205,11 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         The weight decay that was found, with ``alpha="bayes"``.
     effective_parameters_ : float
         How many parameters the data determine, with ``alpha="bayes"``.
+    path_ : ndarray of shape (n_points, n_parameters)
+        The parameters (weights of all layers, then biases) at the start and after each iteration of
+        the latest call, with ``record_path=True``: of 1000 points or more, every 2nd, 4th, ...
+        The first point and the last are always there; early stopping keeps the best, which may be
+        an earlier one.
     n_iter_ : int
         Iterations of the latest call.
     n_fun_ : int
@@ -294,6 +305,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         quantile: Any = 0.5,
         scale_target: bool = False,
         keep_all: bool = False,
+        record_path: bool = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -331,6 +343,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.quantile = quantile
         self.scale_target = scale_target
         self.keep_all = keep_all
+        self.record_path = record_path
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict targets.

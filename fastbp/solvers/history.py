@@ -30,6 +30,8 @@ class History:
         The gradient norm after each iteration; NaN where it was not worked out.
     time_curve : list of float
         Seconds of training until the end of each iteration, over all calls.
+    n_fun_curve : list of int
+        Evaluations of the loss over all rows until the end of each iteration, over all calls.
     best_loss : float or None
         The lowest loss so far; None where a validation score decides instead.
     validation_scores : list of float or None
@@ -48,10 +50,15 @@ class History:
     loss_curve: list[float] = field(default_factory=list)
     gradient_norm_curve: list[float] = field(default_factory=list)
     time_curve: list[float] = field(default_factory=list)
+    n_fun_curve: list[int] = field(default_factory=list)
     best_loss: float | None = None
     validation_scores: list[float] | None = None
     best_validation_score: float | None = None
     n_no_improvement: int = 0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A pickle of an earlier version lacks what was not recorded then.
+        vars(self).update(vars(History()) | state)
 
     def record_loss(self, loss: float, tol: float) -> None:
         """Record an iteration's loss, and whether it is lower than the best by ``tol``."""

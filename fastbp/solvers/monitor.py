@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.solvers.history import History
+from fastbp.solvers.path import Path
 from fastbp.solvers.stopping import EarlyStopping
 
 __all__ = ["Callback", "Monitor", "SoFar", "Watcher", "current_watchers", "watching"]
@@ -79,6 +80,8 @@ class Monitor:
         Called with the history at the end of each iteration.
     callback : Callback or None
         Asked whether to end.
+    path : Path or None
+        Then the parameters after each iteration are kept there.
     """
 
     history: History = field(default_factory=History)
@@ -87,10 +90,11 @@ class Monitor:
     verbose: bool = False
     watchers: tuple[Watcher, ...] = ()
     callback: Callback | None = None
+    path: Path | None = None
 
     def begin(self) -> None:
         """Begin a training: its iterations and evaluations are counted from 0, its time goes on."""
-        self.history.n_iter = self.history.n_fun = 0
+        self.history.n_iter = self.history.n_fun = self._n_fun_at_end = 0
         self.history.gradient_norm = math.nan
         self._last_end = self.history.time_curve[-1] if self.history.time_curve else 0.0
         self._since = time.perf_counter() - self._last_end
@@ -100,9 +104,13 @@ class Monitor:
         history, begin, n = self.history, self._last_end, len(losses)
         self._last_end = time.perf_counter() - self._since
         each = (self._last_end - begin) / max(n, 1)  # epochs of one call take the same time
+        n_fun = history.n_fun_curve[-1] if history.n_fun_curve else 0
+        n_fun_each = (history.n_fun - self._n_fun_at_end) // max(n, 1)
+        self._n_fun_at_end = history.n_fun
         for i, loss in enumerate(losses, start=1):
             history.n_iter += 1
             history.time_curve.append(begin + i * each)
+            history.n_fun_curve.append(n_fun + i * n_fun_each)
             history.gradient_norm_curve.append(gradient_norm)
             history.record_loss(loss, self.tol)
             if self.verbose:
@@ -110,6 +118,11 @@ class Monitor:
                 print(f"Iteration {history.n_iter}, loss = {loss:.8f}{norm}")
             for watcher in self.watchers:
                 watcher(history)
+
+    def record_point(self, parameters: NDArray[np.floating]) -> None:
+        """Keep the parameters at the start or after an iteration, if the path is recorded."""
+        if self.path is not None:
+            self.path.add(parameters)
 
     def record_score(self, parameters: NDArray[np.floating]) -> bool:
         """Score the parameters after an iteration; returns whether they are the best so far."""

@@ -158,6 +158,8 @@ def plan_epochs(run: Run, options: Options) -> Generator[EpochPlan, NDArray[np.f
     state, monitor, limits = options.state, options.monitor, options.limits
     history = monitor.history
     monitor.begin()
+    if monitor.path is not None:  # parameters may have to come from a device
+        monitor.record_point(run.parameters)
     best = run.parameters.copy() if monitor.early_stopping is not None else None
     stop_reason: StopReason | None = None
     try:
@@ -172,6 +174,7 @@ def plan_epochs(run: Run, options: Options) -> Generator[EpochPlan, NDArray[np.f
         stop_reason = stop.reason
     except KeyboardInterrupt:
         stop_reason = "interrupted"
+        monitor.record_point(run.parameters)  # in the middle of an epoch
     state.moments = run.moments
     return Minimised(run.parameters if best is None else best, history, stop_reason)
 
@@ -188,6 +191,8 @@ def _end_epochs(
         history.n_iter += 1
         return "diverged"
     monitor.end_iterations(losses.tolist())
+    if monitor.path is not None:
+        monitor.record_point(run.parameters)
     if best is not None:
         parameters = run.parameters
         if monitor.record_score(parameters):
@@ -251,6 +256,7 @@ def _epochs_alike(options: Options) -> int:
         or limits.clock.max_time < math.inf
         or options.learning_rate == "invscaling"
         or options.one_epoch
+        or monitor.path is not None
     )
     most = 1 if looks_at_each else limits.max_iter - monitor.history.n_iter
     return monitor.iterations_in_a_row(most)

@@ -133,12 +133,11 @@ def _fit_from(task: FitTask, start: Start, clock: Clock, n_threads: int) -> FitR
     if solver.is_stochastic:
         options = stochastic_options(task, start, early_stopping, clock)
         minimised = solver.minimise(objective, start.parameters, options)
-        return FitResult.of(solver, minimised, options.state)
+        return FitResult.of(solver, minimised, options.state, options.monitor.path)
     minimise = solver.minimise_bayesian if task.finds_alpha else solver.minimise
-    minimised = minimise(
-        objective, start.parameters, batch_options(task, start, early_stopping, clock)
-    )
-    return FitResult.of(solver, minimised)
+    batch = batch_options(task, start, early_stopping, clock)
+    minimised = minimise(objective, start.parameters, batch)
+    return FitResult.of(solver, minimised, path=batch.monitor.path)
 
 
 def conclude(task: FitTask, results: StartResults, clock: Clock) -> FitResult:

@@ -11,6 +11,7 @@ from fastbp.model.update_rules import Moments
 from fastbp.solvers import descent, stochastic
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.path import Path
 from fastbp.solvers.registry import SOLVERS
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import Clock, EarlyStopping, Limits
@@ -86,7 +87,8 @@ def _monitor(
     estimator = task.estimator
     tol, is_verbose = float(estimator.tol), bool(estimator.verbose)
     callback = None if task.report is None else task.report.begin_start(task, start)
-    return Monitor(history, early_stopping, tol, is_verbose, task.watchers, callback)
+    path = Path() if estimator.record_path else None
+    return Monitor(history, early_stopping, tol, is_verbose, task.watchers, callback, path)
 
 
 def next_state(

@@ -128,8 +128,8 @@ def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
         try:
             plans[i] = question(*answer)
         except StopIteration as end:
-            entrant = entrants[i]
-            ended[i] = FitResult.of(entrant.task.solver, end.value, entrant.options.state)
+            solver, options = entrants[i].task.solver, entrants[i].options
+            ended[i] = FitResult.of(solver, end.value, options.state, options.monitor.path)
 
     for i, training in enumerate(trainings):
         ask(i, next, training)

@@ -16,6 +16,7 @@ from fastbp.model.network import Network
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Watcher
+from fastbp.solvers.path import Path
 from fastbp.solvers.registry import SOLVERS, Solver
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import StopReason
@@ -158,6 +159,8 @@ class FitResult(NamedTuple):
         The parameters of all starts, the best's among them, where they are kept.
     posterior : Posterior or None
         How far the data determine the parameters, where the solver's matrix tells.
+    path : ndarray of shape (n_points, n_parameters) or None
+        The parameters at the start and after each iteration, thinned, where they were recorded.
     """
 
     solver: Solver
@@ -170,14 +173,29 @@ class FitResult(NamedTuple):
     init_losses: NDArray[np.float64] = np.empty(0)
     all_parameters: tuple[NDArray[np.floating], ...] = ()
     posterior: Posterior | None = None
+    path: NDArray[np.floating] | None = None
 
     @classmethod
     def of(
-        cls, solver: Solver, minimised: Minimised, state: OptimiserState | None = None
+        cls,
+        solver: Solver,
+        minimised: Minimised,
+        state: OptimiserState | None = None,
+        path: Path | None = None,
     ) -> "FitResult":
-        """Make it of what a solver returns."""
+        """Make it of what a solver returns, and of the path that it went."""
         parameters, history, stop_reason, alpha, effective_parameters = minimised
-        return cls(solver, parameters, history, stop_reason, state, alpha, effective_parameters)
+        points = None if path is None else path.points().astype(parameters.dtype, copy=False)
+        return cls(
+            solver,
+            parameters,
+            history,
+            stop_reason,
+            state,
+            alpha,
+            effective_parameters,
+            path=points,
+        )
 
     @property
     def is_lost(self) -> bool:

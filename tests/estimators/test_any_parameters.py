@@ -68,6 +68,7 @@ ALLOWED = {
     "quantile": (0.5, 5e-324, np.float32(0.25), [0.1, 0.9], (0.5,), np.array([0.2, 0.3, 0.4])),
     "scale_target": FLAGS,
     "keep_all": FLAGS,
+    "record_path": FLAGS,
 }  # fmt: skip
 NONSENSE = (
     None, "nonsense", "", -1, -0.5, 0, 1.5, np.nan, np.inf, -np.inf, 1j, (), [[1, 2], [3]], {},

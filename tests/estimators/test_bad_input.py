@@ -45,6 +45,7 @@ PARAMETERS = {
     "huber_delta": [0, -1.0, "wide", None],
     "quantile": [0, 1, 1.5, "half", None],
     "scale_target": ["yes", 2],
+    "record_path": ["yes", 2, None],
     "cg_update": ["powell", None],
     "keep_all": ["yes", 2],
 }

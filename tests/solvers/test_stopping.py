@@ -246,12 +246,12 @@ def test_an_interruption_is_seen_before_the_time():
 def test_a_copy_of_a_history_has_lists_of_its_own():
     history = History(
         n_iter=3, loss=0.5, loss_curve=[1.0], gradient_norm_curve=[2.0], time_curve=[3.0],
-        validation_scores=[4.0], best_validation_score=4.0,
+        n_fun_curve=[4], validation_scores=[4.0], best_validation_score=4.0,
     )  # fmt: skip
     copy = history.copy()
     assert copy == history
     lists = [field.name for field in dataclasses.fields(History) if "list" in str(field.type)]
-    assert len(lists) == 4
+    assert len(lists) == 5
     for name in lists:
         getattr(copy, name).append(9.0)
         assert len(getattr(history, name)) == 1
