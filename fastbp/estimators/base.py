@@ -332,13 +332,9 @@ class BackpropEstimator(BaseEstimator):
 
     def _set_fitted(self, network: Network, result: FitResult) -> None:
         history = result.history
-        self._network, self._state = network, result.state
-        self._learns_by = None
+        self._take_network(network)
+        self._state, self._learns_by = result.state, None
         self._adopt(result.parameters)
-        self.n_layers_ = len(network.layer_sizes)
-        self.n_outputs_ = network.layer_sizes[-1]
-        last = network.last_activation
-        self.out_activation_ = last if isinstance(last, str) else last.name
         self.stop_reason_ = result.stop_reason
         self.n_iter_ = history.n_iter
         self.n_fun_ = history.n_fun
@@ -356,6 +352,13 @@ class BackpropEstimator(BaseEstimator):
             self.__dict__.pop(name, None)
         if result.alpha is not None:
             self.alpha_, self.effective_parameters_ = result.alpha, result.effective_parameters
+
+    def _take_network(self, network: Network) -> None:
+        self._network = network
+        self.n_layers_ = len(network.layer_sizes)
+        self.n_outputs_ = network.layer_sizes[-1]
+        last = network.last_activation
+        self.out_activation_ = last if isinstance(last, str) else last.name
 
     def _adopt(self, parameters: NDArray[np.floating]) -> None:
         """Keep parameters where single samples are learnt, and show them from there."""
