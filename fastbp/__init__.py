@@ -16,7 +16,7 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
                       a solver's), ``validation_set``, ``side_by_side`` (many fits on a GPU),
                       ``interrupts``, ``advice``, ``warn``: what a user is told;
-                      ``stored_state``: a training's state as files hold it
+                      ``checkpoint``, ``stored_state``: a training in a file
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ from fastbp.model.network import Network
 from fastbp.solvers.monitor import current_watchers
 from fastbp.solvers.registry import SOLVERS
 from fastbp.solvers.stochastic import OptimiserState, invscaled_rate
+from fastbp.training.checkpoint import Keeper, KeptTraining
 from fastbp.training.fit import fit
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
@@ -124,6 +126,7 @@ class BackpropEstimator(BaseEstimator):
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
+        resume_from: str | PathLike[str] | None = None,
     ) -> Self:
         """Train on all of the data.
 
@@ -142,6 +145,10 @@ class BackpropEstimator(BaseEstimator):
             The targets to validate on.
         sample_weight_val : array-like of shape (n_val,), default=None
             Weights of 0 or more.
+        resume_from : str or path-like, default=None
+            The checkpoint of a fit that was cut short, to go on from with the same data and
+            parameters; to the same bits, as if it had not been. Limits such as ``max_iter`` may be
+            others.
 
         Returns
         -------
@@ -156,7 +163,7 @@ class BackpropEstimator(BaseEstimator):
         """
         with self._all_or_nothing():
             validation = (X_val, y_val, sample_weight_val)
-            task = self._fit_task(X, y, sample_weight, validation)
+            task = self._fit_task(X, y, sample_weight, validation, resume_from=resume_from)
             self._set_fitted(task.network, fit(task))
         return self
 
@@ -214,6 +221,7 @@ class BackpropEstimator(BaseEstimator):
         sample_weight: ArrayLike | None = None,
         validation: tuple[Any, ArrayLike | None, ArrayLike | None] = (None, None, None),
         one_epoch: bool = False,
+        resume_from: str | PathLike[str] | None = None,
     ) -> FitTask:
         """Check everything, and draw what has to be drawn: all of a fit but the training."""
         check_solver(self, self._loss)
@@ -224,14 +232,19 @@ class BackpropEstimator(BaseEstimator):
         rows_to_validate = self._given_to_validate(table, *validation)
         # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
         random_state = check_random_state(self.random_state)
+        kept = None if resume_from is None else KeptTraining(resume_from)
         n_outputs = 1 if table.y.ndim == 1 else table.y.shape[1]
         network = self._new_network(table.X.shape[1], n_outputs)
-        if goes_on:
+        if kept is not None:
+            parameters, state = kept.parameters(network, table.X.dtype), None
+            random_state = kept.generator_before(self.random_state)
+        elif goes_on:
             self._check_same_layers(network)
             self._store_learnt_moments()
             parameters, state = self._parameters(), self._state
         else:
             parameters, state = network.initial_parameters(random_state, table.X.dtype), None
+        keeper = Keeper.of(self, random_state, one_epoch)
         if rows_to_validate is None and self._sets_rows_aside:
             strata = self._strata(table)
             table, rows_to_validate = split(table, self.validation_fraction, random_state, strata)
@@ -239,7 +252,7 @@ class BackpropEstimator(BaseEstimator):
         if rows_to_validate is not None:
             score = self._score_for_early_stopping
             scored_on = ValidationSet.of(rows_to_validate, parameters.dtype, score)
-        return FitTask(
+        task = FitTask(
             estimator=self,
             network=network,
             data=table.data(parameters.dtype),
@@ -249,7 +262,11 @@ class BackpropEstimator(BaseEstimator):
             n_init=1 if goes_on or one_epoch else self.n_init,
             one_epoch=one_epoch,
             watchers=current_watchers(),
+            checkpoint=keeper,
         )
+        if keeper is not None:
+            keeper.identify(task)
+        return task if kept is None else kept.resume(task)
 
     def _given_to_validate(
         self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any

@@ -8,6 +8,7 @@ how labels become targets.
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -58,6 +59,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     soft_labels : bool, default=False
         Whether y is the probability of each class, (n_samples, n_classes), rows summing to 1,
         instead of a label. The classes are then 0, 1, 2, ...
+    checkpoint, checkpoint_every
+        As of `BackpropRegressor`.
 
     Attributes
     ----------
@@ -151,6 +154,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         device: str = "cpu",
         class_weight: dict | str | None = None,
         soft_labels: bool = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -184,6 +189,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         self.device = device
         self.class_weight = class_weight
         self.soft_labels = soft_labels
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @available_if(has_partial_fit)
     def partial_fit(

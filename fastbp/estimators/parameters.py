@@ -1,6 +1,7 @@
 """What the estimators' parameters may be, alone and together."""
 
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ CONSTRAINTS: dict[str, list] = {
     "max_time": [None, Interval(Real, 0, None, closed="left")],
     "cg_update": [StrOptions(set(UPDATES))],
     "device": [StrOptions(set(DEVICES))],
+    "checkpoint": [str, PathLike, None],
+    "checkpoint_every": [Interval(Real, 0, None, closed="left")],
 }
 
 

@@ -6,6 +6,7 @@
 
 from collections.abc import Callable
 from numbers import Real
+from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
@@ -147,6 +148,11 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         Whether to train on (y - mean) / standard deviation, weighted and for each output, as the
         first fit or `partial_fit` finds them; for losses of positive targets on y / mean. `predict`
         gives the units of y; losses, ``loss_goal``, ``tol`` and ``huber_delta`` are in scaled ones.
+    checkpoint : str, path-like or None, default=None
+        A file that `fit` keeps its state in while it trains, for ``fit(..., resume_from=file)`` to
+        go on from with the same bits. For sgd and adam on the CPU, with ``n_init=1``.
+    checkpoint_every : float, default=60.0
+        Seconds from one writing of it to the next, which is between two epochs.
 
     Attributes
     ----------
@@ -282,6 +288,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         huber_delta: float = 1.35,
         quantile: Any = 0.5,
         scale_target: bool = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -318,6 +326,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.huber_delta = huber_delta
         self.quantile = quantile
         self.scale_target = scale_target
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def predict(self, X: Any) -> NDArray[np.floating]:
         """Predict targets.

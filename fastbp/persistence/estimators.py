@@ -59,6 +59,8 @@ _ELSEWHERE = {
     *("coefs_", "intercepts_", "n_layers_", "n_outputs_", "out_activation_"),
     *("_encodes_targets", "target_mean_", "target_scale_"),
 }
+#: Where to write: no file of a stranger is to say which of the user's files a fit overwrites.
+_NOT_KEPT = ("checkpoint",)
 #: What is said of a model to scikit-learn, and is not the model's.
 _LEFT_OUT = {"_metadata_request", "_skl_callbacks", "_skl_callbacks_to_teardown"}
 
@@ -85,7 +87,11 @@ def encode_estimator(estimator: BackpropEstimator, arrays: Arrays) -> dict:
     """
     estimator._validate_params()
     parameters = estimator.get_params(deep=False)
-    encoded = {name: encode(value, name, arrays) for name, value in parameters.items()}
+    encoded = {
+        name: encode(value, name, arrays)
+        for name, value in parameters.items()
+        if name not in _NOT_KEPT
+    }
     if not hasattr(estimator, "coefs_"):
         return {"parameters": encoded, "fitted": None}
     _refuse_other_attributes(estimator, set(parameters))
@@ -99,7 +105,7 @@ def decode_estimator(
     parameters, fitted = document.get("parameters"), document.get("fitted")
     if not isinstance(parameters, dict):
         raise ValueError("its parameters are missing")
-    unknown = set(parameters) - set(kind._get_param_names())
+    unknown = set(parameters) - set(kind._get_param_names()).difference(_NOT_KEPT)
     if unknown:
         raise ValueError(f"{kind.__name__} has no parameters {sorted(unknown)}")
     estimator = kind(**{name: decode(value, arrays) for name, value in parameters.items()})

@@ -34,8 +34,9 @@ def save(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
     It holds all that predictions and further training need: parameters, weights, classes, names of
     features, scales, curves, and the state of the optimiser and of a RandomState, so that
-    `partial_fit`, `learn_one` and ``warm_start`` go on with the same bits. Callbacks and requests
-    for metadata are left out. An older file is replaced in one step, or stays as it was.
+    `partial_fit`, `learn_one` and ``warm_start`` go on with the same bits. Callbacks, requests for
+    metadata and ``checkpoint`` are left out. An older file is replaced in one step, or stays as it
+    was.
 
     Parameters
     ----------

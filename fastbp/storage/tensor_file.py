@@ -77,7 +77,13 @@ def write_file(
     OSError
         If the file cannot be written. An older one is still there.
     """
-    _replace(os.path.realpath(path), _to_bytes(kind, document, arrays))
+    content = _to_bytes(kind, document, arrays)
+    try:
+        _replace(os.path.realpath(path), content)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror}; it is not written, an older one is as it was", path
+        ) from error
 
 
 def read_file(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, NDArray]]:

@@ -38,7 +38,10 @@ def stochastic_options(
 ) -> stochastic.Options:
     """Options of sgd and adam for one start."""
     estimator = task.estimator
-    state = next_state(estimator, start.parameters, task.state, task.one_epoch)
+    if task.resumed is None:
+        state = next_state(estimator, start.parameters, task.state, task.one_epoch)
+    else:
+        state = task.resumed.optimiser
     return stochastic.Options(
         state=state,
         monitor=_monitor(task, early_stopping, state.history),
@@ -83,7 +86,9 @@ def _limits(task: FitTask, clock: Clock, gtol: float | None) -> Limits:
 def _monitor(task: FitTask, early_stopping: EarlyStopping | None, history: History) -> Monitor:
     estimator = task.estimator
     tol, is_verbose = float(estimator.tol), bool(estimator.verbose)
-    return Monitor(history, early_stopping, tol, is_verbose, task.watchers)
+    return Monitor(
+        history, early_stopping, tol, is_verbose, task.watchers, task.checkpoint, task.resumed
+    )
 
 
 def next_state(

@@ -14,7 +14,7 @@ from fastbp.model.data import Data
 from fastbp.model.network import Network
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
-from fastbp.solvers.monitor import Watcher
+from fastbp.solvers.monitor import Checkpoint, TrainingState, Watcher
 from fastbp.solvers.registry import SOLVERS, Solver
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import StopReason
@@ -53,6 +53,10 @@ class FitTask(NamedTuple):
         Whether this is a `partial_fit`: one epoch, with the moments of the last training.
     watchers : tuple of callable
         Called at the end of each iteration.
+    checkpoint : Checkpoint or None
+        Where the training is kept while it goes on.
+    resumed : TrainingState or None
+        One that was kept so, to go on with.
     """
 
     estimator: Any
@@ -64,6 +68,8 @@ class FitTask(NamedTuple):
     n_init: int = 1
     one_epoch: bool = False
     watchers: tuple[Watcher, ...] = ()
+    checkpoint: Checkpoint | None = None
+    resumed: TrainingState | None = None
 
     @property
     def solver(self) -> Solver:
