@@ -69,14 +69,17 @@ class Keeper:
         return cls(estimator.checkpoint, estimator.checkpoint_every, generator)
 
     def identify(self, task: FitTask) -> None:
-        """Take down which fit it is.
+        """Record which fit it is.
 
         Raises
         ------
         ValueError
-            If it is one whose state cannot be kept.
+            If it is one whose state cannot be kept, or the file's folder does not exist.
         """
-        _refuse_others(task, f"checkpoint={os.fspath(self.path)!r}")
+        what = f"checkpoint={os.fspath(self.path)!r}"
+        _refuse_others(task, what)
+        if not os.path.isdir(os.path.dirname(os.path.realpath(self.path))):
+            raise ValueError(f"{what} is in a folder that does not exist. Make it first.")
         self._fit = _identity(task)
 
     @property

@@ -46,6 +46,8 @@ PARAMETERS = {
     "quantile": [0, 1, 1.5, "half", None],
     "scale_target": ["yes", 2],
     "cg_update": ["powell", None],
+    "checkpoint": [3, b"kept"],
+    "checkpoint_every": [-1, "often", None],
 }
 
 

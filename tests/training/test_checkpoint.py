@@ -180,6 +180,7 @@ def test_fits_that_cannot_be_kept_are_refused(problem, tmp_path):
         ({"solver": "bfgs"}, "checkpoint=.*solvers adam and sgd"),
         ({"n_init": 3}, "one start, and n_init=3"),
         ({"checkpoint": 3}, "'checkpoint' parameter"),
+        ({"checkpoint": tmp_path / "no folder" / "kept"}, "checkpoint=.*folder.*Make it"),
         ({"checkpoint_every": -1}, "'checkpoint_every' parameter"),
     ):
         net = make_net("adam", **{"checkpoint": tmp_path / "kept"} | parameters)
