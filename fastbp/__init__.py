@@ -6,7 +6,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``cli/``              the command line: ``main``, ``info``, ``fit_csv``, ``csv_table``, ``demo``,
                       ``terminal``
 ``model_selection/``  `fit_many`, `BackpropSearchCV`, ``folds``
-                      |  ``plotting/``  one Display a file
+                      |  ``persistence/``  ``model_file`` (`save`, `load`), ``estimators``,
+                      ``transformers``  |  ``plotting/``  one Display a file
 ``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
                       learn_one), ``inspection`` (check_gradient, stationary_point,
                       input_gradient), ``uncertainty`` (return_std, committees),
@@ -15,8 +16,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
                       a solver's), ``validation_set``, ``side_by_side`` (many fits on a GPU),
-                      ``callbacks`` (scikit-learn's), ``interrupts``, ``advice``, ``warn``: what a
-                      user is told
+                      ``callbacks`` (scikit-learn's), ``checkpoint``, ``stored_state`` (a training
+                      in a file), ``interrupts``, ``advice``, ``warn``: what a user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
@@ -31,7 +32,9 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
                       Python, no compiler
-``machine/``          what the chip and the compiler offer; knows no neural network  |  ``version``
+``machine/``          what the chip and the compiler offer; knows no neural network
+                      |  ``storage/``  ``tensor_file`` and ``values``: files that hold no code
+                      |  ``version``
 
 One fit on its way down: `BackpropEstimator.fit` (``estimators/base``) checks and draws a `FitTask`;
 ``training.fit`` asks ``backends.device`` for an objective and hands it to `Solver.minimise`. sgd
@@ -59,6 +62,7 @@ from fastbp.model.losses import Loss
 from fastbp.model.network import Network
 from fastbp.model_selection.fit_many import fit_many
 from fastbp.model_selection.search import BackpropSearchCV
+from fastbp.persistence.model_file import load, save
 from fastbp.plotting import (
     ErrorHistogramDisplay,
     ErrorSurfaceDisplay,
@@ -84,7 +88,9 @@ __all__ = [
     "__version__",
     "elementary",
     "fit_many",
+    "load",
     "loss_and_gradient",
+    "save",
     "to_c",
     "to_njit",
     "to_numpy",

@@ -51,8 +51,9 @@ def test_docstring_examples_run():
     from fastbp.estimators import classifier, regressor
     from fastbp.model import activations
     from fastbp.model_selection import fit_many, search
+    from fastbp.persistence import model_file
 
-    for module in (regressor, classifier, activations, fit_many, search):
+    for module in (regressor, classifier, activations, fit_many, search, model_file):
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0

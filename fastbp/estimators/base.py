@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -33,6 +34,7 @@ from fastbp.solvers.monitor import current_watchers
 from fastbp.solvers.registry import SOLVERS
 from fastbp.solvers.stochastic import OptimiserState, invscaled_rate
 from fastbp.training.callbacks import CallbackSupportMixin, FitReport
+from fastbp.training.checkpoint import Keeper, KeptTraining
 from fastbp.training.fit import fit
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
@@ -134,6 +136,7 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
+        resume_from: str | PathLike[str] | None = None,
     ) -> Self:
         """Train on all of the data.
 
@@ -152,6 +155,10 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
             The targets to validate on.
         sample_weight_val : array-like of shape (n_val,), default=None
             Weights of 0 or more.
+        resume_from : str or path-like, default=None
+            The checkpoint of a fit that was cut short, to go on from with the same data and
+            parameters; to the same bits, as if it had not been. Limits such as ``max_iter`` may be
+            others.
 
         Returns
         -------
@@ -168,7 +175,7 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         report = FitReport.of(self, X, y, sample_weight)
         with self._all_or_nothing():
             validation = (X_val, y_val, sample_weight_val)
-            task = self._fit_task(X, y, sample_weight, validation)
+            task = self._fit_task(X, y, sample_weight, validation, resume_from=resume_from)
             self._set_fitted(task.network, fit(task._replace(report=report)))
             if report is not None:
                 report.end()
@@ -228,6 +235,7 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         validation: tuple[Any, ArrayLike | None, ArrayLike | None] = (None, None, None),
         one_epoch: bool = False,
+        resume_from: str | PathLike[str] | None = None,
     ) -> FitTask:
         """Check everything, and draw what has to be drawn: all of a fit but the training."""
         check_solver(self, self._loss)
@@ -239,14 +247,19 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         rows_to_validate = self._given_to_validate(table, *validation)
         # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
         random_state = check_random_state(self.random_state)
+        kept = None if resume_from is None else KeptTraining(resume_from)
         n_outputs = 1 if table.y.ndim == 1 else table.y.shape[1]
         network = self._new_network(table.X.shape[1], n_outputs)
-        if goes_on:
+        if kept is not None:
+            parameters, state = kept.parameters(network, table.X.dtype), None
+            random_state = kept.generator_before(self.random_state)
+        elif goes_on:
             self._check_same_layers(network)
             self._store_learnt_moments()
             parameters, state = self._parameters(), self._state
         else:
             parameters, state = network.initial_parameters(random_state, table.X.dtype), None
+        keeper = Keeper.of(self, random_state, one_epoch)
         if rows_to_validate is None and self._sets_rows_aside:
             strata = self._strata(table)
             table, rows_to_validate = split(table, self.validation_fraction, random_state, strata)
@@ -254,7 +267,7 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         if rows_to_validate is not None:
             score = self._score_for_early_stopping
             scored_on = ValidationSet.of(rows_to_validate, parameters.dtype, score)
-        return FitTask(
+        task = FitTask(
             estimator=self,
             network=network,
             data=table.data(parameters.dtype),
@@ -264,7 +277,11 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
             n_init=1 if one_epoch else self._n_starts,
             one_epoch=one_epoch,
             watchers=current_watchers(),
+            checkpoint=keeper,
         )
+        if keeper is not None:
+            keeper.identify(task)
+        return task if kept is None else kept.resume(task)
 
     @property
     def _n_starts(self) -> int:
@@ -372,17 +389,13 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
 
     def _set_fitted(self, network: Network, result: FitResult) -> None:
         history = result.history
-        self._network, self._state = network, result.state
-        self._learns_by = None
+        self._take_network(network)
+        self._state, self._learns_by = result.state, None
         self._posterior = result.posterior
         self._other_parameters = tuple(
             each for each in result.all_parameters if each is not result.parameters
         )
         self._adopt(result.parameters)
-        self.n_layers_ = len(network.layer_sizes)
-        self.n_outputs_ = network.layer_sizes[-1]
-        last = network.last_activation
-        self.out_activation_ = last if isinstance(last, str) else last.name
         self.stop_reason_ = result.stop_reason
         self.n_iter_ = history.n_iter
         self.n_fun_ = history.n_fun
@@ -403,6 +416,13 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
             self.path_ = result.path
         if result.alpha is not None:
             self.alpha_, self.effective_parameters_ = result.alpha, result.effective_parameters
+
+    def _take_network(self, network: Network) -> None:
+        self._network = network
+        self.n_layers_ = len(network.layer_sizes)
+        self.n_outputs_ = network.layer_sizes[-1]
+        last = network.last_activation
+        self.out_activation_ = last if isinstance(last, str) else last.name
 
     def _adopt(self, parameters: NDArray[np.floating]) -> None:
         """Keep parameters where single samples are learnt, and show them from there."""

@@ -8,6 +8,7 @@ how labels become targets.
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -63,6 +64,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     keep_all : bool, default=False
         As of `BackpropRegressor`: the probabilities are the mean of those of all starts' networks.
     record_path : bool, default=False
+    checkpoint, checkpoint_every
         As of `BackpropRegressor`.
 
     Attributes
@@ -160,6 +162,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         soft_labels: bool = False,
         keep_all: bool = False,
         record_path: bool = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -195,6 +199,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         self.soft_labels = soft_labels
         self.keep_all = keep_all
         self.record_path = record_path
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @available_if(has_partial_fit)
     def partial_fit(

@@ -1,6 +1,7 @@
 """What the estimators' parameters may be, alone and together."""
 
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ CONSTRAINTS: dict[str, list] = {
     "device": [StrOptions(set(DEVICES))],
     "keep_all": ["boolean"],
     "record_path": ["boolean"],
+    "checkpoint": [str, PathLike, None],
+    "checkpoint_every": [Interval(Real, 0, None, closed="left")],
 }
 
 

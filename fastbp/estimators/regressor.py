@@ -7,6 +7,7 @@
 
 from collections.abc import Callable
 from numbers import Real
+from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
@@ -157,6 +158,11 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     record_path : bool, default=False
         Whether to keep the parameters at the start and after each iteration in ``path_``, for an
         `ErrorSurfaceDisplay`.
+    checkpoint : str, path-like or None, default=None
+        A file that `fit` keeps its state in while it trains, for ``fit(..., resume_from=file)`` to
+        go on from with the same bits. For sgd and adam on the CPU, with ``n_init=1``.
+    checkpoint_every : float, default=60.0
+        Seconds from one writing of it to the next, which is between two epochs.
 
     Attributes
     ----------
@@ -306,6 +312,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         scale_target: bool = False,
         keep_all: bool = False,
         record_path: bool = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -344,6 +352,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.scale_target = scale_target
         self.keep_all = keep_all
         self.record_path = record_path
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict targets.

@@ -142,6 +142,18 @@ class Run(Protocol):
         ...
 
 
+class OrderedRun(Run, Protocol):
+    """A run whose order of rows can be kept and restored, so that it can go on in another process.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_samples,)
+        The rows in the order of the latest epoch.
+    """
+
+    rows: NDArray[np.int64]
+
+
 class Epochs(Protocol):
     """What can be minimised batch by batch."""
 

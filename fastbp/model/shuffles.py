@@ -59,12 +59,18 @@ class Shuffles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._give_back()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Bring the RandomState up to the shuffles so far."""
+        if len(self.generator.words):
+            state = {"key": self.generator.words, "pos": int(self.generator.position[0])}
+            self._random_state.set_state(self._state | {"state": state})  # type: ignore[union-attr]
 
     def shuffle(self, rows: NDArray[np.int64]) -> None:
         """Shuffle rows in place, in Python."""
         if self._random_state is not None:
-            self._give_back()
+            self.give_back()
             rows[:] = rows[self._random_state.permutation(len(rows))]
             self._take()
 
@@ -86,8 +92,3 @@ class Shuffles:
         if self._state["bit_generator"] == "MT19937":
             words, position = self._state["state"]["key"], self._state["state"]["pos"]
             self.generator = Generator(words.copy(), np.array([position], np.int64))
-
-    def _give_back(self) -> None:
-        if len(self.generator.words):
-            state = {"key": self.generator.words, "pos": int(self.generator.position[0])}
-            self._random_state.set_state(self._state | {"state": state})  # type: ignore[union-attr]

@@ -271,7 +271,7 @@ def _measure(
     losses, gradients = np.empty((resolution, resolution)), np.empty((resolution, resolution, 2))
     with np.errstate(all="ignore"):  # far away the loss may overflow
         for i, j in np.ndindex(losses.shape):
-            losses[i, j], gradient = objective.loss_and_gradient(plane.at(a[j], b[i]))
+            losses[i, j], gradient = objective.loss_and_gradient(plane.at(float(a[j]), float(b[i])))
             gradients[i, j] = plane.directions @ gradient
         kept = with_loss(kept)
         way = None if way is None else with_loss(way)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,16 @@ from fastbp.solvers.history import History
 from fastbp.solvers.path import Path
 from fastbp.solvers.stopping import EarlyStopping
 
-__all__ = ["Callback", "Monitor", "SoFar", "Watcher", "current_watchers", "watching"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "Monitor",
+    "SoFar",
+    "TrainingState",
+    "Watcher",
+    "current_watchers",
+    "watching",
+]
 
 #: Called with the history at the end of each iteration.
 Watcher = Callable[[History], object]
@@ -62,6 +71,43 @@ def current_watchers() -> tuple[Watcher, ...]:
     return _watchers.get()
 
 
+class TrainingState(NamedTuple):
+    """A stochastic training between two epochs: all that the next ones depend on.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        The parameters.
+    best : ndarray of shape (n_parameters,) or None
+        Those of the best validation score, where there is one.
+    rows : ndarray of shape (n_samples,)
+        The rows in the order of the latest epoch, from which the next one's is drawn.
+    optimiser : OptimiserState
+        Rule, moments and history.
+    random_state : RandomState
+        Where the next shuffles are drawn from.
+    """
+
+    parameters: NDArray[np.floating]
+    best: NDArray[np.floating] | None
+    rows: NDArray[np.int64]
+    optimiser: Any
+    random_state: np.random.RandomState
+
+
+class Checkpoint(Protocol):
+    """Where the state of a training is kept while it goes on."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write."""
+        ...
+
+    def write(self, state: TrainingState) -> None:
+        """Keep a state in the place of the one before."""
+        ...
+
+
 @dataclass
 class Monitor:
     """Keeps a training's history, prints it, asks early stopping, and tells watchers.
@@ -82,6 +128,10 @@ class Monitor:
         Asked whether to end.
     path : Path or None
         Then the parameters after each iteration are kept there.
+    checkpoint : Checkpoint or None
+        Where a stochastic training is kept between its epochs.
+    resumed : TrainingState or None
+        A training that was kept so, and which this one goes on with.
     """
 
     history: History = field(default_factory=History)
@@ -91,11 +141,15 @@ class Monitor:
     watchers: tuple[Watcher, ...] = ()
     callback: Callback | None = None
     path: Path | None = None
+    checkpoint: Checkpoint | None = None
+    resumed: TrainingState | None = None
 
     def begin(self) -> None:
         """Begin a training: its iterations and evaluations are counted from 0, its time goes on."""
-        self.history.n_iter = self.history.n_fun = self._n_fun_at_end = 0
-        self.history.gradient_norm = math.nan
+        if self.resumed is None:
+            self.history.n_iter = self.history.n_fun = 0
+            self.history.gradient_norm = math.nan
+        self._n_fun_at_end = self.history.n_fun
         self._last_end = self.history.time_curve[-1] if self.history.time_curve else 0.0
         self._since = time.perf_counter() - self._last_end
 

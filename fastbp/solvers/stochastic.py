@@ -13,16 +13,17 @@ Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.model.objective import NO_PATIENCE, EpochPlan, Epochs, Patience, Run
+from fastbp.model.objective import NO_PATIENCE, EpochPlan, Epochs, OrderedRun, Patience, Run
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, Rule
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
-from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.monitor import Monitor, TrainingState
 from fastbp.solvers.stopping import Limits, Stop, StopReason
 
 __all__ = ["OptimiserState", "Options", "invscaled_rate", "minimise", "plan_epochs"]
@@ -120,11 +121,15 @@ def minimise(objective: Epochs, parameters: NDArray[np.floating], options: Optio
     with Shuffles(options.random_state if options.shuffle else None) as shuffles:
         state = options.state
         run = objective.run(parameters, options.batch_size, state.rule, state.moments, shuffles)
-        plans = plan_epochs(run, options)
+        if options.monitor.resumed is not None:
+            cast(OrderedRun, run).rows[:] = options.monitor.resumed.rows
+        best = _first_best(run, options)
+        plans = plan_epochs(run, options, best)
         try:
             plan = next(plans)
             while True:
                 try:
+                    _keep(run, shuffles, best, options)
                     losses = run.epochs(plan)
                 except KeyboardInterrupt as interrupt:
                     plans.throw(interrupt)
@@ -133,7 +138,28 @@ def minimise(objective: Epochs, parameters: NDArray[np.floating], options: Optio
             return end.value
 
 
-def plan_epochs(run: Run, options: Options) -> Generator[EpochPlan, NDArray[np.float64], Minimised]:
+def _first_best(run: Run, options: Options) -> NDArray[np.floating] | None:
+    """Give the array for the parameters of the best validation score, if one decides."""
+    if options.monitor.early_stopping is None:
+        return None
+    resumed = options.monitor.resumed
+    return (run.parameters if resumed is None or resumed.best is None else resumed.best).copy()
+
+
+def _keep(
+    run: Run, shuffles: Shuffles, best: NDArray[np.floating] | None, options: Options
+) -> None:
+    """Write the checkpoint, where there is one and it is time to."""
+    checkpoint = options.monitor.checkpoint
+    if checkpoint is not None and checkpoint.is_due:
+        shuffles.give_back()
+        rows, state = cast(OrderedRun, run).rows, replace(options.state, moments=run.moments)
+        checkpoint.write(TrainingState(run.parameters, best, rows, state, options.random_state))
+
+
+def plan_epochs(
+    run: Run, options: Options, best: NDArray[np.floating] | None = None
+) -> Generator[EpochPlan, NDArray[np.float64], Minimised]:
     """Train, but leave the epochs to the caller: yields plans, and is sent each epoch's loss.
 
     So hundreds of trainings, each with its own schedule and end, can go side by side.
@@ -144,6 +170,8 @@ def plan_epochs(run: Run, options: Options) -> Generator[EpochPlan, NDArray[np.f
         The run whose epochs the caller makes; it is only looked at.
     options : Options
         The options; its ``state`` is changed.
+    best : ndarray of shape (n_parameters,) or None, default=None
+        Where the parameters of the best validation score are kept, if one decides; None makes it.
 
     Yields
     ------
@@ -160,7 +188,8 @@ def plan_epochs(run: Run, options: Options) -> Generator[EpochPlan, NDArray[np.f
     monitor.begin()
     if monitor.path is not None:  # parameters may have to come from a device
         monitor.record_point(run.parameters)
-    best = run.parameters.copy() if monitor.early_stopping is not None else None
+    if best is None:
+        best = _first_best(run, options)
     stop_reason: StopReason | None = None
     try:
         while stop_reason is None:

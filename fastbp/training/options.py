@@ -39,7 +39,10 @@ def stochastic_options(
 ) -> stochastic.Options:
     """Options of sgd and adam for one start."""
     estimator = task.estimator
-    state = next_state(estimator, start.parameters, task.state, task.one_epoch)
+    if task.resumed is None:
+        state = next_state(estimator, start.parameters, task.state, task.one_epoch)
+    else:
+        state = task.resumed.optimiser
     return stochastic.Options(
         state=state,
         monitor=_monitor(task, start, early_stopping, state.history),
@@ -88,7 +91,17 @@ def _monitor(
     tol, is_verbose = float(estimator.tol), bool(estimator.verbose)
     callback = None if task.report is None else task.report.begin_start(task, start)
     path = Path() if estimator.record_path else None
-    return Monitor(history, early_stopping, tol, is_verbose, task.watchers, callback, path)
+    return Monitor(
+        history,
+        early_stopping,
+        tol,
+        is_verbose,
+        task.watchers,
+        callback=callback,
+        path=path,
+        checkpoint=task.checkpoint,
+        resumed=task.resumed,
+    )
 
 
 def next_state(

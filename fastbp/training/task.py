@@ -15,7 +15,7 @@ from fastbp.model.data import Data
 from fastbp.model.network import Network
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
-from fastbp.solvers.monitor import Watcher
+from fastbp.solvers.monitor import Checkpoint, TrainingState, Watcher
 from fastbp.solvers.path import Path
 from fastbp.solvers.registry import SOLVERS, Solver
 from fastbp.solvers.stochastic import OptimiserState
@@ -61,6 +61,10 @@ class FitTask(NamedTuple):
         Called at the end of each iteration.
     report : FitReport or None
         Tells the estimator's callbacks, if it has any.
+    checkpoint : Checkpoint or None
+        Where the training is kept while it goes on.
+    resumed : TrainingState or None
+        One that was kept so, to go on with.
     """
 
     estimator: Any
@@ -73,6 +77,8 @@ class FitTask(NamedTuple):
     one_epoch: bool = False
     watchers: tuple[Watcher, ...] = ()
     report: "FitReport | None" = None
+    checkpoint: Checkpoint | None = None
+    resumed: TrainingState | None = None
 
     @property
     def solver(self) -> Solver:

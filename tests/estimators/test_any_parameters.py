@@ -69,14 +69,16 @@ ALLOWED = {
     "scale_target": FLAGS,
     "keep_all": FLAGS,
     "record_path": FLAGS,
+    "checkpoint": (None,),
+    "checkpoint_every": (0, 60.0, np.float32(0.5), np.int64(2), 1e300),
 }  # fmt: skip
 NONSENSE = (
     None, "nonsense", "", -1, -0.5, 0, 1.5, np.nan, np.inf, -np.inf, 1j, (), [[1, 2], [3]], {},
     {5}, b"2", object(), np.array(3), np.array([0.5]), True, len, float, HUGE, -HUGE,
     np.datetime64("NaT"),
 )  # fmt: skip
-#: Of which nonsense would be a long fit, or say so on the terminal.
-NEVER_NONSENSE = ("max_time", "verbose", "n_init", "device")
+#: Of which nonsense would be a long fit, a file, or lines on the terminal.
+NEVER_NONSENSE = ("max_time", "verbose", "n_init", "device", "checkpoint")
 NAMES = re.compile("|".join(rf"\b{name}\b" for name in [*ALLOWED, "X", "y", "sample_weight"]))
 
 

@@ -48,6 +48,8 @@ PARAMETERS = {
     "record_path": ["yes", 2, None],
     "cg_update": ["powell", None],
     "keep_all": ["yes", 2],
+    "checkpoint": [3, b"kept"],
+    "checkpoint_every": [-1, "often", None],
 }
 
 

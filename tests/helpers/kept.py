@@ -1,7 +1,8 @@
-"""What is kept in ``tests/data`` from one version to the next: loss curves, and a pickled model.
+"""What is kept in ``tests/data`` from one version to the next: loss curves, and saved models.
 
 From ``tests``, ``python -m helpers.kept`` writes the files anew. That is right where a change is
-meant to change numbers, or, before a release, what a pickle holds; the pickles of releases stay.
+meant to change numbers, or, before a release, what a pickle holds; the pickles of releases stay. A
+file of `fastbp.save` that is there is never written anew: it is to be readable for ever.
 """
 
 import json
@@ -10,8 +11,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from fastbp import BackpropRegressor, __version__
+from fastbp import BackpropClassifier, BackpropRegressor, __version__, save
 from helpers.fits import MODES
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -37,6 +40,44 @@ def fit(mode, **parameters):
         return net.fit(*rows())
 
 
+def kept_models():
+    """Models to keep as files of `fastbp.save`, by name, as functions that fit them."""
+
+    def classify(labels, **parameters):
+        X, _ = rows()
+        return BackpropClassifier((4,), max_iter=8, random_state=0, **parameters).fit(X, labels)
+
+    X, y = rows()
+    number = np.arange(len(X)) % 3
+    return {
+        "regressor": lambda: fit("adam-16", scale_target=True, early_stopping=True),
+        "float32": lambda: BackpropRegressor(
+            hidden_layer_sizes=(3, 2), activation=["tanh", "relu"], max_iter=8, random_state=0
+        ).fit(X.astype(np.float32), y.astype(np.float32)),
+        "bayes": lambda: fit("lm", alpha="bayes"),
+        "classifier": lambda: classify(np.array(["a", "b", "c"])[number], solver="sgd"),
+        "multilabel": lambda: classify(np.eye(3, dtype=int)[number], class_weight=None),
+        "pipeline": lambda: make_pipeline(
+            StandardScaler(), MinMaxScaler(), BackpropRegressor(
+                hidden_layer_sizes=(4,), max_iter=8, random_state=np.random.RandomState(0)
+            )
+        ).fit(X, y),
+    }  # fmt: skip
+
+
+def save_models():
+    """Save those of `kept_models` that are not there."""
+    for name, make in kept_models().items():
+        path = DATA / f"format-1-{name}.fastbp"
+        if not path.exists():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it ends early
+                model = make()
+            save(model, path)
+            predict = getattr(model, "predict_proba", model.predict)
+            path.with_suffix(".json").write_text(json.dumps(predict(rows()[0]).tolist()))
+
+
 def main():
     """Write the files."""
     DATA.mkdir(exist_ok=True)
@@ -45,6 +86,7 @@ def main():
     net, path = fit("adam-16"), DATA / f"regressor-{__version__}"
     path.with_suffix(path.suffix + ".pkl").write_bytes(pickle.dumps(net, protocol=4))
     path.with_suffix(path.suffix + ".json").write_text(json.dumps(net.predict(rows()[0]).tolist()))
+    save_models()
 
 
 if __name__ == "__main__":

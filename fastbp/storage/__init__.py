@@ -1,0 +1,1 @@
+"""Files that hold numbers and text, and nothing that is executed; knows no neural network."""

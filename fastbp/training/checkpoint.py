@@ -1,0 +1,227 @@
+"""A training kept in a file while it goes on, and gone on with after the process was killed.
+
+The file holds what the next epochs depend on, and by which fit it was written: another's data or
+parameters are refused. It is replaced in one step, so it is the old or the new one at any moment.
+"""
+
+import copy
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.model.network import Network
+from fastbp.solvers.monitor import TrainingState
+from fastbp.solvers.registry import names_where
+from fastbp.storage.tensor_file import read_file, write_file
+from fastbp.storage.values import Arrays, decode_fields, encode, encode_fields
+from fastbp.training.stored_state import decode_state, encode_state
+from fastbp.training.task import FitTask, Start
+
+__all__ = ["Keeper", "KeptTraining"]
+
+#: Parameters that do not change what an epoch does; and the generator, which the file holds.
+_MAY_CHANGE = {
+    *("max_iter", "max_time", "loss_goal", "verbose", "n_jobs", "random_state", "warm_start"),
+    *("checkpoint", "checkpoint_every", "max_fun", "cg_update"),
+}
+_ARRAYS = {
+    "parameters": np.ndarray,
+    "best": np.ndarray | None,
+    "rows": np.ndarray,
+    "random_state": np.random.RandomState,
+}
+_PARTS = {"data", "settings", "generator_before", "training", "optimiser"}
+
+
+@dataclass
+class Keeper:
+    """Writes a fit's checkpoint every some seconds.
+
+    Attributes
+    ----------
+    path : str or path-like
+        Where.
+    every : float
+        Seconds from one writing to the next.
+    generator_before : RandomState
+        As it was before the validation rows were drawn.
+    """
+
+    path: str | os.PathLike[str]
+    every: float
+    generator_before: np.random.RandomState
+    _fit: dict = field(default_factory=dict)
+    _last: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(
+        cls, estimator: Any, random_state: np.random.RandomState, one_epoch: bool
+    ) -> "Keeper | None":
+        """Make that of an estimator, if it is to have one."""
+        if estimator.checkpoint is None or one_epoch:
+            return None
+        generator = copy.deepcopy(random_state)
+        return cls(estimator.checkpoint, estimator.checkpoint_every, generator)
+
+    def identify(self, task: FitTask) -> None:
+        """Record which fit it is.
+
+        Raises
+        ------
+        ValueError
+            If it is one whose state cannot be kept, or the file's folder does not exist.
+        """
+        what = f"checkpoint={os.fspath(self.path)!r}"
+        _refuse_others(task, what)
+        if not os.path.isdir(os.path.dirname(os.path.realpath(self.path))):
+            raise ValueError(f"{what} is in a folder that does not exist. Make it first.")
+        self._fit = _identity(task)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._last >= self.every
+
+    def write(self, state: TrainingState) -> None:
+        """Keep a state in the place of the one before; OSError leaves that as it was."""
+        arrays: Arrays = {}
+        document = {
+            **self._fit,
+            "generator_before": encode(self.generator_before, "generator_before", arrays),
+            "training": encode_fields(state, _ARRAYS, "training", arrays),
+            "optimiser": encode_state(state.optimiser, "optimiser", arrays),
+        }
+        write_file(self.path, "checkpoint", document, arrays)
+        self._last = time.monotonic()
+
+
+class KeptTraining:
+    """A training as a checkpoint holds it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If it holds no checkpoint, or a damaged one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        try:
+            self._document, self._arrays = read_file(path, "checkpoint")
+            if not isinstance(self._document, dict) or set(self._document) != _PARTS:
+                raise ValueError(f"it has not the parts {sorted(_PARTS)}")
+            self._training = decode_fields(
+                self._document["training"], _ARRAYS, "training", self._arrays
+            )
+            before = {"generator_before": self._document["generator_before"]}
+            hints = {"generator_before": np.random.RandomState}
+            self._before = decode_fields(before, hints, "checkpoint", self._arrays)
+        except (ValueError, RecursionError) as error:
+            raise self._refusal(str(error)) from error
+
+    def parameters(self, network: Network, dtype: np.dtype) -> NDArray[np.floating]:
+        """Give its parameters, if they are those of a network and of a dtype."""
+        parameters, best = self._training["parameters"], self._training["best"]
+        for vector in (parameters, parameters if best is None else best):
+            if vector.shape != (network.n_parameters,) or vector.dtype != dtype:
+                raise self._refusal(
+                    f"it has {vector.size} parameters of dtype {vector.dtype}, and this fit "
+                    f"{network.n_parameters} of dtype {dtype}: give it the data and the "
+                    "parameters of the fit that wrote it"
+                )
+        return parameters
+
+    def generator_before(self, given: Any) -> np.random.RandomState:
+        """Give the generator as it was before the validation rows were drawn, a user's own set."""
+        before = self._before["generator_before"]
+        if isinstance(given, np.random.RandomState):
+            given.set_state(before.get_state())
+            return given
+        return before
+
+    def resume(self, task: FitTask) -> FitTask:
+        """Have a task go on from here.
+
+        Raises
+        ------
+        ValueError
+            If it is another fit.
+        """
+        _refuse_others(task, f"resume_from={os.fspath(self._path)!r}")
+        self._check_identity(task)
+        rows, random_state = self._training["rows"], task.start.random_state
+        n_samples = task.data.n_samples
+        if rows.dtype != np.int64 or not np.array_equal(np.sort(rows), np.arange(n_samples)):
+            raise self._refusal(f"its rows are not those from 0 to {n_samples - 1}")
+        try:
+            state = decode_state(
+                self._document["optimiser"], "optimiser", task.network, self._arrays
+            )
+        except ValueError as error:
+            raise self._refusal(str(error)) from error
+        if state.history.n_iter >= task.estimator.max_iter:
+            raise self._refusal(
+                f"it has made {state.history.n_iter} epochs, and max_iter="
+                f"{task.estimator.max_iter}: raise max_iter"
+            )
+        random_state.set_state(self._training["random_state"].get_state())
+        resumed = TrainingState(
+            self._training["parameters"], self._training["best"], rows, state, random_state
+        )
+        return task._replace(resumed=resumed, start=Start(resumed.parameters, random_state))
+
+    def _check_identity(self, task: FitTask) -> None:
+        identity = _identity(task)
+        now, then = identity["settings"], self._document["settings"]
+        if not isinstance(then, dict):
+            raise self._refusal("it says of no parameters")
+        for name in now:
+            if now[name] != then.get(name):
+                raise self._refusal(
+                    f"it was written with {name}={then.get(name)}, and now {name}={now[name]}: set "
+                    "it to what it was"
+                )
+        if identity["data"] != self._document["data"]:
+            raise self._refusal("it was written by a fit to other data (X, y, weights, X_val)")
+
+    def _refusal(self, why: str) -> ValueError:
+        return ValueError(f"resume_from={os.fspath(self._path)!r} cannot be gone on from: {why}.")
+
+
+def _identity(task: FitTask) -> dict:
+    """Say which fit it is: of data and parameters on which the bits of an epoch depend."""
+    validation = task.validation
+    digests = [task.data.digest()] + ([] if validation is None else [validation.data.digest()])
+    settings = task.estimator.get_params(deep=False)
+    return {
+        "data": "".join(digest.hex() for digest in digests),
+        "settings": {
+            # A user's own functions lie somewhere else in each process.
+            name: re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+            for name, value in settings.items()
+            if name not in _MAY_CHANGE
+        },
+    }
+
+
+def _refuse_others(task: FitTask, what: str) -> None:
+    if not task.solver.is_stochastic:
+        solvers = " and ".join(names_where(lambda each: each.is_stochastic))
+        raise ValueError(
+            f"{what} is for the solvers {solvers}, which stop between two epochs, and solver="
+            f"{task.solver.name!r}. Take one of them, or leave it out."
+        )
+    if task.n_init > 1:
+        raise ValueError(f"{what} is for one start, and n_init={task.n_init}. Set n_init=1.")
+    if task.device != "cpu":
+        raise ValueError(f"{what} is for device='cpu', and this fit computes on a GPU.")
