@@ -70,6 +70,23 @@ def test_a_regressor_is_the_same_whatever_its_parameters(parameters, problem, ag
     np.testing.assert_array_equal(again(net).predict(X), net.predict(X))
 
 
+def test_a_committee_and_doubts_and_the_path_are_kept(problem, again):
+    X, y = problem()
+    committee = make_net("adam", n_init=3, keep_all=True).fit(X, y)
+    for ours, theirs in zip(
+        again(committee).predict(X, return_std=True),
+        committee.predict(X, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    net = make_net("lm", record_path=True).fit(X, y)
+    loaded = again(net)
+    np.testing.assert_array_equal(loaded.path_, net.path_)
+    np.testing.assert_array_equal(
+        loaded.predict(X, return_std=True)[1], net.predict(X, return_std=True)[1]
+    )
+
+
 def test_several_outputs_that_are_scaled(problem, again):
     X, y = problem(n_outputs=3)
     net = make_net("adam", scale_target=True).fit(X, 50 + 7 * y)
