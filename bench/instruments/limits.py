@@ -18,7 +18,7 @@ from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 
 ROUNDS = 7
 #: Vectors of 64 bytes, twice as many of which leave registers for a factor and a term.
-_HALF = 8 if has_avx512() else 3
+_HALF = 8 if has_avx512() else 2
 
 
 @kernel

@@ -7,12 +7,13 @@ from fastbp import BackpropRegressor
 from fastbp.backends.device import has_gpu, why_no_gpu
 from helpers.callbacks import Fitted, stops_at
 from helpers.fits import SHORT
-from helpers.gpu_cases import NUMPY_MAY_WARN
 
 if not has_gpu():
     pytest.skip(f"needs a GPU or its simulator: {why_no_gpu()}", allow_module_level=True)
 if not hasattr(BackpropRegressor, "set_callbacks"):
     pytest.skip("scikit-learn has no callbacks before 1.9", allow_module_level=True)
+
+from helpers.gpu_cases import NUMPY_MAY_WARN
 
 pytestmark = [pytest.mark.gpu, NUMPY_MAY_WARN, SHORT]
 
