@@ -14,7 +14,7 @@ sample waits until the next sample's forward pass, which touches the same weight
     for each unit j:       below <- below + delta[j] w                       a row of W^T
                            w     <- w - rate (delta[j] x + decay w)
 
-so an update costs a store and no second load. A panel of up to 8 vectors of the row is one long
+so an update costs a store and no second load. A panel of some vectors of the row is one long
 vector, whose z or below stays in registers while the loop runs down.
 
 **Weight decay costs nothing** in plain SGD: W is kept as s V with one number s for all layers. (1 -
@@ -36,6 +36,7 @@ from fastbp.backends.cpu.kernels.layers import clear_padding, gather, n_vectors,
 from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, weights_of
 from fastbp.backends.cpu.kernels.update_rules import step_size_of
 from fastbp.machine.by_address import call
+from fastbp.machine.chip import max_accumulators
 from fastbp.machine.dots import dots
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
@@ -56,6 +57,8 @@ __all__ = [
 #: sums.
 ROWS_OF_A_CHUNK = 256
 _WIDEST_SCALE = 1024.0
+#: Vectors of a panel: as many as there are registers for, two sums of each, and fewer at the end.
+_PANELS = [n for n in (8, 4, 2, 1) if 2 * n <= max_accumulators()]
 
 _divisor = part(batch_divisor)
 
@@ -139,29 +142,46 @@ def _panels(mover, n):
     return forward, backward
 
 
+def _widest_panel(loops):
+    """Chain the loops of panels of some widths, widest first, to one that takes what there is.
+
+    It is called with the loops' arguments, with how many vectors of the row are left, and with the
+    column where they begin, and returns how many of them it took.
+    """
+    (n, loop), *others = loops
+    if not others:
+
+        @part
+        def last(arguments, left, column):
+            loop(*arguments, column)
+            return n
+
+        return last
+
+    narrower = _widest_panel(others)
+
+    @part
+    def panel(arguments, left, column):
+        if left < n:
+            return narrower(arguments, left, column)
+        loop(*arguments, column)
+        return n
+
+    return panel
+
+
 def _layer_loops(mover):
-    """Cut a layer's rows into panels of 8, 4, 2 and 1 vectors."""
-    (forward_8, _), (forward_4, backward_4), (forward_2, backward_2), (forward_1, backward_1) = (
-        _panels(mover, n) for n in (8, 4, 2, 1)
-    )
+    """Cut a layer's rows into panels."""
+    panels = {n: _panels(mover, n) for n in _PANELS}
+    forward_panel = _widest_panel([(n, forward) for n, (forward, _) in panels.items()])
+    backward_panel = _widest_panel([(n, back) for n, (_, back) in panels.items() if n <= 4])
 
     @part
     def forward(network, workspace, rule, rate, decay, x_last, x, delta, z):
         left, column = n_vectors(network.sizes[1], z), 0
         arguments = (network, workspace, rule, rate, decay, x_last, x, delta, z)
         while left > 0:
-            if left >= 8:
-                forward_8(*arguments, column)
-                n = 8
-            elif left >= 4:
-                forward_4(*arguments, column)
-                n = 4
-            elif left >= 2:
-                forward_2(*arguments, column)
-                n = 2
-            else:
-                forward_1(*arguments, column)
-                n = 1
+            n = forward_panel(arguments, left, column)
             left, column = left - n, column + n * lanes(z)
 
     @part
@@ -169,15 +189,7 @@ def _layer_loops(mover):
         left, column = n_vectors(network.sizes[layer], x), 0
         arguments = (network, workspace, rule, rate, decay, layer, factor, delta, x, below)
         while left > 0:
-            if left >= 4:
-                backward_4(*arguments, column)
-                n = 4
-            elif left >= 2:
-                backward_2(*arguments, column)
-                n = 2
-            else:
-                backward_1(*arguments, column)
-                n = 1
+            n = backward_panel(arguments, left, column)
             left, column = left - n, column + n * lanes(x)
 
     return forward, backward
