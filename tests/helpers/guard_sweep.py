@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import BackpropRegressor, Network, Objective
+from fastbp.backends.cpu.jacobian import input_gradient, parameter_jacobian
 from fastbp.backends.cpu.layout import layout_of
 from fastbp.backends.cpu.one_sample import OneSample
 from fastbp.backends.cpu.predict import predict
@@ -119,6 +120,9 @@ def visit(case, rng):
     objective = Objective(network, data, case.alpha, n_threads=2)
     objective.loss_and_gradient(parameters)
     predict(network, parameters, data, n_threads=2)
+    input_gradient(network, parameters, data, n_threads=2)
+    if network.n_parameters <= 2000 and not LOSSES[case.loss].is_softmax:
+        parameter_jacobian(network, parameters, data, np.arange(0, case.n_samples, 3))
     if LOSSES[case.loss].is_half_square and network.n_parameters <= 2000:
         objective.normal_equations(parameters)
     for batch_size in {1, min(1 + int(rng.integers(40)), case.n_samples), case.n_samples}:
