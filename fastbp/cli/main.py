@@ -1,7 +1,8 @@
 """The command line: ``python -m fastbp``, without a command a demonstration.
 
-``fit`` makes a model from a CSV file, ``info`` describes the installation and the machine, and
-``warmup`` compiles every kernel. Nothing here imports the compiler before it is needed.
+``fit`` makes a model from a CSV file and ``predict`` uses it, ``info`` describes the installation
+and the machine, and ``warmup`` compiles every kernel. Nothing here imports the compiler before it
+is needed.
 """
 
 import argparse
@@ -16,13 +17,22 @@ from typing import Any, NoReturn
 
 from fastbp import __version__
 from fastbp.backends.device import DEVICES
+from fastbp.cli.csv_file import STANDARD
 from fastbp.cli.csv_table import TASKS
+from fastbp.cli.terminal import InputError, say
 from fastbp.model.activations import HIDDEN_ACTIVATIONS
 from fastbp.solvers.registry import SOLVERS
 
 __all__ = ["main", "run"]
 
 BAD_INPUT, INTERRUPTED = 2, 130
+
+
+_FILE_HELP = "the CSV file; one that ends in .gz is unpacked, - is standard input"
+_MODEL_HELP = (
+    "a model saved by fit or fastbp.save; or by joblib, where the name ends in .joblib: loading "
+    "such a file runs the code in it, so give only your own"
+)
 
 
 class Interrupted(BaseException):
@@ -43,15 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The process's exit code: 0, 2 after bad input, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    from fastbp.cli.csv_table import InputError
-
     try:
         options.command(options)
     except InputError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return BAD_INPUT
     except (KeyboardInterrupt, Interrupted):
-        _say("interrupted")
+        say("interrupted")
         return INTERRUPTED
     return 0
 
@@ -80,11 +88,17 @@ def _fit(options: argparse.Namespace) -> None:
     fit_csv(options)
 
 
+def _predict(options: argparse.Namespace) -> None:
+    from fastbp.cli.predict_csv import predict_csv
+
+    predict_csv(options)
+
+
 class _Parser(argparse.ArgumentParser):
     """One line an error, all in the same form."""
 
     def error(self, message: str) -> NoReturn:
-        _say(f"error: {message} ({self.prog} -h says more)")
+        say(f"error: {message} ({self.prog} -h says more)")
         raise SystemExit(BAD_INPUT)
 
 
@@ -98,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=_demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_fit(commands)
+    _add_predict(commands)
     info = commands.add_parser(
         "info",
         help="versions, processor, and where compiled code is kept",
@@ -120,16 +135,17 @@ def _add_fit(commands: Any) -> None:
         "fit",
         help="train a network on a CSV file, test it, save it",
         description="Train a network on a CSV file, report its error on held-out rows, save it. "
-        "The file has a line of column names and then numbers, separated by commas, semicolons or "
-        "tabs; the target may be text, whose classes are learnt then. A first column without a "
-        "name labels the rows and is left out. Inputs and numeric targets are scaled; every solver "
-        "but lbfgs stops when validation rows, a tenth of the training rows, are no longer "
-        "predicted better.",
-        epilog="Example: python -m fastbp fit houses.csv --target price --save houses.joblib",
+        "The file has a line of column names and then rows, separated by commas, semicolons or "
+        "tabs. Each label of a column of text becomes an input of 0 and 1, missing numbers become "
+        "the column's mean; of a target that is text the classes are learnt. A first column "
+        "without a name labels the rows and is left out. Inputs and numeric targets are scaled; "
+        "every solver but lbfgs stops when validation rows, a tenth of the training rows, are no "
+        "longer predicted better.",
+        epilog="Example: python -m fastbp fit houses.csv --target price --save houses.fastbp",
     )
     fit.set_defaults(command=_fit)
     add = fit.add_argument
-    add("file", type=Path, help="the CSV file")
+    add("file", type=Path, help=_FILE_HELP)
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add(
         "--task",
@@ -139,7 +155,13 @@ def _add_fit(commands: Any) -> None:
         "labels (default: auto)",
     )
     add("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
-    add("--save", type=Path, metavar="FILE", help="where to keep the model, for joblib.load")
+    add(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="where to keep the model, for predict, export and "
+        "fastbp.load; for joblib.load where the name ends in .joblib",
+    )
     shown = "(default: %(default)s)"
     add(
         "--test-fraction",
@@ -182,6 +204,29 @@ def _add_fit(commands: Any) -> None:
     add("--device", choices=DEVICES, default="cpu", help=shown)
 
 
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="predict the rows of a CSV file with a saved model",
+        description="Predict the rows of a CSV file with a saved model, and write a CSV file of as "
+        "many rows. Columns are found by their names, in any order; others are ignored.",
+        epilog="Example: python -m fastbp predict houses.fastbp new.csv -o prices.csv",
+    )
+    predict.set_defaults(command=_predict)
+    add = predict.add_argument
+    add("model", type=Path, metavar="MODEL", help=_MODEL_HELP)
+    add("file", type=Path, metavar="NEW.csv", help=_FILE_HELP)
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        default=STANDARD,
+        metavar="OUT.csv",
+        help="where to write; - is standard output (default: -)",
+    )
+    add("--proba", action="store_true", help="probabilities, a column for each class")
+
+
 def _fraction(text: str) -> float:
     if not 0 < float(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
@@ -218,11 +263,6 @@ _count.__name__ = _seed.__name__ = "whole number"
 _batch_size.__name__ = "batch size"
 
 
-def _say(message: str) -> None:
-    """One line on stderr, whatever the message quotes."""
-    print("fastbp:", *message.split(), file=sys.stderr)
-
-
 def run() -> int:
     """Run as a process: Ctrl-C and a closed pipe end it quietly, warnings are a line each."""
 
@@ -231,7 +271,7 @@ def run() -> int:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
-    warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
+    warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
         code = main()
         sys.stdout.flush()

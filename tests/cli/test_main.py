@@ -8,10 +8,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import pytest
 
-from fastbp import __version__
+from fastbp import __version__, load
 from fastbp.backends.cpu import kernels
 from fastbp.cli.main import main
 from fastbp.machine.cache import cache_directory
@@ -194,9 +193,7 @@ def test_a_terminal_shows_progress(rows, write, tmp_path, has_rich):
     assert ("━" in shown) == has_rich
     assert r2_of(output) > 0.9
     assert "Iteration" not in output + shown
-    model = joblib.load(saved)
-    assert not model.regressor[-1].verbose
-    assert not model.regressor_[-1].verbose
+    assert not load(saved)[-1].verbose
 
 
 @POSIX
