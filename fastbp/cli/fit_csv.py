@@ -19,6 +19,7 @@ from fastbp.backends.device import has_gpu, why_no_gpu
 from fastbp.cli.csv_file import listed
 from fastbp.cli.csv_table import FEWEST_ROWS, CsvTable, read_csv
 from fastbp.cli.model_files import check_can_write, save_model
+from fastbp.cli.plot_loss import check_can_plot, plot_loss
 from fastbp.cli.terminal import InputError, counted, errors_in_a_line, progress
 from fastbp.estimators.classifier import BackpropClassifier
 from fastbp.estimators.regressor import BackpropRegressor
@@ -47,9 +48,9 @@ def fit_csv(options: Namespace) -> None:
     Parameters
     ----------
     options : Namespace
-        The command line's ``file``, ``target``, ``task``, ``drop``, ``save``, ``test_fraction`` and
-        ``seed``, and the network's ``hidden``, ``activation``, ``solver``, ``alpha``, ``max_iter``,
-        ``batch_size`` and ``device``.
+        The command line's ``file``, ``target``, ``task``, ``drop``, ``save``, ``plot``,
+        ``test_fraction`` and ``seed``, and the network's ``hidden``, ``activation``, ``solver``,
+        ``alpha``, ``loss``, ``n_init``, ``max_iter``, ``batch_size`` and ``device``.
 
     Raises
     ------
@@ -62,6 +63,9 @@ def fit_csv(options: Namespace) -> None:
         )
     if options.save is not None:
         check_can_write(options.save, options.file)
+    if options.plot is not None:
+        check_can_plot(options.plot)
+        check_can_write(options.plot, options.file)
     table = read_csv(options.file, options.target, options.drop, options.task)
     X, X_test, y, y_test = _split(table, options.test_fraction, options.seed)
     _describe(table, options)
@@ -69,7 +73,7 @@ def fit_csv(options: Namespace) -> None:
 
     model = _new_model(table, options, len(y))
     start = time.perf_counter()
-    with errors_in_a_line(), _epochs_shown(options.max_iter):
+    with errors_in_a_line(), _epochs_shown(options.n_init * options.max_iter):
         model.fit(X, y)
     # scikit-learn takes names from a DataFrame; pandas need not be there.
     model[0].feature_names_in_ = np.array(table.inputs.names, object)
@@ -81,6 +85,9 @@ def fit_csv(options: Namespace) -> None:
     report = _report_classes if table.is_of_classes else _report_numbers
     with errors_in_a_line():
         report(model, X_test, y_test, y, options.target)
+    if options.plot is not None:
+        plot_loss(net, options.plot)
+        print(f"Drawn: {options.plot}")
     if options.save is not None:
         loading = save_model(model, options.save)
         print(
@@ -94,9 +101,10 @@ def _describe(table: CsvTable, options: Namespace) -> None:
     inputs = table.inputs
     names = listed(inputs.names, 12)
     print(f"{options.file}: {len(table.y)} rows, {len(inputs.names)} inputs ({names})")
-    for name in table.labels:
+    if table.labels:
+        labels = listed(list(map(repr, table.labels)), 12)
         print(
-            f"Left out the first column, whose header is {name!r}: pandas and R label rows so. "
+            f"Left out the first column, whose header is {labels}: pandas and R label rows so. "
             "Give it a name to train on it"
         )
     if inputs.texts:
@@ -175,12 +183,15 @@ def _new_model(table: CsvTable, options: Namespace, n_rows: int) -> Pipeline:
 
 
 def _new_regressor(options: Namespace, n_rows: int) -> BackpropRegressor:
-    return BackpropRegressor(scale_target=True, **_parameters(options, n_rows))
+    loss = options.loss or "squared_error"
+    return BackpropRegressor(loss, scale_target=True, **_parameters(options, n_rows))
 
 
 def _new_classifier(options: Namespace, n_rows: int) -> BackpropClassifier:
     if options.alpha == "bayes":
         raise InputError("--alpha bayes is for numeric targets; give it a number")
+    if options.loss is not None:
+        raise InputError(f"--loss {options.loss} is for numeric targets; labels have their own")
     solvers = names_where(lambda each: not each.needs_half_square)
     if options.solver not in solvers:
         raise InputError(
@@ -200,6 +211,7 @@ def _parameters(options: Namespace, n_rows: int) -> dict[str, Any]:
         solver=options.solver,
         alpha=options.alpha,
         batch_size=batch_size,
+        n_init=options.n_init,
         learning_rate_init=0.005,
         max_iter=options.max_iter,
         # Stops before a small table is learnt by heart; lbfgs takes no notice of it, and Bayesian

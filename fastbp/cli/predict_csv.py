@@ -49,7 +49,7 @@ def predict_csv(options: Namespace) -> None:
     takes_missing = texts is None or encoder is not None
     inputs, others = read_inputs(options.file, list(names), texts, takes_missing)
     if others:
-        say(f"ignored columns that the model does not know: {listed(others, 12)}")
+        say(f"ignored columns that the model does not know: {listed(list(map(repr, others)), 12)}")
     if not len(inputs.X):
         raise InputError(f"{options.file} has no rows below its header")
     if encoder is not None:

@@ -1,5 +1,7 @@
 """`fastbp fit`: what it reports, what it saves, and which files and options it refuses."""
 
+import gzip
+import io
 import re
 import sys
 
@@ -93,6 +95,64 @@ def test_options_reach_the_network(rows, write, tmp_path):
     assert [coefs.shape for coefs in net.coefs_] == [(2, 7), (7, 3), (3, 1)]
     assert (net.activation, net.solver, net.batch_size) == ("relu", "sgd", "online")
     assert (net.n_iter_, net.random_state, net.alpha) == (4, 5, 0.5)
+
+
+def test_the_loss_and_the_number_of_starts_reach_the_network(rows, write, tmp_path):
+    saved = tmp_path / "model.fastbp"
+    arguments = "--target price --loss huber --n-init 2 --max-iter 5 --save".split()
+    assert main(["fit", str(write([HEADER, *rows])), *arguments, str(saved)]) == 0
+    net = load(saved)[-1]
+    assert net.loss == "huber"
+    assert len(net.init_losses_) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--loss poisson", "loss='poisson' is for counts and rates of 0 or more"),
+        ("--loss huber --solver lm", "solver='lm' is for squared errors"),
+        ("--plot loss.csv", "has to end in one of"),
+        ("--plot none/loss.png", "cannot write none"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(rows, write, capsys, arguments, said):
+    rows[3][-1] = "-1"
+    error = error_of(capsys, "fit", write([HEADER, *rows]), "--target", "price", *arguments.split())
+    assert said in error
+
+
+def test_the_loss_is_drawn(rows, write, tmp_path, capsys):
+    path = tmp_path / "loss.png"
+    arguments = ["--target", "price", "--max-iter", "5", "--plot", str(path)]
+    assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert f"Drawn: {path}" in capsys.readouterr().out
+
+
+def test_without_matplotlib_nothing_is_trained(rows, write, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    data = write([HEADER, *rows])
+    error = error_of(capsys, "fit", data, "--target", "price", "--plot", tmp_path / "loss.png")
+    assert "pip install 'fastbp[plot]'" in error
+
+
+def test_a_packed_file_and_standard_input_are_read_alike(
+    rows, write, tmp_path, monkeypatch, capsys
+):
+    plain = write([HEADER, *rows])
+    packed = tmp_path / "houses.csv.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    reports = []
+    for name in (plain, packed, "-"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(plain.read_bytes())))
+        assert main(["fit", str(name), "--target", "price", "--max-iter", "5"]) == 0
+        reports.append(re.sub(r"^.*: 80 rows|\(.* s with", "", capsys.readouterr().out))
+    assert reports[0] == reports[1] == reports[2]
+    for content in (plain.read_bytes(), packed.read_bytes()[:-9], packed.read_bytes()[:90] + b"no"):
+        packed.write_bytes(content)
+        assert "cannot read" in error_of(capsys, "fit", packed, "--target", "price")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert "standard input is empty" in error_of(capsys, "fit", "-", "--target", "price")
 
 
 def test_the_seed_decides(rows, write, capsys):
@@ -230,6 +290,17 @@ def test_a_fit_that_learnt_nothing_is_remarked(rows, write, rng, capsys):
     assert remark in output
 
 
+def test_pandas_row_numbers_are_told_however_often_they_were_written(rows, write, tmp_path, capsys):
+    path = write([HEADER, *rows])
+    for _ in range(3):
+        pd.read_csv(path).to_csv(path)
+    saved = tmp_path / "model.fastbp"
+    arguments = ["--target", "price", "--max-iter", "5", "--save", str(saved)]
+    assert main(["fit", str(path), *arguments]) == 0
+    assert "'', 'Unnamed: 0.1', 'Unnamed: 0': pandas and R label" in capsys.readouterr().out
+    assert list(load(saved).feature_names_in_) == ["rooms", "age"]
+
+
 @pytest.mark.parametrize("name", ["", "Unnamed: 0"])
 def test_a_first_column_without_a_name_labels_rows(rows, write, tmp_path, capsys, name):
     lines = [[name, *HEADER], *([str(i), *row] for i, row in enumerate(rows))]
@@ -292,6 +363,7 @@ def test_whole_numbers_can_be_trained_on_as_numbers(rows, write, capsys):
         (lambda price: "dear" if price > 400 else "", ("--task", "classification"), "no value"),
         (lambda price: "dear" if price > 400 else "cheap", ("--solver", "lm"), "numeric targets"),
         (lambda price: "dear" if price > 400 else "cheap", ("--alpha", "bayes"), "numeric targets"),
+        (lambda price: "dear" if price > 400 else "cheap", ("--loss", "huber"), "numeric targets"),
         (lambda price: "same", (), "'same' in every row"),
     ],
 )

@@ -43,6 +43,11 @@ from helpers.command_line import (
         "fit houses.csv --target price --batch-size some",
         "fit houses.csv --target price --solver newton",
         "fit houses.csv --target price --activation step",
+        "fit houses.csv --target price --loss log_loss",
+        "fit houses.csv --target price --n-init 0",
+        "predict model.fastbp",
+        "export model.fastbp",
+        "export model.fastbp --to pytorch",
     ],
 )
 def test_a_wrong_option_is_one_line(capsys, arguments):
@@ -80,6 +85,8 @@ def test_version_and_help_load_no_compiler():
         (["--version"], __version__),
         (["-h"], "warmup"),
         (["fit", "-h"], "csv"),
+        (["predict", "-h"], "runs the code"),
+        (["export", "-h"], "onnx"),
     ):
         result = subprocess.run(
             [sys.executable, "-c", code, *arguments],

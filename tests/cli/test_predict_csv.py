@@ -64,7 +64,7 @@ def test_predictions_are_the_models_whatever_the_order(rows, write, fitted, pred
     mixed = [["age", "owner", "rooms"], *([row[1], "a, b", row[0]] for row in rows)]
     header, again, errors = predicted(path, write(mixed, ";"))
     assert again == predictions
-    assert errors == "fastbp: ignored columns that the model does not know: owner\n"
+    assert errors == "fastbp: ignored columns that the model does not know: 'owner'\n"
 
 
 def test_a_file_is_written_whole(rows, write, fitted, tmp_path, capsys):
@@ -186,5 +186,5 @@ def test_a_pipeline_of_scikit_learns_and_several_outputs(rows, write, tmp_path, 
     table.to_csv(tmp_path / "new.csv")
     header, predictions, errors = predicted(tmp_path / "own.joblib", tmp_path / "new.csv")
     assert header == ["prediction_0", "prediction_1"]
-    assert "does not know: , price" in errors
+    assert "does not know: '', 'price'" in errors
     np.testing.assert_allclose(np.array(predictions, float), model.predict(inputs))
