@@ -3,8 +3,8 @@
 The map of the house, from the roof down. Imports go down only; rooms on one line do not know each
 other. CONTRIBUTING.md says which file to write for a new activation, loss, rule, solver, ...
 
-``cli/``              the command line: ``main``, ``commands`` with ``option_types``; ``fit_csv`` with
-                      ``plot_loss``, ``predict_csv``, ``export_model``, ``info``, ``demo``;
+``cli/``              the command line: ``main``, ``commands`` with ``option_types``; ``fit_csv``
+                      with ``plot_loss``, ``predict_csv``, ``export_model``, ``info``, ``demo``;
                       ``csv_table`` over ``csv_file``, ``inputs`` and ``cells``; ``model_files``,
                       ``terminal``
 ``model_selection/``  `fit_many`, `BackpropSearchCV`, ``folds``
