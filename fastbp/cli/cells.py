@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fastbp.cli.terminal import InputError
 
-__all__ = ["is_missing", "looks_like_text", "number", "targets_of"]
+__all__ = ["finite", "is_missing", "looks_like_text", "number", "targets_of"]
 
 #: So many different whole numbers at most, each in so many rows on average, look like labels.
 _MOST_CLASSES, _ROWS_OF_A_CLASS = 10, 10
@@ -30,6 +30,16 @@ def looks_like_text(cells: Iterable[str]) -> bool:
     return sum(readable) < len(readable) / 2
 
 
+def finite(text: str) -> float:
+    """Read a finite number; NaN for a cell that is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    # Python reads 1_0 as 10, and no other program.
+    return value if abs(value) <= _LARGEST and "_" not in text else math.nan
+
+
 def number(text: str, column: str, place: str, cure: str = "") -> float:
     """Read a finite number.
 
@@ -45,12 +55,9 @@ def number(text: str, column: str, place: str, cure: str = "") -> float:
     InputError
         If the cell is none.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if abs(value) <= _LARGEST and "_" not in text:  # Python reads 1_0 as 10, and no other program
+    if not math.isnan(value := finite(text)):
         return value
+    value = float(text) if _can_be_float(text) else math.nan
     if is_missing(text):
         problem, first = f"has no value ({text!r})", "fill in or remove such lines"
     elif math.isinf(value):

@@ -1,5 +1,6 @@
 """Columns to predict from, collected row by row."""
 
+import math
 import shlex
 from array import array
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.cli.cells import is_missing, number
+from fastbp.cli.cells import finite, is_missing, number
 
 __all__ = ["InputColumns", "Inputs"]
 
@@ -63,10 +64,11 @@ class InputColumns:
             if is_text:
                 text = "" if is_missing(cell) else cell.strip()
                 self._texts.append(self._known.setdefault(text, text))
-            elif self._takes_missing and is_missing(cell):
-                self._numbers.append(np.nan)
-            else:
-                self._numbers.append(number(cell, name, place, self._cure(name)))
+                continue
+            value = finite(cell)
+            if math.isnan(value) and not (self._takes_missing and is_missing(cell)):
+                value = number(cell, name, place, self._cure(name))  # which says what is wrong
+            self._numbers.append(value)
 
     def inputs(self) -> Inputs:
         """Give what was added."""
