@@ -93,6 +93,8 @@ def listed(names: list[str], most: int) -> str:
 
 def _opened(path: Path, stack: ExitStack) -> tuple[BinaryIO, Callable[[int], object] | None]:
     if path == STANDARD:
+        if sys.stdin is None:
+            raise InputError("cannot read standard input: it is closed")
         return sys.stdin.buffer, None
     binary = stack.enter_context(path.open("rb"))
     return binary, stack.enter_context(progress("reading", path.stat().st_size))

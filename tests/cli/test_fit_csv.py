@@ -153,6 +153,8 @@ def test_a_packed_file_and_standard_input_are_read_alike(
         assert "cannot read" in error_of(capsys, "fit", packed, "--target", "price")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert "standard input is empty" in error_of(capsys, "fit", "-", "--target", "price")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "it is closed" in error_of(capsys, "fit", "-", "--target", "price")
 
 
 def test_the_seed_decides(rows, write, capsys):
