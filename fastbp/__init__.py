@@ -3,7 +3,9 @@
 The map of the house, from the roof down. Imports go down only; rooms on one line do not know each
 other. CONTRIBUTING.md says which file to write for a new activation, loss, rule, solver, ...
 
-``cli/``              the command line: ``main``, ``info``, ``fit_csv``, ``csv_table``, ``demo``,
+``cli/``              the command line: ``main``, ``commands`` with ``option_types``; ``fit_csv``
+                      with ``plot_loss``, ``predict_csv``, ``export_model``, ``info``, ``demo``;
+                      ``csv_table`` over ``csv_file``, ``inputs`` and ``cells``; ``model_files``,
                       ``terminal``
 ``model_selection/``  `fit_many`, `BackpropSearchCV`, ``folds``
                       |  ``persistence/``  ``model_file`` (`save`, `load`), ``estimators``,
@@ -11,7 +13,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
                       learn_one), ``inspection`` (check_gradient, stationary_point,
                       input_gradient), ``uncertainty`` (return_std, committees),
-                      ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``;
+                      ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``,
+                      ``table_encoder`` (columns of text, missing values);
                       ``parameters``, ``checks``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to

@@ -1,29 +1,29 @@
 """``python -m fastbp fit``: from a CSV file to a tested, saved model."""
 
 import math
-import os
+import shlex
 import time
-import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp.backends.device import has_gpu, why_no_gpu
-from fastbp.cli.csv_table import FEWEST_ROWS, CsvTable, InputError, listed, read_csv
-from fastbp.cli.terminal import progress
+from fastbp.cli.csv_file import listed
+from fastbp.cli.csv_table import FEWEST_ROWS, CsvTable, read_csv
+from fastbp.cli.model_files import check_can_write, save_model
+from fastbp.cli.plot_loss import check_can_plot, plot_loss
+from fastbp.cli.terminal import InputError, counted, errors_in_a_line, progress
 from fastbp.estimators.classifier import BackpropClassifier
 from fastbp.estimators.regressor import BackpropRegressor
+from fastbp.estimators.table_encoder import TableEncoder
 from fastbp.solvers.monitor import watching
 from fastbp.solvers.registry import names_where
 
@@ -48,10 +48,9 @@ def fit_csv(options: Namespace) -> None:
     Parameters
     ----------
     options : Namespace
-        The command line's ``file``, ``target``, ``task``, ``drop``, ``save``, ``test_fraction`` and
-        ``seed``,
-        and the network's ``hidden``, ``activation``, ``solver``, ``alpha``, ``max_iter``,
-        ``batch_size`` and ``device``.
+        The command line's ``file``, ``target``, ``task``, ``drop``, ``save``, ``plot``,
+        ``test_fraction`` and ``seed``, and the network's ``hidden``, ``activation``, ``solver``,
+        ``alpha``, ``loss``, ``n_init``, ``max_iter``, ``batch_size`` and ``device``.
 
     Raises
     ------
@@ -63,46 +62,66 @@ def fit_csv(options: Namespace) -> None:
             f"--device cuda needs a GPU, but {why_no_gpu()}; --device auto takes the CPU then"
         )
     if options.save is not None:
-        _check_can_save(options.save, options.file)
+        check_can_write(options.save, options.file)
+    if options.plot is not None:
+        check_can_plot(options.plot)
+        check_can_write(options.plot, options.file)
     table = read_csv(options.file, options.target, options.drop, options.task)
-    report = _report_classes if table.is_of_classes else _report_numbers
     X, X_test, y, y_test = _split(table, options.test_fraction, options.seed)
-    X, X_test = (_with_names(part, table.inputs) for part in (X, X_test))
-    names = listed(table.inputs, 12)
-    print(f"{options.file}: {len(table.y)} rows, {len(table.inputs)} inputs ({names})")
-    if table.labels is not None:
+    _describe(table, options)
+    print(f"Training on {len(y)} rows, testing on {len(y_test)}", flush=True)
+
+    model = _new_model(table, options, len(y))
+    start = time.perf_counter()
+    with errors_in_a_line(), _epochs_shown(options.n_init * options.max_iter):
+        model.fit(X, y)
+    # scikit-learn takes names from a DataFrame; pandas need not be there.
+    model[0].feature_names_in_ = np.array(table.inputs.names, object)
+    seconds = time.perf_counter() - start
+    net = model[-1]
+    stopped = _STOPPED.get(net.stop_reason_, net.stop_reason_)
+    print(f"Stopped after {net.n_iter_} iterations: {stopped} ({seconds:.2f} s with compiling)")
+
+    report = _report_classes if table.is_of_classes else _report_numbers
+    with errors_in_a_line():
+        report(model, X_test, y_test, y, options.target)
+    if options.plot is not None:
+        plot_loss(net, options.plot)
+        print(f"Drawn: {options.plot}")
+    if options.save is not None:
+        loading = save_model(model, options.save)
         print(
-            f"Left out the first column, whose header is {table.labels!r}: pandas and R label rows "
-            "so. Give it a name to train on it"
+            f"Saved: python -m fastbp predict {shlex.quote(str(options.save))} new.csv, or "
+            f"{loading}.predict(X), where X is a DataFrame with the file's names of columns"
         )
+
+
+def _describe(table: CsvTable, options: Namespace) -> None:
+    """Say what was found in the file, and how it is taken."""
+    inputs = table.inputs
+    names = listed(inputs.names, 12)
+    print(f"{options.file}: {len(table.y)} rows, {len(inputs.names)} inputs ({names})")
+    if table.labels:
+        labels = listed(list(map(repr, table.labels)), 12)
+        print(
+            f"Left out the first column, whose header is {labels}: pandas and R label rows so. "
+            "Give it a name to train on it"
+        )
+    if inputs.texts:
+        print(f"Text, of which each label becomes a column of 0 and 1: {listed(inputs.texts, 12)}")
+    missing = inputs.n_missing
+    numbers = {name: n for name, n in missing.items() if name not in inputs.texts}
+    if numbers:
+        print(f"Missing values, replaced by the column's mean: {counted(numbers)}")
+    texts = {name: n for name, n in missing.items() if name in inputs.texts}
+    if texts:
+        print(f"Missing texts, taken for a label of their own: {counted(texts)}")
     if table.is_of_classes:
         classes = np.unique(table.y)
         print(
             f"{options.target!r} is taken for {len(classes)} classes "
             f"({listed(list(map(str, classes)), 6)}); --task regression would take numbers"
         )
-    print(f"Training on {len(y)} rows, testing on {len(y_test)}", flush=True)
-
-    model = (_new_classifier if table.is_of_classes else _new_regressor)(options, len(y))
-    start = time.perf_counter()
-    with _errors_of_training(), _epochs_shown(options.max_iter):
-        model.fit(X, y)
-    seconds = time.perf_counter() - start
-    net = model[-1] if table.is_of_classes else model.regressor_[-1]
-    stopped = _STOPPED.get(net.stop_reason_, net.stop_reason_)
-    print(f"Stopped after {net.n_iter_} iterations: {stopped} ({seconds:.2f} s with compiling)")
-
-    with _errors_of_training():
-        report(model, X_test, y_test, y, options.target)
-    if options.save is not None:
-        _save(model, options.save)
-        given = (
-            "a DataFrame with the file's names of columns"
-            if hasattr(model, "feature_names_in_")
-            else "the inputs in the file's order: pandas is not installed, so the model keeps no "
-            "names of columns and cannot tell another order"
-        )
-        print(f"Saved: joblib.load({str(options.save)!r}).predict(X), where X is {given}")
 
 
 _NO_BETTER = (
@@ -141,7 +160,7 @@ def _split(table: CsvTable, test_fraction: float, seed: int) -> list[NDArray[np.
             f"for testing; {FEWEST_ROWS // 2} and 2 are the fewest"
         )
     if not table.is_of_classes:
-        return train_test_split(table.X, table.y, test_size=n_test, random_state=seed)
+        return train_test_split(table.inputs.X, table.y, test_size=n_test, random_state=seed)
     classes, counts = np.unique(table.y, return_counts=True)
     if counts.min() < 2 or len(classes) > min(n_test, n_train):
         raise InputError(
@@ -149,34 +168,37 @@ def _split(table: CsvTable, test_fraction: float, seed: int) -> list[NDArray[np.
             f"and {n_test} are to test {len(classes)} classes: give each more rows, or leave rare "
             "ones out"
         )
-    return train_test_split(table.X, table.y, test_size=n_test, random_state=seed, stratify=table.y)
+    return train_test_split(
+        table.inputs.X, table.y, test_size=n_test, random_state=seed, stratify=table.y
+    )
 
 
-def _with_names(X: NDArray[np.float64], names: list[str]) -> Any:
-    """Give columns their names where pandas can: scikit-learn keeps them and checks their order."""
-    try:
-        from pandas import DataFrame
-    except ImportError:
-        return X
-    return DataFrame(X, columns=names)
+def _new_model(table: CsvTable, options: Namespace, n_rows: int) -> Pipeline:
+    """Make a pipeline of what a file of fastbp's own format holds."""
+    new = _new_classifier if table.is_of_classes else _new_regressor
+    steps = [StandardScaler(), new(options, n_rows)]
+    if table.inputs.texts or table.inputs.n_missing:
+        steps = [TableEncoder(), *steps]
+    return make_pipeline(*steps)
 
 
-def _new_regressor(options: Namespace, n_rows: int) -> TransformedTargetRegressor:
-    net = BackpropRegressor(**_parameters(options, n_rows))
-    scaled = make_pipeline(StandardScaler(), net)
-    return TransformedTargetRegressor(scaled, transformer=StandardScaler())
+def _new_regressor(options: Namespace, n_rows: int) -> BackpropRegressor:
+    loss = options.loss or "squared_error"
+    return BackpropRegressor(loss, scale_target=True, **_parameters(options, n_rows))
 
 
-def _new_classifier(options: Namespace, n_rows: int) -> Pipeline:
+def _new_classifier(options: Namespace, n_rows: int) -> BackpropClassifier:
     if options.alpha == "bayes":
         raise InputError("--alpha bayes is for numeric targets; give it a number")
+    if options.loss is not None:
+        raise InputError(f"--loss {options.loss} is for numeric targets; labels have their own")
     solvers = names_where(lambda each: not each.needs_half_square)
     if options.solver not in solvers:
         raise InputError(
             f"--solver {options.solver} is for numeric targets; labels are learnt by "
             f"{listed(solvers, 20)}"
         )
-    return make_pipeline(StandardScaler(), BackpropClassifier(**_parameters(options, n_rows)))
+    return BackpropClassifier(**_parameters(options, n_rows))
 
 
 def _parameters(options: Namespace, n_rows: int) -> dict[str, Any]:
@@ -189,6 +211,7 @@ def _parameters(options: Namespace, n_rows: int) -> dict[str, Any]:
         solver=options.solver,
         alpha=options.alpha,
         batch_size=batch_size,
+        n_init=options.n_init,
         learning_rate_init=0.005,
         max_iter=options.max_iter,
         # Stops before a small table is learnt by heart; lbfgs takes no notice of it, and Bayesian
@@ -202,44 +225,7 @@ def _parameters(options: Namespace, n_rows: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _errors_of_training() -> Iterator[None]:
-    """Say in one line what the estimator raises; what it warns of is in the report."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            yield
-        except ValueError as error:
-            raise InputError(str(error)) from error
-
-
-@contextmanager
 def _epochs_shown(max_iter: int) -> Iterator[None]:
     """Show a progress line while a model is fitted, where there is a terminal for it."""
     with progress("training", max_iter) as advance, watching(lambda history: advance(1)):
         yield
-
-
-def _check_can_save(path: Path, data: Path) -> None:
-    """Find out before the training, and leave no file behind."""
-    if path.exists() and data.exists() and path.samefile(data):
-        raise InputError(f"--save {path} would overwrite the data")
-    is_new = not path.exists()
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise InputError(f"cannot save to {path}: {error.strerror or error}") from error
-    if is_new:
-        path.unlink()
-
-
-def _save(model: Any, path: Path) -> None:
-    """Write beside the file and put it in its place: an older model is lost by no failure."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            joblib.dump(model, beside)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot save to {path}: {error.strerror or error}") from error

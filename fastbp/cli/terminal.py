@@ -2,13 +2,39 @@
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["progress", "timed"]
+__all__ = ["InputError", "counted", "errors_in_a_line", "progress", "say", "timed"]
 
 _SECONDS_BETWEEN_LOOKS = 0.1
+
+
+class InputError(ValueError):
+    """What a user gave cannot be used; the message says what, where, and what to do."""
+
+
+def say(message: str) -> None:
+    """One line on stderr, whatever the message quotes."""
+    print("fastbp:", *message.split(), file=sys.stderr)
+
+
+def counted(counts: dict[str, int]) -> str:
+    """Say how many there are of some columns: 3 of 'age', 1 of 'rooms'."""
+    return ", ".join(f"{n} of {name!r}" for name, n in counts.items())
+
+
+@contextmanager
+def errors_in_a_line() -> Iterator[None]:
+    """Say in one line what an estimator raises; what it warns of is in the report."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            yield
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
 
 @contextmanager

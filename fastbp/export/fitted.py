@@ -122,6 +122,11 @@ class FittedNetwork:
                 f"{function} needs a fitted model, and this {type(model).__name__} is not: call "
                 "fit first."
             )
+        if len(model.members_) > 1:
+            raise ValueError(
+                f"{function} takes one network, and this {type(model).__name__} is a committee of "
+                f"{len(model.members_)} (keep_all=True). Fit with keep_all=False."
+            )
         network: Network = model._network
         layers = [
             Layer(weights, biases, activation)

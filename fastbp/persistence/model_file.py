@@ -41,8 +41,8 @@ def save(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model : BackpropRegressor, BackpropClassifier or Pipeline
-        The model, fitted or not. A `Pipeline` may have `StandardScaler` and `MinMaxScaler` before
-        one of the two.
+        The model, fitted or not. A `Pipeline` may have `StandardScaler`, `MinMaxScaler` and our
+        `TableEncoder` before one of the two.
     path : str or path-like
         Where; ``.fastbp`` and ``.safetensors`` are usual endings.
 

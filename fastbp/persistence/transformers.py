@@ -1,4 +1,4 @@
-"""scikit-learn's scalers as a file holds them: their parameters, and what their fit has learnt.
+"""Transformers as a file holds them: their parameters, and what their fit has learnt.
 
 To add one, write its fitted attributes here. It has to be made of numbers, text and arrays alone.
 """
@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from fastbp.estimators.table_encoder import TableEncoder
 from fastbp.storage.values import Arrays, decode, decode_fields, encode, encode_fields
 
 __all__ = ["TRANSFORMERS", "decode_transformer", "encode_transformer"]
@@ -30,54 +31,56 @@ _ATTRIBUTES: dict[type, dict[str, Any]] = {
         "data_max_": _VECTOR,
         "data_range_": _VECTOR,
     },
+    TableEncoder: {"categories_": list[np.ndarray], "means_": _VECTOR},
 }
 _OF_ALL: dict[str, Any] = {"n_features_in_": int, "feature_names_in_": np.ndarray}
 _PARTS = {"class", "parameters", "attributes"}
 
-#: The scalers by name.
+#: The transformers by name.
 TRANSFORMERS = {kind.__name__: kind for kind in _ATTRIBUTES}
 
 
-def encode_transformer(scaler: TransformerMixin, name: str, arrays: Arrays) -> dict:
-    """Express a scaler in JSON, its arrays under names that begin with ``name``.
+def encode_transformer(step: TransformerMixin, name: str, arrays: Arrays) -> dict:
+    """Express a transformer in JSON, its arrays under names that begin with ``name``.
 
     Raises
     ------
     ValueError
         If it has attributes that a file has no place for.
     """
-    parameters = scaler.get_params(deep=False)
-    hints = _ATTRIBUTES[type(scaler)] | _OF_ALL
-    others = sorted(set(vars(scaler)) - set(parameters) - set(hints) - {"_metadata_request"})
+    parameters = step.get_params(deep=False)
+    hints = _ATTRIBUTES[type(step)] | _OF_ALL
+    others = sorted(set(vars(step)) - set(parameters) - set(hints) - {"_metadata_request"})
     if others:
         raise ValueError(
-            f"The {type(scaler).__name__} has the attributes {others}, for which a fastbp file has "
+            f"The {type(step).__name__} has the attributes {others}, for which a fastbp file has "
             "no place. Delete them first, or keep the model with joblib.dump."
         )
-    present = {one: hint for one, hint in hints.items() if hasattr(scaler, one)}
+    present = {one: hint for one, hint in hints.items() if hasattr(step, one)}
     return {
         "parameters": {one: encode(value, name, arrays) for one, value in parameters.items()},
-        "attributes": encode_fields(scaler, present, name, arrays),
+        "attributes": encode_fields(step, present, name, arrays),
     }
 
 
 def decode_transformer(document: dict, name: str, arrays: Arrays) -> TransformerMixin:
-    """Give the scaler that `encode_transformer` expressed; ValueError if it is none."""
+    """Give the transformer that `encode_transformer` expressed; ValueError if it is none."""
     if set(document) != _PARTS or not isinstance(document["parameters"], dict):
         raise ValueError(f"{name} has not the parts {sorted(_PARTS)}")
     kind = TRANSFORMERS[document["class"]]
     parameters = {one: decode(value, arrays) for one, value in document["parameters"].items()}
     if set(parameters) - set(kind().get_params()):
         raise ValueError(f"{name}, a {kind.__name__}, has no parameters {sorted(parameters)}")
-    scaler = kind(**parameters)
-    scaler._validate_params()
+    step = kind(**parameters)
+    step._validate_params()
     hints = _ATTRIBUTES[kind] | _OF_ALL
     optional = tuple(_OF_ALL) if document["attributes"] else tuple(hints)
     attributes = decode_fields(document["attributes"], hints, name, arrays, optional)
     for one, value in attributes.items():
         _check_shape(f"{name}.{one}", value, attributes.get("n_features_in_"))
-        setattr(scaler, one, value)
-    return scaler
+        _check_texts(f"{name}.{one}", value, attributes.get("n_features_in_"))
+        setattr(step, one, value)
+    return step
 
 
 def _check_shape(name: str, value: Any, n_features: int | None) -> None:
@@ -88,3 +91,10 @@ def _check_shape(name: str, value: Any, n_features: int | None) -> None:
         raise ValueError(
             f"{name} has shape {value.shape} and dtype {value.dtype}, of {n_features} features"
         )
+
+
+def _check_texts(name: str, value: Any, n_features: int | None) -> None:
+    if isinstance(value, list) and (
+        len(value) != n_features or any((v.ndim, v.dtype.kind) != (1, "U") for v in value)
+    ):
+        raise ValueError(f"{name} is not a list of texts for each of {n_features} features")

@@ -1,13 +1,15 @@
 """`fastbp fit`: what it reports, what it saves, and which files and options it refuses."""
 
+import gzip
+import io
 import re
 import sys
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
+from fastbp import load
 from fastbp.backends import device
 from fastbp.cli import fit_csv
 from fastbp.cli.main import main
@@ -47,10 +49,10 @@ def test_the_units_are_the_targets(rows, write, capsys):
 
 
 def _saved_model(lines, write, tmp_path):
-    saved = tmp_path / "model.joblib"
+    saved = tmp_path / "model.fastbp"
     arguments = ["--target", "price", "--save", str(saved), "--test-fraction", "0.5"]
     assert main(["fit", str(write(lines)), *arguments]) == 0
-    return joblib.load(saved)
+    return load(saved)
 
 
 def test_a_saved_model_predicts_what_was_reported(rows, write, tmp_path, capsys):
@@ -74,28 +76,85 @@ def test_a_saved_model_refuses_columns_in_another_order(rows, write, tmp_path):
         model.predict(table[["rooms", "age"]].to_numpy())
 
 
-def test_without_pandas_no_names_are_kept_and_it_says_so(
-    rows, write, tmp_path, monkeypatch, capsys
-):
+def test_names_are_kept_without_pandas(rows, write, tmp_path, monkeypatch):
     (tmp_path / "pandas.py").write_text("raise ImportError")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "pandas")
     model = _saved_model([HEADER, *rows], write, tmp_path)
-    assert "pandas is not installed" in capsys.readouterr().out
-    assert model.predict(np.array(rows, dtype=float)[:, :2]).shape == (80,)
+    assert list(model.feature_names_in_) == ["rooms", "age"]
 
 
 def test_options_reach_the_network(rows, write, tmp_path):
-    saved = tmp_path / "model.joblib"
+    saved = tmp_path / "model.fastbp"
     arguments = (
         "--target price --hidden 7 3 --activation relu --solver sgd --max-iter 4 "
         "--batch-size online --seed 5 --alpha 0.5"
     ).split()
     assert main(["fit", str(write([HEADER, *rows])), *arguments, "--save", str(saved)]) == 0
-    net = joblib.load(saved).regressor_[-1]
+    net = load(saved)[-1]
     assert [coefs.shape for coefs in net.coefs_] == [(2, 7), (7, 3), (3, 1)]
     assert (net.activation, net.solver, net.batch_size) == ("relu", "sgd", "online")
     assert (net.n_iter_, net.random_state, net.alpha) == (4, 5, 0.5)
+
+
+def test_the_loss_and_the_number_of_starts_reach_the_network(rows, write, tmp_path):
+    saved = tmp_path / "model.fastbp"
+    arguments = "--target price --loss huber --n-init 2 --max-iter 5 --save".split()
+    assert main(["fit", str(write([HEADER, *rows])), *arguments, str(saved)]) == 0
+    net = load(saved)[-1]
+    assert net.loss == "huber"
+    assert len(net.init_losses_) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--loss poisson", "loss='poisson' is for counts and rates of 0 or more"),
+        ("--loss huber --solver lm", "solver='lm' is for squared errors"),
+        ("--plot loss.csv", "has to end in one of"),
+        ("--plot none/loss.png", "cannot write none"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(rows, write, capsys, arguments, said):
+    rows[3][-1] = "-1"
+    error = error_of(capsys, "fit", write([HEADER, *rows]), "--target", "price", *arguments.split())
+    assert said in error
+
+
+def test_the_loss_is_drawn(rows, write, tmp_path, capsys):
+    path = tmp_path / "loss.png"
+    arguments = ["--target", "price", "--max-iter", "5", "--plot", str(path)]
+    assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert f"Drawn: {path}" in capsys.readouterr().out
+
+
+def test_without_matplotlib_nothing_is_trained(rows, write, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    data = write([HEADER, *rows])
+    error = error_of(capsys, "fit", data, "--target", "price", "--plot", tmp_path / "loss.png")
+    assert "pip install 'fastbp[plot]'" in error
+
+
+def test_a_packed_file_and_standard_input_are_read_alike(
+    rows, write, tmp_path, monkeypatch, capsys
+):
+    plain = write([HEADER, *rows])
+    packed = tmp_path / "houses.csv.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    reports = []
+    for name in (plain, packed, "-"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(plain.read_bytes())))
+        assert main(["fit", str(name), "--target", "price", "--max-iter", "5"]) == 0
+        reports.append(re.sub(r"^.*: 80 rows|\(.* s with", "", capsys.readouterr().out))
+    assert reports[0] == reports[1] == reports[2]
+    for content in (plain.read_bytes(), packed.read_bytes()[:-9], packed.read_bytes()[:90] + b"no"):
+        packed.write_bytes(content)
+        assert "cannot read" in error_of(capsys, "fit", packed, "--target", "price")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert "standard input is empty" in error_of(capsys, "fit", "-", "--target", "price")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "it is closed" in error_of(capsys, "fit", "-", "--target", "price")
 
 
 def test_the_seed_decides(rows, write, capsys):
@@ -123,14 +182,14 @@ def test_an_empty_line_is_no_row(rows, write, capsys):
     [
         (0, "three", ["column 'rooms' has 'three'", "not a number", "--drop rooms"]),
         (0, "3,5", ["'3,5'", "decimals are written with a point"]),
-        (1, "", ["column 'age' has no value", "--drop age"]),
-        (1, "NaN", ["column 'age' has no value ('NaN')"]),
-        (1, "NA", ["column 'age' has no value ('NA')"]),
+        (2, "", ["column 'price' has no value ('')"]),
+        (2, "NA", ["column 'price' has no value ('NA')"]),
         (1, "inf", ["infinite"]),
         (1, "1e999", ["infinite"]),
         (1, "1e300", ["column 'age' has '1e300'", "too large", "--drop age"]),
         (2, "-1e300", ["column 'price' has '-1e300'", "too large"]),
         (0, "1_0", ["'1_0'", "not a number", "without underscores"]),
+        (2, "1_0", ["'1_0'", "not a number", "without underscores"]),
         (2, "cheap", ["column 'price' has 'cheap'"]),
     ],
 )
@@ -184,9 +243,9 @@ def test_saving_is_tried_before_the_training(rows, write, tmp_path, capsys):
     data = write([HEADER, *rows])
     content = data.read_bytes()
     for path, said in (
-        (tmp_path / "none" / "model", "cannot save to"),
-        (tmp_path, "cannot save to"),
-        (data, "would overwrite the data"),
+        (tmp_path / "none" / "model", "cannot write"),
+        (tmp_path, "cannot write"),
+        (data, "would overwrite what is read"),
     ):
         assert said in error_of(capsys, "fit", data, "--target", "price", "--save", path)
     assert data.read_bytes() == content
@@ -233,6 +292,17 @@ def test_a_fit_that_learnt_nothing_is_remarked(rows, write, rng, capsys):
     assert remark in output
 
 
+def test_pandas_row_numbers_are_told_however_often_they_were_written(rows, write, tmp_path, capsys):
+    path = write([HEADER, *rows])
+    for _ in range(3):
+        pd.read_csv(path).to_csv(path)
+    saved = tmp_path / "model.fastbp"
+    arguments = ["--target", "price", "--max-iter", "5", "--save", str(saved)]
+    assert main(["fit", str(path), *arguments]) == 0
+    assert "'', 'Unnamed: 0.1', 'Unnamed: 0': pandas and R label" in capsys.readouterr().out
+    assert list(load(saved).feature_names_in_) == ["rooms", "age"]
+
+
 @pytest.mark.parametrize("name", ["", "Unnamed: 0"])
 def test_a_first_column_without_a_name_labels_rows(rows, write, tmp_path, capsys, name):
     lines = [[name, *HEADER], *([str(i), *row] for i, row in enumerate(rows))]
@@ -267,14 +337,14 @@ def _with_classes(rows, of_price):
 )
 def test_text_and_few_whole_numbers_are_classes(rows, write, tmp_path, capsys, of_price, classes):
     path = write([HEADER, *_with_classes(rows, of_price)])
-    saved = tmp_path / "model.joblib"
+    saved = tmp_path / "model.fastbp"
     assert main(["fit", str(path), "--target", "price", "--save", str(saved)]) == 0
     output = capsys.readouterr()
     assert re.search(f"'price' is taken for {classes}; --task regression", output.out)
     assert float(re.search(r"accuracy +(\S+)", output.out)[1]) > 0.8
     assert not output.err
     table = pd.read_csv(path)
-    model = joblib.load(saved)
+    model = load(saved)
     assert model.score(table[["rooms", "age"]], table["price"]) > 0.8
     assert model.predict_proba(table[["rooms", "age"]]).shape[0] == 80
 
@@ -295,6 +365,7 @@ def test_whole_numbers_can_be_trained_on_as_numbers(rows, write, capsys):
         (lambda price: "dear" if price > 400 else "", ("--task", "classification"), "no value"),
         (lambda price: "dear" if price > 400 else "cheap", ("--solver", "lm"), "numeric targets"),
         (lambda price: "dear" if price > 400 else "cheap", ("--alpha", "bayes"), "numeric targets"),
+        (lambda price: "dear" if price > 400 else "cheap", ("--loss", "huber"), "numeric targets"),
         (lambda price: "same", (), "'same' in every row"),
     ],
 )

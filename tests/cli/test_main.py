@@ -8,10 +8,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import pytest
 
-from fastbp import __version__
+from fastbp import __version__, load
 from fastbp.backends.cpu import kernels
 from fastbp.cli.main import main
 from fastbp.machine.cache import cache_directory
@@ -44,6 +43,11 @@ from helpers.command_line import (
         "fit houses.csv --target price --batch-size some",
         "fit houses.csv --target price --solver newton",
         "fit houses.csv --target price --activation step",
+        "fit houses.csv --target price --loss log_loss",
+        "fit houses.csv --target price --n-init 0",
+        "predict model.fastbp",
+        "export model.fastbp",
+        "export model.fastbp --to pytorch",
     ],
 )
 def test_a_wrong_option_is_one_line(capsys, arguments):
@@ -81,6 +85,8 @@ def test_version_and_help_load_no_compiler():
         (["--version"], __version__),
         (["-h"], "warmup"),
         (["fit", "-h"], "csv"),
+        (["predict", "-h"], "runs the code"),
+        (["export", "-h"], "onnx"),
     ):
         result = subprocess.run(
             [sys.executable, "-c", code, *arguments],
@@ -194,9 +200,7 @@ def test_a_terminal_shows_progress(rows, write, tmp_path, has_rich):
     assert ("━" in shown) == has_rich
     assert r2_of(output) > 0.9
     assert "Iteration" not in output + shown
-    model = joblib.load(saved)
-    assert not model.regressor[-1].verbose
-    assert not model.regressor_[-1].verbose
+    assert not load(saved)[-1].verbose
 
 
 @POSIX

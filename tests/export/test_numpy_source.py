@@ -53,6 +53,15 @@ def test_labels_that_have_no_source_are_an_error():
         to_numpy(net)
 
 
+def test_a_committee_is_an_error():
+    X = inputs(20)
+    net = BackpropRegressor(hidden_layer_sizes=(3,), solver="lm", n_init=2, keep_all=True).fit(
+        X, X[:, 0]
+    )
+    with pytest.raises(ValueError, match="to_numpy takes one network.*committee of 2"):
+        to_numpy(net)
+
+
 def test_what_is_no_fitted_network_is_an_error():
     with pytest.raises(ValueError, match="to_numpy needs a fitted model.*call fit first"):
         to_numpy(BackpropRegressor())

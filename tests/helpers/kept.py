@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from fastbp import BackpropClassifier, BackpropRegressor, __version__, save
+from fastbp.estimators.table_encoder import TableEncoder
 from helpers.fits import MODES
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -62,7 +63,18 @@ def kept_models():
                 hidden_layer_sizes=(4,), max_iter=8, random_state=np.random.RandomState(0)
             )
         ).fit(X, y),
+        "table": lambda: make_pipeline(TableEncoder(), StandardScaler(), BackpropRegressor(
+            hidden_layer_sizes=(4,), max_iter=8, random_state=0
+        )).fit(_with_text(X), y),
     }  # fmt: skip
+
+
+def _with_text(X):
+    """Numbers of which the first column is text and one is missing."""
+    table = X.astype(object)
+    table[:, 0] = list(map(str, X[:, 0]))
+    table[3, 1] = None
+    return table
 
 
 def save_models():

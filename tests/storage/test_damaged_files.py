@@ -203,7 +203,7 @@ def _places(document, path=()):
 
 
 @pytest.mark.parametrize("part", range(6))
-@pytest.mark.parametrize("stem", ["regressor", "classifier", "pipeline"])
+@pytest.mark.parametrize("stem", ["regressor", "classifier", "pipeline", "table"])
 def test_every_value_of_another_type_is_refused_or_makes_a_model(stem, part, tmp_path):
     """What stays is a value that a user could have set, of which some are as good as another."""
     path = tmp_path / "model.fastbp"
@@ -270,6 +270,19 @@ def test_documents_that_cannot_be(change, message, saved):
     path = saved()
     change_document(path, change)
     refuses(path, message)
+
+
+@pytest.mark.parametrize("categories", [[], [["a"]] * 3, [np.zeros(2)] * 3, [np.array(["a"])] * 4])
+def test_labels_of_columns_that_cannot_be(categories, tmp_path):
+    path = tmp_path / "table.fastbp"
+    path.write_bytes((DATA / "format-1-table.fastbp").read_bytes())
+
+    def change(document, arrays):
+        encoded = encode(categories, "forged", arrays)
+        document["steps"][0][1]["attributes"]["categories_"] = encoded
+
+    change_document(path, change)
+    refuses(path, "categories_ is")
 
 
 def test_weights_that_are_not_finite_or_of_two_dtypes(saved):
