@@ -1,5 +1,6 @@
 """What a regressor and a classifier share: fit, partial_fit, fitted state, pickling."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
     n_init: int
     gtol: float | None
     keep_all: bool
-    record_path: bool = False  # what a pickle of an earlier version lacks
+    record_path: bool
 
     # What a fit sets. The parameters are in `_one_sample`, of which `coefs_` are views.
     coefs_: list[NDArray[np.floating]]
@@ -464,6 +465,8 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
                 f"{__version__}: it may predict something else. Fit it anew, or install that "
                 "version."
             )
-        super().__setstate__(state)
+        signature = inspect.signature(type(self))
+        defaults = {name: each.default for name, each in signature.parameters.items()}
+        super().__setstate__(defaults | state)  # a pickle lacks what parameters have come since
         if "coefs_" in state:
             self._adopt(self._parameters())

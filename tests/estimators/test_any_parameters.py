@@ -124,7 +124,8 @@ def _check(case):
         prediction = net.predict(data[0])
     assert np.isfinite(vector_of(net)).all()
     assert np.isfinite(net.loss_)
-    assert prediction.shape == data[1].shape
+    n_quantiles = np.size(given.get("quantile")) if given.get("loss") == "quantile" else 1
+    assert prediction.shape == (*data[1].shape, *([n_quantiles] if n_quantiles > 1 else []))
 
 
 def test_every_parameter_is_drawn():
