@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from fastbp.machine import (  # noqa: F401 - they give elementary functions comp
 )
 from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.elementary import exp
-from fastbp.machine.jit import part
+from fastbp.machine.jit import for_users, part
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.machine.views import View, borrow, new_view, stretch
 
@@ -56,7 +56,7 @@ def compiled_predict(network: FittedNetwork) -> Any:
     def door(numbers):
         forward(borrow(numbers))
 
-    @njit(error_model="numpy")
+    @for_users
     def predict(x):
         if len(x) != n_features:
             raise ValueError(message)
@@ -83,7 +83,7 @@ def _memory(n_numbers: int, dtype: np.dtype) -> Callable:
     """
     number_type = dtype.type
     if config.DISABLE_JIT or n_numbers * dtype.itemsize > _STACK_BYTES:
-        return njit(lambda: np.empty(n_numbers, number_type))
+        return for_users(lambda: np.empty(n_numbers, number_type))
     number = from_dtype(dtype)
     view = View(number, 1)
 

@@ -27,7 +27,7 @@ from fastbp.machine.cache import kernel_cache
 from fastbp.machine.compiler import KERNEL_PIPELINE, PIPELINE, raising_what_callbacks_swallow
 from fastbp.machine.views import borrow
 
-__all__ = ["LOOP_OPTIONS", "OPTIONS", "kernel", "part", "routine"]
+__all__ = ["LOOP_OPTIONS", "OPTIONS", "for_users", "kernel", "part", "routine"]
 
 _COMMON = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
 #: Options of everything that kernels call.
@@ -78,3 +78,11 @@ def routine(function: Callable) -> Callable:
     one that calls it, and a kernel's code would hold every product five times over.
     """
     return register_jitable(forceinline=False, **OPTIONS)(function)
+
+
+def for_users(function: Callable) -> Any:
+    """Compile what Python and users' own compiled code call: with arrays and exceptions of numba's.
+
+    It may call parts, but is none of a kernel's.
+    """
+    return njit(error_model="numpy")(function)
