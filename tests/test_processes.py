@@ -178,7 +178,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("solver", ["sgd-online", "adam", "adam-full", "lbfgs-threads"])
 def test_ctrl_c_ends_a_long_fit_within_a_second(tmp_path, solver):
     name, _, mode = solver.partition("-")
-    hidden = (32,) if mode == "full" else (128, 128)  # so that the first seconds see an update
+    # So that the first seconds see an update.
+    hidden = {"full": (32,), "threads": (128,)}.get(mode, (128, 128))
     code = f"""
 import warnings, time, sys, threading
 import numpy as np

@@ -149,9 +149,17 @@ class Monitor:
         if self.resumed is None:
             self.history.n_iter = self.history.n_fun = 0
             self.history.gradient_norm = math.nan
-        self._n_fun_at_end = self.history.n_fun
+        self._n_fun_at_end = self._n_fun_told
         self._last_end = self.history.time_curve[-1] if self.history.time_curve else 0.0
         self._since = time.perf_counter() - self._last_end
+
+    @property
+    def _n_fun_told(self) -> int:
+        """Evaluations of this training until the end of its last iteration."""
+        n_iter, curve = self.history.n_iter, self.history.n_fun_curve
+        if n_iter == 0:
+            return 0
+        return curve[-1] - (curve[-n_iter - 1] if len(curve) > n_iter else 0)
 
     def end_iterations(self, losses: Sequence[float], gradient_norm: float = math.nan) -> None:
         """Record iterations that were made in one go, with the gradient norm after the last."""

@@ -35,6 +35,9 @@ OWN_PARAMETERS = [
         "quantile",
         "scale_target",
         "keep_all",
+        "record_path",
+        "checkpoint",
+        "checkpoint_every",
     ),
 ]
 

@@ -26,7 +26,7 @@ from helpers.parity import (
 #: What MLPClassifier does not have, after all that it has.
 OWN_PARAMETERS = [
     *("n_jobs", "n_init", "gtol", "loss_goal", "max_time", "cg_update", "device"),
-    *("class_weight", "soft_labels", "keep_all"),
+    *("class_weight", "soft_labels", "keep_all", "record_path", "checkpoint", "checkpoint_every"),
 ]
 TASKS = ["binary", "multiclass", "multilabel"]
 FACTORS = {

@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler
 
 from fastbp import BackpropClassifier, BackpropRegressor, BackpropSearchCV, fit_many
 from helpers.fits import SHORT
+from helpers.guards import NEEDS_A_COMPILER
 
-pytestmark = SHORT
+pytestmark = [SHORT, NEEDS_A_COMPILER]
 LM = {"solver": "lm", "activation": "tanh", "max_iter": 200, "random_state": 0}
 COMMITTEE = {"n_init": 4, "keep_all": True, "solver": "lbfgs", "max_iter": 40, "random_state": 0}
 
