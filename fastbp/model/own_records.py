@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.model.activations import ACTIVATIONS, Activation
+from fastbp.model.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, Activation
 from fastbp.model.losses import LOSSES, Loss
 
 __all__ = ["check_own", "is_own"]
@@ -26,7 +26,7 @@ _CURE = (
 
 def is_own(record: Activation | Loss) -> bool:
     """Whether a record is a user's and not one of fastbp's."""
-    return record not in (ACTIVATIONS.get(record.name), LOSSES.get(record.name))
+    return record not in (OUTPUT_ACTIVATIONS.get(record.name), LOSSES.get(record.name))
 
 
 def check_own(record: Activation | Loss) -> None:

@@ -23,6 +23,7 @@ from fastbp.backends.gpu.kernels.placement import (
     N_LAYERS,
     N_OUT,
     N_SHARERS,
+    NOTHING_OWN,
     OUTPUTS,
     RAW_OUTPUTS,
     SOFTMAX_CODE,
@@ -198,3 +199,6 @@ def test_codes_of_own_records_follow_all_others():
     assert layouts[0][1, ACTIVATION] == SOFTMAX_CODE + 1
     assert layouts[1][0, LOSS] == len(LOSSES)
     assert layouts[2][1, ACTIVATION] < SOFTMAX_CODE and layouts[2][0, LOSS] < len(LOSSES)
+    softmax = Network((3, 4, 2), loss="cross_entropy")
+    assert own_records_of([softmax]) == NOTHING_OWN
+    assert tile_placement(softmax).layout[2, ACTIVATION] == SOFTMAX_CODE
