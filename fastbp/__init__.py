@@ -24,14 +24,12 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
-                      ``stationary_point``, ``uncertainty`` (Laplace's approximation)  |
-                      ``export/``  one format a file, over
-                      ``fitted`` and ``trace``
+                      ``stationary_point``, ``uncertainty`` (Laplace's approximation)
+                      |  ``export/``  one format a file, over ``fitted`` and ``trace``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
                       minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
-                      ``kernels/``;
-                      on the CPU ``elementwise`` and ``softmax`` compile a network's activations and
-                      loss, which kernels call by the addresses in its ``layout``
+                      ``kernels/``; on the CPU ``elementwise`` and ``softmax`` compile a network's
+                      activations and loss, which kernels call by the addresses in its ``layout``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
                       Python, no compiler

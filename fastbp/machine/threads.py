@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import TypeVar
 
-__all__ = ["rows_per_call", "run_all"]
+__all__ = ["rows_per_call", "run_all", "run_slabs"]
 
 _FLOPS_PER_CALL = 1e9
 _MAX_THREADS = 4096
@@ -82,6 +82,35 @@ def run_all(
             _await(others, stop)
     if errors:
         raise min(errors, key=lambda each: each[:2])[-1]
+
+
+def run_slabs(
+    task: Callable[[list[slice]], Iterator[None]],
+    n_rows: int,
+    flops_per_row: float,
+    n_threads: int,
+) -> None:
+    """Run a task on slabs of rows, one for each thread, where every row is on its own.
+
+    Parameters
+    ----------
+    task : generator function
+        Called with the slices of rows of one slab, each for one compiled call, after which it
+        yields.
+    n_rows : int
+        How many rows there are.
+    flops_per_row : float
+        Floating-point operations that a row takes.
+    n_threads : int
+        How many threads, the calling one among them.
+    """
+    per_call, per_slab = rows_per_call(flops_per_row), math.ceil(n_rows / n_threads)
+
+    def run_slab(begin: int) -> Iterator[None]:
+        end = min(begin + per_slab, n_rows)
+        return task([slice(i, min(i + per_call, end)) for i in range(begin, end, per_call)])
+
+    run_all(run_slab, range(0, n_rows, per_slab), n_threads)
 
 
 def _await(others: list[Future], stop: Event) -> None:

@@ -1,6 +1,5 @@
 """Derivatives of predictions with respect to inputs and to parameters, over a table."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of
-from fastbp.machine.threads import rows_per_call, run_all
+from fastbp.machine.threads import run_slabs
 from fastbp.model.data import Data
 from fastbp.model.network import Network
 
@@ -42,25 +41,22 @@ def input_gradient(
 
     layout = layout_of(network, data.dtype)
     n_inputs, *_, n_outputs = network.layer_sizes
-    gradient = np.empty((data.n_samples * n_outputs, n_inputs), dtype=data.dtype)
+    gradient = np.empty((data.n_samples, n_outputs, n_inputs), dtype=data.dtype)
     rows = np.arange(data.n_samples)
-    per_call = rows_per_call((2 + 2 * n_outputs) * network.n_parameters)
-    per_slab = math.ceil(len(rows) / n_threads)
 
-    def differentiate_slab(begin: int) -> Iterator[None]:
+    def differentiate_slab(calls: list[slice]) -> Iterator[None]:
         workspace = kernels.make_workspace(layout, data.dtype)
         derivatives = kernels.make_derivative_workspace(layout, workspace, 0, data.dtype)
-        end = min(begin + per_slab, len(rows))
-        for start in range(begin, end, per_call):
-            stop = min(start + per_call, end)
-            part = gradient[start * n_outputs : stop * n_outputs]
+        for part in calls:
+            found = gradient[part].reshape(-1, n_inputs)
             kernels.input_gradient(
-                layout, parameters, data, rows[start:stop], workspace, derivatives, part
+                layout, parameters, data, rows[part], workspace, derivatives, found
             )
             yield
 
-    run_all(differentiate_slab, range(0, len(rows), per_slab), n_threads)
-    return gradient.reshape(data.n_samples, n_outputs, n_inputs)
+    flops_per_row = (2 + 2 * n_outputs) * network.n_parameters
+    run_slabs(differentiate_slab, len(rows), flops_per_row, n_threads)
+    return gradient
 
 
 def parameter_jacobian(

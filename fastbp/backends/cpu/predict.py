@@ -1,6 +1,5 @@
 """The forward pass over a table, in threads; ``one_sample.py`` has it for one sample."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import layout_of
-from fastbp.machine.threads import rows_per_call, run_all
+from fastbp.machine.threads import run_slabs
 from fastbp.model.data import Data
 from fastbp.model.network import Network
 
@@ -41,16 +40,12 @@ def predict(
     layout = layout_of(network, data.dtype, for_training=False)
     prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
     rows = np.arange(data.n_samples)
-    per_call = rows_per_call(2 * network.n_parameters)
-    per_slab = math.ceil(len(rows) / n_threads)
 
-    def predict_slab(begin: int) -> Iterator[None]:
+    def predict_slab(calls: list[slice]) -> Iterator[None]:
         workspace = kernels.make_workspace(layout, data.dtype)
-        end = min(begin + per_slab, len(rows))
-        for start in range(begin, end, per_call):
-            part = slice(start, min(start + per_call, end))
+        for part in calls:
             kernels.predict(layout, parameters, data, rows[part], workspace, prediction[part])
             yield
 
-    run_all(predict_slab, range(0, len(rows), per_slab), n_threads)
+    run_slabs(predict_slab, len(rows), 2 * network.n_parameters, n_threads)
     return prediction
