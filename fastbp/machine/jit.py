@@ -17,6 +17,7 @@ them, or hang after a fork. Threads are ours, in ``threads.py``. Never ``cache=T
 """
 
 from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any
 
 from numba import njit
@@ -25,7 +26,7 @@ from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
 from fastbp.machine.compiler import KERNEL_PIPELINE, PIPELINE, raising_what_callbacks_swallow
-from fastbp.machine.views import borrow
+from fastbp.machine.views import borrower
 
 __all__ = ["LOOP_OPTIONS", "OPTIONS", "for_users", "kernel", "part", "routine"]
 
@@ -42,6 +43,9 @@ def kernel(function: Callable, nogil: bool = True) -> Callable:
     One that writes to arrays shared by all threads keeps the interpreter's lock: ``nogil=False``.
     """
     inside = part(function)
+    borrow = borrower(
+        [_plan_of(parameter) for parameter in signature(function).parameters.values()]
+    )
 
     def door(*arguments: Any) -> Any:
         return inside(*borrow(arguments))
@@ -55,12 +59,18 @@ def kernel(function: Callable, nogil: bool = True) -> Callable:
             compiled._cache = kernel_cache(function)
         compile_for = compiled.compile
 
-        def compile_and_raise(signature: Any) -> Any:
+        def compile_and_raise(kinds: Any) -> Any:
             with raising_what_callbacks_swallow():
-                return compile_for(signature)
+                return compile_for(kinds)
 
         compiled.compile = compile_and_raise
     return compiled
+
+
+def _plan_of(parameter: Parameter) -> type | None:
+    """Give the named tuple that a kernel's parameter is a plan of, if it is one."""
+    hint = parameter.annotation
+    return hint if isinstance(hint, type) and hint is not Parameter.empty else None
 
 
 def part(function: Callable) -> Callable:

@@ -11,14 +11,13 @@ A view can be asked for ``size``, ``shape`` and ``T``, and read and written at a
 checks bounds.
 """
 
-import itertools
 import operator
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from llvmlite import ir
 from numba import from_dtype, types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.core.datamodel import models
 from numba.core.typing import signature
 from numba.core.typing.templates import AttributeTemplate
@@ -31,14 +30,12 @@ from numba.extending import (
     type_callable,
 )
 from numba.np.arrayobj import make_array
-from numpy.typing import NDArray
 
 __all__ = [
     "View",
     "borrow",
-    "define_named_views",
+    "borrower",
     "matrix",
-    "plan_length",
     "row",
     "stretch",
     "write_plan",
@@ -65,25 +62,28 @@ def borrow(arguments: Any) -> Any:
     return arguments
 
 
-def write_plan(*tuples: Any) -> NDArray[np.int64]:
-    """Write down named tuples of arrays and integers as one array of integers.
+def write_plan(named_tuple: Any) -> Any:
+    """Write down a named tuple of arrays and numbers as one array of integers.
 
-    A call from Python looks at every array of its arguments, a tenth of a microsecond each. Where
-    that is longer than the work, a kernel takes a plan of arrays that stay where they are, and what
-    `define_named_views` makes reads it. The plan holds no reference: who keeps it keeps the arrays.
+    A call from Python looks at every array of its arguments, a tenth of a microsecond each, and the
+    code that does so is a seventh of a kernel's. So kernels take a plan of what stays where it is.
+    The plan holds no reference: who keeps it keeps the arrays. Without a compiler it is the named
+    tuple itself.
     """
+    if config.DISABLE_JIT:
+        return named_tuple
     plan: list[int] = []
-    for field in itertools.chain(*tuples):
-        plan += [field.ctypes.data, field.size] if isinstance(field, np.ndarray) else [int(field)]
+    for field in named_tuple:
+        if isinstance(field, np.ndarray):
+            plan += [field.__array_interface__["data"][0], *field.shape]
+        else:
+            plan.append(int(np.float64(field).view(np.int64)) if type(field) is float else field)
     return np.array(plan, dtype=np.int64)
 
 
-def plan_length(named_tuple: type) -> int:
-    """How many integers of a plan a named tuple takes."""
-    return sum(1 if hint in (int, bool) else 2 for hint in get_type_hints(named_tuple).values())
-
-
 # The type, and what each function and operator means to the compiler.
+
+_INDEX = ir.IntType(64)
 
 
 class View(types.Type):
@@ -292,6 +292,85 @@ def _borrowed(context, builder, argument, value):
     return context.cast(builder, value, argument, _borrowed_type(argument))
 
 
+def _field_type(hint: Any, number: types.Type) -> types.Type:
+    if not get_args(hint):
+        return from_dtype(np.dtype(hint))
+    shape, scalar = get_args(hint)[0], get_args(get_args(hint)[1])[0]
+    n_dimensions = 2 if get_args(shape) == (int, int) else 1
+    return View(number if scalar is np.floating else from_dtype(np.dtype(scalar)), n_dimensions)
+
+
+def _planned_type(plan: type, number: types.Type) -> types.Type:
+    """Give the type of a named tuple whose floating-point arrays hold such numbers."""
+    fields = [_field_type(hint, number) for hint in get_type_hints(plan).values()]
+    return types.NamedTuple(fields, plan)
+
+
+def _read_plan(context, builder, result, array, value):
+    """Make a named tuple of views of what its plan says."""
+    place = make_array(array)(context, builder, value).data
+
+    def next_number(kind=_INDEX):
+        nonlocal place
+        number = builder.load(builder.bitcast(place, ir.PointerType(kind)))
+        place = builder.gep(place, [ir.Constant(_INDEX, 1)])
+        return number
+
+    members = []
+    for field in result.types:
+        if isinstance(field, View):
+            data = next_number(context.get_value_type(types.CPointer(field.dtype)))
+            lengths = [next_number() for _ in range(field.ndim)]
+            strides = [lengths[1], ir.Constant(_INDEX, 1)] if field.ndim == 2 else []
+            members.append(new_view(context, builder, field, data, *lengths, *strides))
+        else:
+            members.append(next_number(context.get_value_type(field)))
+    return context.make_tuple(builder, result, members)
+
+
+def borrower(plans: list[type | None]) -> Any:
+    """Make a function that makes views of a kernel's arguments: of arrays, in named tuples too.
+
+    Parameters
+    ----------
+    plans : list of (type or None)
+        For each argument the named tuple that an array of integers in its place is the plan of.
+    """
+    if config.DISABLE_JIT:
+        return borrow
+
+    def is_plan(argument: types.Type, plan: type | None) -> bool:
+        return plan is not None and isinstance(argument, types.Array)
+
+    @intrinsic
+    def borrow_all(typing_context, arguments):
+        given = list(zip(arguments.types, plans, strict=True))
+        number = next((each.dtype for each in arguments.types if _is_of_floats(each)), None)
+        results = [
+            _planned_type(plan, number) if is_plan(each, plan) else _borrowed_type(each)
+            for each, plan in given
+        ]
+
+        def generate(context, builder, signature, values):
+            members = []
+            for i, (each, plan) in enumerate(given):
+                value = builder.extract_value(values[0], i)
+                members.append(
+                    _read_plan(context, builder, results[i], each, value)
+                    if is_plan(each, plan)
+                    else _borrowed(context, builder, each, value)
+                )
+            return context.make_tuple(builder, signature.return_type, members)
+
+        return types.Tuple(results)(arguments), generate
+
+    return borrow_all
+
+
+def _is_of_floats(argument: types.Type) -> bool:
+    return isinstance(argument, types.Array) and isinstance(argument.dtype, types.Float)
+
+
 @type_callable(borrow)
 def _type_borrow(context):
     return lambda arguments: _borrowed_type(arguments)
@@ -300,44 +379,3 @@ def _type_borrow(context):
 @lower_builtin(borrow, types.Any)
 def _lower_borrow(context, builder, signature, arguments):
     return _borrowed(context, builder, signature.args[0], arguments[0])
-
-
-def _field_type(hint: Any, number: types.Type) -> types.Type:
-    if hint in (int, bool):
-        return types.boolean if hint is bool else types.intp
-    scalar = get_args(get_args(hint)[1])[0]  # of NDArray[scalar]
-    return View(number if scalar is np.floating else from_dtype(np.dtype(scalar)), 1)
-
-
-def define_named_views(named_tuple: type) -> Any:
-    """Make an intrinsic ``(plan, start, like) -> named_tuple`` that reads a plan."""
-    hints = list(get_type_hints(named_tuple).values())
-
-    @intrinsic
-    def read(typing_context, plan, start, like):
-        fields = [_field_type(hint, like.dtype) for hint in hints]
-        result = types.NamedTuple(fields, named_tuple)
-
-        def generate(context, builder, signature, arguments):
-            place = arguments[1]
-
-            def next_number():
-                nonlocal place
-                number = builder.load(place_of(context, builder, plan, arguments[0], place))
-                place = builder.add(place, ir.Constant(place.type, 1))
-                return number
-
-            members = []
-            for field in fields:
-                number = next_number()
-                if isinstance(field, View):
-                    pointer = context.get_value_type(types.CPointer(field.dtype))
-                    data = builder.inttoptr(number, pointer)
-                    members.append(new_view(context, builder, field, data, next_number()))
-                else:
-                    members.append(context.cast(builder, number, types.int64, field))
-            return context.make_tuple(builder, result, members)
-
-        return result(plan, types.intp, like), generate
-
-    return read

@@ -16,6 +16,10 @@ from scipy import sparse
 __all__ = ["Data", "as_data", "batch_divisor", "batch_divisors"]
 
 
+#: A table of numbers.
+Matrix = np.ndarray[tuple[int, int], np.dtype[np.floating]]
+
+
 class Data(NamedTuple):
     """A table of rows as the kernels see it: dense or CSR, of one type for both.
 
@@ -34,11 +38,11 @@ class Data(NamedTuple):
         The mean of the sample weights: what a batch of one row is divided by.
     """
 
-    X: NDArray[np.floating]
+    X: Matrix
     values: NDArray[np.floating]
     columns: NDArray[np.int64]
     row_starts: NDArray[np.int64]
-    y: NDArray[np.floating]
+    y: Matrix
     weights: NDArray[np.floating]
     mean_weight: float
 

@@ -97,8 +97,8 @@ def _loss_of_best_constant(task: FitTask) -> float:
     weights = task.data.weights if task.data.weights.size else None
     total = 0.0
     with np.errstate(all="ignore"):
-        for column, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
-            column = column.astype(np.float64)
+        for given, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
+            column = given.astype(np.float64)
             if not column.min() < column.max():
                 continue
 

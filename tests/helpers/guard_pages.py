@@ -5,7 +5,6 @@ test of it runs in a process of its own.
 """
 
 import ctypes
-import itertools
 import mmap
 import threading
 from collections import Counter, defaultdict
@@ -72,19 +71,12 @@ def guard_kernels():
 
     from fastbp.backends.cpu import kernels
 
-    n_calls, plan_of, sides = Counter(), kernels.plan_of, itertools.cycle(SIDES)
-
-    def from_parts(kernel):
-        """Let a kernel that takes a plan of addresses take what is to lie there."""
-        return lambda parts, *rest: kernel(copy_beside_guard(plan_of(*parts), next(sides)), *rest)
-
-    kernels.plan_of = lambda layout, workspace: (layout, workspace)
+    n_calls = Counter()
+    kernels.write_plan = lambda named_tuple: named_tuple  # which kernels take as well
     for name in kernels.__all__:
         kernel = getattr(kernels, name)
         if isinstance(kernel, Dispatcher) or name == "online_epochs":
-            is_of_plan = name in ("predict_one", "learn_one")
-            call = from_parts(kernel) if is_of_plan else kernel
-            setattr(kernels, name, _called_thrice(name, call, n_calls))
+            setattr(kernels, name, _called_thrice(name, kernel, n_calls))
     return n_calls
 
 

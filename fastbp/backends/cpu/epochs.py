@@ -179,7 +179,7 @@ class CpuRun:
         n_made, n_counted, moments.n_steps = run(
             full_pass.layout,
             self.parameters,
-            self._data,
+            full_pass.data_plan,
             rows,
             self._batch_size,
             self._alpha,

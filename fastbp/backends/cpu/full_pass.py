@@ -40,8 +40,8 @@ class FullPass:
 
     Attributes
     ----------
-    workspace : Workspace
-        One that is for the calling thread alone.
+    layout, data_plan, workspace : plans
+        What kernels take of network, data and a workspace that is for the calling thread alone.
     rows_per_call : int
         Rows that a compiled call may visit.
     """
@@ -50,10 +50,13 @@ class FullPass:
         kernels = load_kernels()
 
         self.network, self.data, self.n_threads = network, data, n_threads
-        self.layout = layout_of(network, data.dtype)
-        self.workspace = kernels.make_workspace(self.layout, data.dtype)
-        self.rows_per_call = rows_per_call(6 * network.n_parameters, self.workspace.block_rows)
+        layout = layout_of(network, data.dtype)
+        workspace = kernels.make_workspace(layout, data.dtype)
+        self.layout, self.data_plan = kernels.write_plan(layout), kernels.write_plan(data)
+        self.workspace = kernels.write_plan(workspace)
+        self.rows_per_call = rows_per_call(6 * network.n_parameters, workspace.block_rows)
         self._kernels = kernels
+        self._planned = layout, workspace  # plans hold no reference
         self._spare_workspaces: list[Any] = []
 
     def loss_and_gradient(
@@ -88,39 +91,47 @@ class FullPass:
         divisor: float,
         alpha: float,
     ) -> tuple[float, NDArray[np.floating]]:
-        losses = [0.0] * len(slabs)
+        kernels, rows = self._kernels, slabs[0]
+        if len(slabs) == 1 and len(rows) <= self.rows_per_call:
+            # A small table, of which Python must not take longer than the sum.
+            gradient = np.zeros(parameters.size, parameters.dtype)
+            loss = kernels.accumulate(
+                self.layout, parameters, self.data_plan, rows, self.workspace, gradient
+            )
+        else:
+            loss, gradient = self._sum_slabs(parameters, slabs)
+        penalty = kernels.penalise(self.network.n_weights, parameters, gradient, alpha, divisor)
+        return (loss + penalty) / divisor, gradient
+
+    def _sum_slabs(
+        self, parameters: NDArray[np.floating], slabs: list[NDArray[np.int64]]
+    ) -> tuple[float, NDArray[np.floating]]:
+        losses = np.zeros(len(slabs))
         gradients = np.zeros((len(slabs), parameters.size), dtype=parameters.dtype)
 
         def sum_slab(i: int) -> Iterator[None]:
-            workspace = self._lend_workspace()
+            workspace, plan = self._lend_workspace()
             for start in range(0, len(slabs[i]), self.rows_per_call):
                 part = slabs[i][start : start + self.rows_per_call]
                 losses[i] += self._kernels.accumulate(
-                    self.layout, parameters, self.data, part, workspace, gradients[i]
+                    self.layout, parameters, self.data_plan, part, plan, gradients[i]
                 )
                 yield
-            self._spare_workspaces.append(workspace)
+            self._spare_workspaces.append((workspace, plan))
 
-        if len(slabs) == 1:  # a small table, of which Python must not take longer than the sum
-            for _ in sum_slab(0):
-                pass
-        else:
-            run_all(sum_slab, range(len(slabs)), self.n_threads)
+        run_all(sum_slab, range(len(slabs)), self.n_threads)
         gradient = gradients[0]
         for other in gradients[1:]:
             gradient += other
-        penalty = self._kernels.penalise(
-            self.network.n_weights, parameters, gradient, alpha, divisor
-        )
-        loss = losses[0] if len(losses) == 1 else float(np.sum(losses))
-        return (loss + penalty) / divisor, gradient
+        return float(losses.sum()), gradient
 
-    def _lend_workspace(self) -> Any:
-        """Lend a workspace to a thread, which puts it back."""
+    def _lend_workspace(self) -> tuple[Any, Any]:
+        """Lend a workspace and its plan to a thread, which puts them back."""
         try:
             return self._spare_workspaces.pop()
         except IndexError:  # all are in use by other threads
-            return self._kernels.make_workspace(self.layout, self.data.dtype)
+            workspace = self._kernels.make_workspace(self._planned[0], self.data.dtype)
+            return workspace, self._kernels.write_plan(workspace)
 
 
 def _slabs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

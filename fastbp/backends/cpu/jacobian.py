@@ -40,6 +40,7 @@ def input_gradient(
     kernels = load_kernels()
 
     layout = layout_of(network, data.dtype)
+    plan, data_plan = kernels.write_plan(layout), kernels.write_plan(data)
     n_inputs, *_, n_outputs = network.layer_sizes
     gradient = np.empty((data.n_samples, n_outputs, n_inputs), dtype=data.dtype)
     rows = np.arange(data.n_samples)
@@ -47,11 +48,10 @@ def input_gradient(
     def differentiate_slab(calls: list[slice]) -> Iterator[None]:
         workspace = kernels.make_workspace(layout, data.dtype)
         derivatives = kernels.make_derivative_workspace(layout, workspace, 0, data.dtype)
+        plans = kernels.write_plan(workspace), kernels.write_plan(derivatives)
         for part in calls:
             found = gradient[part].reshape(-1, n_inputs)
-            kernels.input_gradient(
-                layout, parameters, data, rows[part], workspace, derivatives, found
-            )
+            kernels.input_gradient(plan, parameters, data_plan, rows[part], *plans, found)
             yield
 
     flops_per_row = (2 + 2 * n_outputs) * network.n_parameters
@@ -89,5 +89,8 @@ def parameter_jacobian(
     )
     n_outputs = network.layer_sizes[-1]
     jacobian = np.empty((len(rows) * n_outputs, network.n_parameters), dtype=data.dtype)
-    kernels.parameter_jacobian(layout, parameters, data, rows, workspace, derivatives, jacobian)
+    plans = kernels.write_plan(workspace), kernels.write_plan(derivatives)
+    kernels.parameter_jacobian(
+        kernels.write_plan(layout), parameters, kernels.write_plan(data), rows, *plans, jacobian
+    )
     return jacobian.reshape(len(rows), n_outputs, -1)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
-from fastbp.backends.cpu.layout import layout_of, padded_length
+from fastbp.backends.cpu.layout import Layout, layout_of, padded_length
+from fastbp.machine.lazy import lazy
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
 from fastbp.model.network import Network
@@ -95,7 +96,6 @@ class NormalEquations:
         kernels = load_kernels()
 
         dtype, n = parameters.dtype, parameters.size
-        layout = layout_of(self.network, dtype)
         n_padded = padded_length(n, dtype)
         products = np.zeros((n_padded, n_padded), dtype)
         gradient = np.zeros(n_padded, dtype)
@@ -106,26 +106,39 @@ class NormalEquations:
 
         def add_strip(i: int) -> Iterator[None]:
             try:
-                workspace, jacobian = self._workspaces.pop()
+                workspaces, plans = self._workspaces.pop()
             except IndexError:  # all are in use by other threads
-                workspace, jacobian = self._new_workspaces(dtype)
-            per_call = rows_per_call(flops_per_row, workspace.block_rows)
+                workspaces = self._new_workspaces()
+                plans = [kernels.write_plan(each) for each in workspaces]
+            per_call = rows_per_call(flops_per_row, workspaces[0].block_rows)
             for start in range(0, len(rows), per_call):
                 part = rows[start : start + per_call]
                 losses[i] += kernels.add_normal_equations(
-                    layout, parameters, self.data, part, workspace, jacobian,
+                    self._layout_plan, parameters, self._data_plan, part, *plans,
                     *strips[i], products.ravel(), gradient,
                 )  # fmt: skip
                 yield
-            self._workspaces.append((workspace, jacobian))
+            self._workspaces.append((workspaces, plans))
 
         run_all(add_strip, range(len(strips)), min(n_threads, len(strips)))
         return float(losses[0]), gradient[:n], products[:n, :n]
 
-    def _new_workspaces(self, dtype: np.dtype) -> tuple[Any, Any]:
+    @lazy
+    def _layout(self) -> Layout:
+        return layout_of(self.network, self.data.dtype)
+
+    @lazy
+    def _layout_plan(self) -> Any:
+        return load_kernels().write_plan(self._layout)
+
+    @lazy
+    def _data_plan(self) -> Any:
+        return load_kernels().write_plan(self.data)
+
+    def _new_workspaces(self) -> tuple[Any, Any]:
         kernels = load_kernels()
 
-        layout = layout_of(self.network, dtype)
+        dtype, layout = self.data.dtype, self._layout
         workspace = kernels.make_workspace(layout, dtype)
         n_parameters = self.network.n_parameters
         return workspace, kernels.make_jacobian_workspace(layout, workspace, n_parameters, dtype)

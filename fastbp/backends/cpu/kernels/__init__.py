@@ -46,12 +46,12 @@ from fastbp.backends.cpu.kernels.one_sample import (
     NOT_FINITE,
     OVERFLOW,
     learn_one,
-    plan_of,
     predict_one,
 )
 from fastbp.backends.cpu.kernels.online import ONLINE_KERNELS, ROWS_OF_A_CHUNK, online_epochs
 from fastbp.backends.cpu.kernels.predict import predict
 from fastbp.backends.cpu.kernels.workspace import Workspace, make_workspace
+from fastbp.machine.views import write_plan
 
 __all__ = [
     "IS_COMPILED",
@@ -75,8 +75,8 @@ __all__ = [
     "panel_width",
     "parameter_jacobian",
     "penalise",
-    "plan_of",
     "predict",
     "predict_one",
     "step",
+    "write_plan",
 ]

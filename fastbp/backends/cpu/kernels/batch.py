@@ -14,10 +14,12 @@ from fastbp.backends.cpu.kernels.layers import square_sum
 from fastbp.backends.cpu.kernels.packing import pack, transpose_layers, unpack_and_add
 from fastbp.backends.cpu.kernels.passes import add_block
 from fastbp.backends.cpu.kernels.update_rules import move_all, step_size
+from fastbp.backends.cpu.kernels.workspace import Workspace
+from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
-from fastbp.model.data import batch_divisor
+from fastbp.model.data import Data, batch_divisor
 
 __all__ = ["accumulate", "batch_epochs", "penalise", "step"]
 
@@ -50,7 +52,7 @@ def _sum_weights(data, rows):
 
 
 @kernel
-def accumulate(network, parameters, data, rows, workspace, gradient):
+def accumulate(network: Layout, parameters, data: Data, rows, workspace: Workspace, gradient):
     """Add the gradients of some rows to a sum.
 
     network : Layout.  parameters : (n_parameters,).  data : Data.  rows : (n,) row numbers.
@@ -93,7 +95,7 @@ def _step(network, workspace, rule, rate, scale, decay):
 
 
 @kernel
-def step(network, parameters, gradient, rule, moments, workspace):
+def step(network: Layout, parameters, gradient, rule, moments, workspace: Workspace):
     """One step of a rule along a gradient of the objective, penalty included.
 
     moments : (first, second, number of steps made before), the vectors (n_parameters,) each.
@@ -134,8 +136,9 @@ _epochs = epochs_of(_sweep)
 
 @kernel
 def batch_epochs(
-    network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
-):
+    network: Layout, parameters, data: Data, rows, batch_size, alpha, rule, moments, state,
+    workspace: Workspace,
+):  # fmt: skip
     """Go through some rows for some epochs, updating the parameters after each mini-batch.
 
     rows : (n,) row numbers in the order to be visited, or to be shuffled.  moments : (first,

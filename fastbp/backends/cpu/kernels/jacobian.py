@@ -31,6 +31,7 @@ from fastbp.machine.matmul import scale_by_product
 from fastbp.machine.simd import lanes, load, splat, store
 from fastbp.machine.transpose import transpose
 from fastbp.machine.views import matrix, row, stretch
+from fastbp.model.data import Data
 
 __all__ = [
     "DerivativeWorkspace",
@@ -75,7 +76,10 @@ def make_derivative_workspace(
 
 
 @kernel
-def input_gradient(network, parameters, data, rows, workspace, derivatives, gradient):
+def input_gradient(
+    network: Layout, parameters, data: Data, rows, workspace: Workspace,
+    derivatives: DerivativeWorkspace, gradient,
+):  # fmt: skip
     """Differentiate some rows' predictions with respect to their inputs.
 
     network : Layout, for training.  parameters : (n_parameters,).  data : Data, of which y is not
@@ -108,7 +112,10 @@ def input_gradient(network, parameters, data, rows, workspace, derivatives, grad
 
 
 @kernel
-def parameter_jacobian(network, parameters, data, rows, workspace, derivatives, jacobian):
+def parameter_jacobian(
+    network: Layout, parameters, data: Data, rows, workspace: Workspace,
+    derivatives: DerivativeWorkspace, jacobian,
+):  # fmt: skip
     """Differentiate some rows' predictions with respect to the parameters; not of a softmax.
 
     As `input_gradient`, but for jacobian : (n * n_outputs, n_parameters), overwritten.

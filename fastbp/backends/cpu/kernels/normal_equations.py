@@ -33,6 +33,7 @@ from fastbp.machine.jit import kernel, part
 from fastbp.machine.matmul import TILE_VECTORS, add_product
 from fastbp.machine.simd import lanes, load, store
 from fastbp.machine.views import matrix, stretch
+from fastbp.model.data import Data
 
 __all__ = ["JacobianWorkspace", "add_normal_equations", "make_jacobian_workspace", "panel_width"]
 
@@ -84,8 +85,9 @@ def make_jacobian_workspace(
 
 @kernel
 def add_normal_equations(
-    network, parameters, data, rows, workspace, jacobian, first, last, products, gradient
-):
+    network: Layout, parameters, data: Data, rows, workspace: Workspace,
+    jacobian: JacobianWorkspace, first, last, products, gradient,
+):  # fmt: skip
     """Add J'J and J'e of some rows to sums.
 
     network : Layout.  parameters : (n_parameters,).  data : Data.  rows : (n,) row numbers.

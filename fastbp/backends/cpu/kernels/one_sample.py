@@ -9,32 +9,22 @@ that threads that share an estimator share its workspace one after the other.
 import math
 from typing import Any
 
-import numpy as np
 from numba.core import config
-from numpy.typing import NDArray
 
 from fastbp.backends.cpu.kernels.online import forward_sample, sweep_in_chunks
 from fastbp.backends.cpu.kernels.workspace import Workspace
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.jit import kernel, part
-from fastbp.machine.views import define_named_views, matrix, plan_length, stretch, write_plan
+from fastbp.machine.views import matrix, stretch
 from fastbp.model.data import Data
 from fastbp.model.update_rules import Rule
 
-__all__ = ["IS_COMPILED", "NOT_FINITE", "OVERFLOW", "learn_one", "plan_of", "predict_one"]
+__all__ = ["IS_COMPILED", "NOT_FINITE", "OVERFLOW", "learn_one", "predict_one"]
 
 NOT_FINITE, OVERFLOW = 1, 2
 IS_COMPILED = not config.DISABLE_JIT
 
-_read_layout = define_named_views(Layout)
-_read_workspace = define_named_views(Workspace)
-_LAYOUT_LENGTH = plan_length(Layout)
 _NO_RULE = Rule(0, 0.0, 0.0, 0.0, 0.0)
-
-
-def plan_of(layout: Layout, workspace: Workspace) -> NDArray[np.int64]:
-    """Write the plan of a network; both arguments have to be kept as long as it is used."""
-    return np.append(write_plan(layout, workspace), 0)  # and a row number
 
 
 @part
@@ -53,7 +43,7 @@ def _largest(vector):
     return largest
 
 
-def _predict_one(plan: Any, x: Any, prediction: Any) -> Any:
+def _predict_one(network: Layout, workspace: Workspace, x: Any, prediction: Any) -> Any:
     """Predict one sample.
 
     plan : of `plan_of`.  x : (n_features,).  prediction : (n_outputs,), overwritten. Returns
@@ -62,15 +52,13 @@ def _predict_one(plan: Any, x: Any, prediction: Any) -> Any:
     """
     if not _all_finite(x):
         return NOT_FINITE
-    network = _read_layout(plan, 0, x)
-    workspace = _read_workspace(plan, _LAYOUT_LENGTH, x)
     outputs = forward_sample(network, workspace, x, _NO_RULE)
     for j in range(prediction.size):
         prediction[j] = outputs[j]
     return 0 if _all_finite(prediction) else OVERFLOW
 
 
-def _learn_one(plan: Any, x: Any, y: Any, numbers: Any) -> Any:
+def _learn_one(network: Layout, workspace: Workspace, x: Any, y: Any, numbers: Any) -> Any:
     """Update the parameters for one sample, in place.
 
     plan : of `plan_of`.  x : (n_features,).  y : (n_outputs,).  numbers : a Rule's, alpha, the
@@ -82,14 +70,12 @@ def _learn_one(plan: Any, x: Any, y: Any, numbers: Any) -> Any:
         return math.nan
     if _largest(x) > numbers[7] or _largest(y) > numbers[7]:
         return -1.0
-    network = _read_layout(plan, 0, x)
-    workspace = _read_workspace(plan, _LAYOUT_LENGTH, x)
-    none, no_number = stretch(x, 0, 0), stretch(plan, 0, 0)
+    none, no_number = stretch(x, 0, 0), stretch(network.sizes, 0, 0)
     data = Data(
         matrix(x, 0, 1, x.size), none, no_number, no_number, matrix(y, 0, 1, y.size), none, 1.0
     )
     rule = Rule(int(numbers[0]), numbers[1], numbers[2], numbers[3], numbers[4])
-    row = stretch(plan, plan.size - 1, 1)
+    row = stretch(workspace.starts, 0, 1)
     loss, _, n_steps = sweep_in_chunks(
         network, data, row, 1, numbers[5], rule, int(numbers[6]), workspace
     )

@@ -35,6 +35,8 @@ from fastbp.backends.cpu.kernels.epochs import epochs_of
 from fastbp.backends.cpu.kernels.layers import clear_padding, gather, n_vectors, square_sum
 from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, weights_of
 from fastbp.backends.cpu.kernels.update_rules import step_size_of
+from fastbp.backends.cpu.kernels.workspace import Workspace
+from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.by_address import call
 from fastbp.machine.chip import max_accumulators
 from fastbp.machine.dots import dots
@@ -42,7 +44,7 @@ from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
 from fastbp.machine.switch import switch
 from fastbp.machine.views import matrix, row, stretch
-from fastbp.model.data import batch_divisor
+from fastbp.model.data import Data, batch_divisor
 from fastbp.model.update_rules import UPDATE_RULES
 
 __all__ = [
@@ -463,7 +465,10 @@ def _epochs_by(name, sweep):
     """Make the kernel of one rule."""
     epochs = epochs_of(_in_chunks(sweep))
 
-    def run(network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace):
+    def run(
+        network: Layout, parameters, data: Data, rows, batch_size, alpha, rule, moments, state,
+        workspace: Workspace,
+    ):  # fmt: skip
         return epochs(
             network, parameters, data, rows, batch_size, alpha, rule, moments, state, workspace
         )
