@@ -45,6 +45,11 @@ class BackpropSearchCV(GridSearchCV):
     `GridSearchCV` begins where the training of the one before has left the generator; here they are
     trained at the same time, and draw other numbers.
 
+    Callbacks (scikit-learn 1.9) are handed on as `GridSearchCV` does: those such as a `ProgressBar`
+    are set on the search, others on the estimator. But they are told when the networks are trained
+    already, of each where its fit begins and ends; none is told of iterations or may end them, save
+    those of the last fit of the best. For a bar that moves meanwhile, take `GridSearchCV`.
+
     Parameters
     ----------
     estimator : estimator

@@ -162,7 +162,7 @@ class Descent:
         self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
         if not self.point.is_finite:
             raise Stop("diverged")
-        self.monitor.record_point(self.point.parameters)
+        self.monitor.record_point(self.point)
         if self.monitor.early_stopping is None:
             self.history.best_loss = self.point.loss
         reason = self._reached(self.point, self.point.gradient_norm)
@@ -217,7 +217,7 @@ class Descent:
         self._n_stalled = self._n_stalled + 1 if stalled else 0
         self.point = point
         self.monitor.end_iterations([point.loss], point.gradient_norm)
-        self.monitor.record_point(point.parameters)
+        self.monitor.record_point(point)
         if self.monitor.early_stopping is None:
             is_best = point.loss <= self.best.loss
         else:

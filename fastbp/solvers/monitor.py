@@ -23,6 +23,7 @@ from fastbp.solvers.stopping import EarlyStopping
 __all__ = [
     "Callback",
     "Checkpoint",
+    "HasParameters",
     "Monitor",
     "SoFar",
     "TrainingState",
@@ -50,6 +51,15 @@ class Callback(Protocol):
 
     def __call__(self, so_far: SoFar) -> bool:
         """Whether to end."""
+        ...
+
+
+class HasParameters(Protocol):
+    """Where a training stands."""
+
+    @property
+    def parameters(self) -> NDArray[np.floating]:
+        """The parameters there, (n_parameters,)."""
         ...
 
 
@@ -181,10 +191,10 @@ class Monitor:
             for watcher in self.watchers:
                 watcher(history)
 
-    def record_point(self, parameters: NDArray[np.floating]) -> None:
+    def record_point(self, point: HasParameters) -> None:
         """Keep the parameters at the start or after an iteration, if the path is recorded."""
-        if self.path is not None:
-            self.path.add(parameters)
+        if self.path is not None:  # only then they are asked for, which may be on a device
+            self.path.add(point.parameters)
 
     def record_score(self, parameters: NDArray[np.floating]) -> bool:
         """Score the parameters after an iteration; returns whether they are the best so far."""

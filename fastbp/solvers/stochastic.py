@@ -186,8 +186,7 @@ def plan_epochs(
     state, monitor, limits = options.state, options.monitor, options.limits
     history = monitor.history
     monitor.begin()
-    if monitor.path is not None:  # parameters may have to come from a device
-        monitor.record_point(run.parameters)
+    monitor.record_point(run)
     if best is None:
         best = _first_best(run, options)
     stop_reason: StopReason | None = None
@@ -203,7 +202,7 @@ def plan_epochs(
         stop_reason = stop.reason
     except KeyboardInterrupt:
         stop_reason = "interrupted"
-        monitor.record_point(run.parameters)  # in the middle of an epoch
+        monitor.record_point(run)  # in the middle of an epoch
     state.moments = run.moments
     return Minimised(run.parameters if best is None else best, history, stop_reason)
 
@@ -220,8 +219,7 @@ def _end_epochs(
         history.n_iter += 1
         return "diverged"
     monitor.end_iterations(losses.tolist())
-    if monitor.path is not None:
-        monitor.record_point(run.parameters)
+    monitor.record_point(run)
     if best is not None:
         parameters = run.parameters
         if monitor.record_score(parameters):
