@@ -69,8 +69,8 @@ class ErrorSurfaceDisplay:
         The filled contours, or the surface.
     path_ : matplotlib Line2D or None
         The path of the training, if it was recorded.
-    arrows_ : matplotlib Quiver or None
-        Minus the gradient; their length is the square root of it.
+    arrows_ : matplotlib Quiver, in three dimensions Line3DCollection, or None
+        Minus the gradient. Their length is the square root of its, so that small ones are seen.
     colorbar_ : matplotlib Colorbar or None
         What the colours mean.
 
@@ -126,9 +126,9 @@ class ErrorSurfaceDisplay:
             "path": through the fitted weights, along the principal directions of the recorded path;
             an axis names the part of the path's variation that is along it. "random": two random
             directions, in which each unit's part is as long as its weights are (filter
-            normalisation). Two weights, which are varied alone: ``(layer, i, j)`` for
-            ``coefs_[layer][i, j]``, ``(layer, j)`` for ``intercepts_[layer][j]``. None is "path"
-            where one was recorded, else "random".
+            normalisation); a path hardly moves along them. Two weights, which are varied alone:
+            ``(layer, i, j)`` for ``coefs_[layer][i, j]``, ``(layer, j)`` for
+            ``intercepts_[layer][j]``. None is "path" where one was recorded, else "random".
         limits : ((float, float), (float, float)), default=None
             From where to where along each axis. None shows the path.
         resolution : int, default=41
@@ -184,7 +184,8 @@ class ErrorSurfaceDisplay:
             Where to draw; in three dimensions (``projection="3d"``) for a surface. None makes a new
             figure.
         kind : {"contour", "surface"}, default="contour"
-            Contours seen from above, or a surface in three dimensions.
+            Contours seen from above, or a surface in three dimensions, with path and arrows on it
+            (drawn also where a fold of it is in front of them).
         arrows : bool, default=True
             Whether to draw minus the gradient, along which the loss falls most steeply.
         log_scale : bool, default=None

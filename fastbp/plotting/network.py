@@ -11,6 +11,7 @@ from fastbp.plotting.style import new_axes
 
 __all__ = ["NetworkDisplay", "NetworkLayer"]
 
+_MANY = 500  # weights of a layer, of which small ones are faint, or they hide the large ones
 _MAX_NAMED = 24  # inputs or outputs of which names can be read
 
 
@@ -191,7 +192,9 @@ class NetworkDisplay:
         ax.set_xticks(range(last + 1), [_title(layer) for layer in self.layers])
         ax.tick_params(axis="x", length=0)
         ax.spines[:].set_visible(False)
-        self.colorbar_ = ax.figure.colorbar(colours, ax=ax, label="weight or bias", pad=0.02)
+        self.colorbar_ = ax.figure.colorbar(
+            colours, ax=ax, label="weight or bias (dashed: below 0)", pad=0.02
+        )
         return self
 
     @property
@@ -245,10 +248,11 @@ def _draw_weights(
     )
     part = np.abs(flat) / largest
     # Many lines are thinner, and what is next to nothing is next to invisible.
-    widths = 0.2 + part * (3.0 if flat.size < 500 else 1.8)
+    widths = 0.2 + part * (3.0 if flat.size < _MANY else 1.8)
     rgba = colours.to_rgba(flat)
-    rgba[:, 3] = 0.1 + 0.9 * np.sqrt(part)
-    styles = ["-" if weight >= 0 else (0, (3, 1)) for weight in flat]
+    rgba[:, 3] = 0.1 + 0.9 * np.sqrt(part) if flat.size < _MANY else 0.02 + 0.98 * part**1.5
+    # Dashes of many lines that all begin alike would have their gaps in rows.
+    styles = ["-" if weight >= 0 else (1.7 * i % 4, (3, 1)) for i, weight in enumerate(flat)]
     return ax.add_collection(
         LineCollection(segments, linewidths=widths, colors=rgba, linestyles=styles, zorder=1)
     )

@@ -13,6 +13,7 @@ __all__ = [
     "DASH",
     "MARKERS",
     "import_pyplot",
+    "label_seconds",
     "legend_above",
     "marker_of",
     "new_axes",
@@ -58,6 +59,14 @@ def marker_of(number: int) -> dict[str, Any]:
     }
 
 
+def label_seconds(axis: Any, longest: float) -> None:
+    """Label an axis of seconds in the unit in which its numbers are short."""
+    units = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+    unit = next((unit for unit, size in units.items() if longest >= size), "µs")
+    axis.set_label_text(f"time ({unit})")
+    axis.set_major_formatter(lambda value, _: f"{value / units[unit]:g}")
+
+
 def set_scale(ax: "Axes", values: ArrayLike, log_scale: bool | None) -> bool:
     """Make the y axis logarithmic, with plain numbers at its ticks, or linear.
 
@@ -82,11 +91,13 @@ def _between_decades(ax: "Axes", value: float) -> str:
     return f"{value:g}" if high < 100 * low and f"{value:e}"[0] in labelled else ""
 
 
-def legend_above(ax: Any, handles: Any = None, labels: Any = None, **options: Any) -> None:
-    """Put a legend above the axes, where it covers nothing."""
+def legend_above(
+    ax: Any, handles: Any = None, labels: Any = None, top: float = 1.0, **options: Any
+) -> None:
+    """Put a legend above the part ``top`` of the axes, where it covers nothing."""
     if handles is None:
         handles, labels = ax.get_legend_handles_labels()
     ax.legend(
-        handles, labels, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small",
+        handles, labels, loc="lower left", bbox_to_anchor=(0, top), frameon=False, fontsize="small",
         borderaxespad=0.2, handletextpad=0.5, columnspacing=1.0, **options,
     )  # fmt: skip

@@ -60,6 +60,21 @@ def test_two_weights_are_varied_alone(pyplot, net, data):
     assert (arrows.V * uphill[:, 1] <= 0).all()
 
 
+def test_arrows_lie_on_the_surface_and_point_down_it(pyplot, net, data):
+    display = draw(net, *data, plane=TWO, kind="surface", log_scale=False, arrows=True)
+    surface = display.surface
+    lines = np.array(display.arrows_._segments3d)
+    shafts = lines[: len(lines) // 3]
+    assert (shafts[:, 0, 2] > shafts[:, -1, 2]).mean() > 0.9  # long ones may be over the valley
+    for line in lines[::17]:
+        for a, b, height in line[[0, -1]]:
+            j, i = np.searchsorted(surface.a, a) - 1, np.searchsorted(surface.b, b) - 1
+            around = surface.loss[max(i, 0) : i + 2, max(j, 0) : j + 2]
+            assert around.min() - 1e-9 <= height <= around.max() + 1e-9
+    for places, limits in ((shafts[:, 0, 0], surface.a), (shafts[:, 0, 1], surface.b)):
+        assert places.min() - limits[0] == pytest.approx(limits[-1] - places.max())
+
+
 def test_a_plane_gives_back_its_coordinates(net, rng):
     network, parameters = net._network, net._parameters()
     generator = np.random.RandomState(0)

@@ -28,7 +28,7 @@ def test_layers_and_weights_are_drawn(pyplot, fit):
     assert _labels(display.ax_) == ["input\n5", "tanh\n4", "relu\n3", "identity\n1"]
     assert [len(units.get_offsets()) for units in display.units_] == [5, 4, 3, 1]
     assert [len(lines.get_segments()) for lines in display.lines_] == [20, 12, 3]
-    assert display.colorbar_.ax.get_ylabel() == "weight or bias"
+    assert display.colorbar_.ax.get_ylabel() == "weight or bias (dashed: below 0)"
     display.figure_.canvas.draw()
 
 
