@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.plotting.style import COLOURS, legend_above, new_axes
+from fastbp.plotting.style import COLOURS, axes_or_new, legend_above
 
 __all__ = ["ErrorHistogramDisplay"]
 
@@ -156,6 +156,8 @@ class ErrorHistogramDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ValueError
             If there is no finite error.
         ImportError
@@ -167,7 +169,7 @@ class ErrorHistogramDisplay:
             finite[name] = values[np.isfinite(values)]
         if not sum(len(values) for values in finite.values()):
             raise ValueError("There is no finite error to draw. Look at the predictions.")
-        ax = new_axes(self)[0] if ax is None else ax
+        ax = axes_or_new(self, ax)
         self.ax_, self.figure_ = ax, ax.figure
         self.bins_ = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
         self.counts_: dict[str, NDArray[np.intp]] = {}

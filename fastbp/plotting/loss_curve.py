@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.plotting.style import DASH, label_seconds, marker_of, new_axes, set_scale
+from fastbp.plotting.style import DASH, check_axes, label_seconds, marker_of, new_axes, set_scale
 from fastbp.plotting.training_curves import X_AXES, TrainingCurves
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class LossCurveDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ValueError
             If x or show is unknown, there are not as many axes as panels, or the estimator has not
             kept what is to be shown.
@@ -156,7 +158,9 @@ class LossCurveDisplay:
         """
         if x not in X_AXES:
             raise ValueError(f"x={x!r} is unknown. Take one of {list(X_AXES)}.")
-        given = None if ax is None else list(np.ravel(np.asarray(ax, dtype=object)))
+        given = (
+            None if ax is None else list(map(check_axes, np.ravel(np.asarray(ax, dtype=object))))
+        )
         panels = self._panels(show, given)
         axes = new_axes(self, len(panels)) if given is None else given
         if len(axes) != len(panels):
@@ -175,7 +179,7 @@ class LossCurveDisplay:
 
     def _panels(self, show: Sequence[str] | None, given: "list[Axes] | None") -> list[str]:
         has_score = any(curves.validation_score is not None for curves in self.curves)
-        if show is None and given is None:
+        if show is None and not given:
             return list(_PANELS[: 1 + has_score])
         if show is None and given is not None:  # panels of another display say what they are
             return [ax.get_gid() or name for ax, name in zip(given, _PANELS, strict=False)]

@@ -1,13 +1,14 @@
 """A network as a drawing: its units, and its weights by width and colour."""
 
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.plotting.inside import fitted_network
-from fastbp.plotting.style import new_axes
+from fastbp.plotting.style import axes_or_new
 
 __all__ = ["NetworkDisplay", "NetworkLayer"]
 
@@ -121,7 +122,7 @@ class NetworkDisplay:
             If matplotlib is not installed.
         """
         net = fitted_network(estimator).estimator
-        if not isinstance(max_units, int) or max_units < 1:
+        if not isinstance(max_units, Integral) or max_units < 1:
             raise ValueError(f"max_units={max_units!r}, but it is a whole number, 1 at least.")
         sizes = net._network.layer_sizes
         if feature_names is None:
@@ -167,10 +168,12 @@ class NetworkDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ImportError
             If matplotlib is not installed.
         """
-        ax = new_axes(self)[0] if ax is None else ax
+        ax = axes_or_new(self, ax)
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 

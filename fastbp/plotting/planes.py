@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastbp.model.network import Network
 
-__all__ = ["Plane", "path_plane", "random_plane", "weights_plane"]
+__all__ = ["Plane", "limits_of", "path_plane", "random_plane", "weights_plane"]
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,26 @@ def path_plane(
         shown = f"{100 * share:.0f}" if share > 0.005 else f"{100 * share:.1g}"
         labels.append(f"{name} direction ({shown} % of the path)")
     return Plane(parameters, np.array(directions), (labels[0], labels[1]), 1e-6)
+
+
+def limits_of(points: NDArray[np.float64], plane: Plane, limits: Any) -> NDArray[np.float64]:
+    """Give the view that shows all points, and is at least half as wide as long."""
+    if limits is not None:
+        try:
+            given = np.asarray(limits, dtype=float)
+        except (TypeError, ValueError):
+            given = np.empty(0)
+        if given.shape != (2, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
+            raise ValueError(
+                f"limits={limits!r}, but they are ((low, high), (low, high)), one for each axis."
+            )
+        return given
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.6 * (high - low)
+    least = plane.half_width if len(points) == 1 or plane.half_width == 1.0 else 0.0
+    half = np.maximum(half, max(least, 0.5 * half.max()))
+    centre = (low + high) / 2
+    return np.column_stack([centre - half, centre + half])
 
 
 def _refuse_one_parameter(parameters: NDArray[np.float64]) -> None:

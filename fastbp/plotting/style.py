@@ -12,6 +12,8 @@ __all__ = [
     "COLOURS",
     "DASH",
     "MARKERS",
+    "axes_or_new",
+    "check_axes",
     "import_pyplot",
     "label_seconds",
     "legend_above",
@@ -39,6 +41,29 @@ def import_pyplot(display: Any) -> Any:
             "Install it with: pip install fastbp[plot]"
         ) from error
     return pyplot
+
+
+def check_axes(ax: Any) -> Any:
+    """Return what is given as ``ax``, if it is an Axes.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax={ax!r:.60} is no matplotlib Axes. Give one, such as pyplot.subplots()[1], or None "
+            "for a new figure."
+        )
+    return ax
+
+
+def axes_or_new(display: Any, ax: Any) -> Any:
+    """Return the axes that are given, or those of a new figure where ax is None."""
+    return new_axes(display)[0] if ax is None else check_axes(ax)
 
 
 def new_axes(display: Any, n_rows: int = 1, **options: Any) -> "list[Axes]":

@@ -61,7 +61,7 @@ def test_two_weights_are_varied_alone(pyplot, net, data):
 
 
 def test_arrows_lie_on_the_surface_and_point_down_it(pyplot, net, data):
-    display = draw(net, *data, plane=TWO, kind="surface", log_scale=False, arrows=True)
+    display = draw(net, *data, plane=TWO, kind="surface", log_scale=False)
     surface = display.surface
     lines = np.array(display.arrows_._segments3d)
     shafts = lines[: len(lines) // 3]
@@ -179,9 +179,11 @@ def test_wrong_choices_are_named(pyplot, fit, net, data):
         draw(net, X, y, kind="3d", resolution=3)
     with pytest.raises(ValueError, match="drawn in 3 dimensions, and ax is not"):
         draw(net, X, y, kind="surface", ax=pyplot.figure().add_subplot(), resolution=3)
+    with pytest.raises(TypeError, match="is no matplotlib Axes"):
+        draw(net, X, y, ax=pyplot.figure(), resolution=3)
     with pytest.raises(ValueError, match="resolution=2"):
         draw(net, X, y, resolution=2)
-    for limits in ((0, 1), ((1, 0), (0, 1)), ((0, 1), (0, np.inf))):
+    for limits in ((0, 1), ((1, 0), (0, 1)), ((0, 1), (0, np.inf)), "auto", ((0, 1), 2)):
         with pytest.raises(ValueError, match=r"they are \(\(low, high\), \(low, high\)\)"):
             draw(net, X, y, limits=limits, resolution=3)
 

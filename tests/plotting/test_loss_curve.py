@@ -190,6 +190,11 @@ def test_wrong_choices_are_named(pyplot, fit):
     for show in ("weights", (), ("loss", "loss")):
         with pytest.raises(ValueError, match="panels are some of"):
             draw(net, show=show)
+    with pytest.raises(ValueError, match=r"ax holds 0 Axes, and the panels \['loss'\]"):
+        draw(net, ax=[])
+    for ax in ("left", pyplot.figure(), [pyplot.figure()]):
+        with pytest.raises(TypeError, match=r"ax=.* is no matplotlib Axes. Give one, such as"):
+            draw(net, ax=ax)
     for wrong in ([net], {}, net):
         with pytest.raises(ValueError, match="a dict of one estimator or more by their names"):
             LossCurveDisplay.from_estimators(wrong)

@@ -94,6 +94,8 @@ def test_wrong_choices_are_named(pyplot, fit, data):
         draw(LinearRegression().fit(*data))
     with pytest.raises(ValueError, match="feature_names holds 2 names, and the network has 5"):
         draw(fit(), feature_names=["a", "b"])
+    with pytest.raises(TypeError, match="is no matplotlib Axes"):
+        draw(fit(), ax=pyplot.figure())
     for wrong in (0, 2.5):
         with pytest.raises(ValueError, match="max_units="):
             draw(fit(), max_units=wrong)
