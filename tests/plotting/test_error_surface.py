@@ -120,6 +120,13 @@ def test_a_straight_path_gets_a_second_direction(net):
         assert "(0 % of the path)" in plane.labels[1]
 
 
+@pytest.mark.parametrize("plane", ["path", "random", TWO])
+def test_a_path_that_stands_still_is_drawn(pyplot, net, data, plane):
+    net.path_ = np.repeat(net.path_[-1:], 3, axis=0)
+    surface = draw(net, *data, plane=plane, resolution=5).surface
+    assert np.ptp(surface.a) == np.ptp(surface.b) >= 2
+
+
 @pytest.mark.parametrize("record_path", [True, False])
 def test_a_classifier_is_drawn(pyplot, classify, record_path):
     net, X, y = classify(record_path=record_path, max_iter=20)
