@@ -12,7 +12,8 @@ from fastbp.plotting.style import axes_or_new
 
 __all__ = ["NetworkDisplay", "NetworkLayer"]
 
-_MANY = 500  # weights of a layer, of which small ones are faint, or they hide the large ones
+_MANY = 500  # weights of a layer, of which only so many of the largest are strong:
+_STRONG = 100
 _MAX_NAMED = 24  # inputs or outputs of which names can be read
 
 
@@ -44,8 +45,9 @@ class NetworkDisplay:
     """A network: layers from left to right, a line for each weight, a disc for each unit.
 
     A line's width and strength of colour show how large the weight is, its hue the sign; negative
-    ones are dashed, too. A disc's colour shows the unit's bias, of which negative ones have a
-    dotted rim. Make one with `from_estimator`.
+    ones are dashed, too. Of 500 or more in a layer all but the largest 100 are faint. A disc's
+    colour shows the unit's bias, of which negative ones have a dotted rim. Make one with
+    `from_estimator`.
 
     Parameters
     ----------
@@ -195,9 +197,8 @@ class NetworkDisplay:
         ax.set_xticks(range(last + 1), [_title(layer) for layer in self.layers])
         ax.tick_params(axis="x", length=0)
         ax.spines[:].set_visible(False)
-        self.colorbar_ = ax.figure.colorbar(
-            colours, ax=ax, label="weight or bias (dashed: below 0)", pad=0.02
-        )
+        self.colorbar_ = ax.figure.colorbar(colours, ax=ax, pad=0.02)
+        self.colorbar_.set_label("weight or bias (dashed: < 0)", fontsize="small")
         return self
 
     @property
@@ -253,7 +254,9 @@ def _draw_weights(
     # Many lines are thinner, and what is next to nothing is next to invisible.
     widths = 0.2 + part * (3.0 if flat.size < _MANY else 1.8)
     rgba = colours.to_rgba(flat)
-    rgba[:, 3] = 0.1 + 0.9 * np.sqrt(part) if flat.size < _MANY else 0.02 + 0.98 * part**1.5
+    rgba[:, 3] = 0.1 + 0.9 * np.sqrt(part)
+    if flat.size >= _MANY:  # or they hide each other
+        rgba[:-_STRONG, 3] *= 0.25
     # Dashes of many lines that all begin alike would have their gaps in rows.
     styles = ["-" if weight >= 0 else (1.7 * i % 4, (3, 1)) for i, weight in enumerate(flat)]
     return ax.add_collection(

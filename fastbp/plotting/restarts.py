@@ -133,7 +133,7 @@ class RestartsDisplay:
         diverged = f" ({n_diverged} more diverged)" if n_diverged else ""
         ax.set(xlabel=f"starts, from the lowest loss on{diverged}", ylabel="final loss")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.margins(y=0.12)
+        ax.margins(y=0.18)  # for the number below the lowest
         ax.grid(axis="y", alpha=0.25)
         legend_above(ax, ncols=2)
         return self

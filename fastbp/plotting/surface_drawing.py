@@ -98,7 +98,7 @@ def draw_surface(ax: Any, surface: Any, arrows: bool, log_scale: bool | None, cm
     ax.tick_params(labelsize="x-small", pad=-2)
     ax.tick_params(axis="z", pad=2)
     for axis, pad in ((ax.xaxis, -6), (ax.yaxis, -6), (ax.zaxis, 2)):
-        axis.label.set_size("small")
+        axis.label.set_size("x-small")
         axis.labelpad = pad
         axis.get_major_locator().set_params(nbins=5)
     ax.set_box_aspect((4, 4, 3), zoom=0.88)  # or labels are cut off
@@ -161,7 +161,7 @@ def _draped(surface: Any, z: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _short(label: str) -> str:
     """Leave out what an axis in three dimensions has no room for."""
-    return label.replace(" of the path", "")
+    return label.replace("direction (", "dir. (").replace(" of the path", "")
 
 
 def _start_of(surface: Any, n_dimensions: int) -> list[NDArray[np.float64]]:
