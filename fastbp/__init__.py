@@ -34,7 +34,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
                       Python, no compiler
 ``machine/``          what the chip and the compiler offer; knows no neural network
-                      |  ``storage/``  ``tensor_file`` and ``values``: files that hold no code
+                      |  ``storage/``  ``tensor_file`` and ``values``: files that hold no code;
+                      ``replacement``: the old file or the new one
                       |  ``version``
 
 One fit on its way down: `BackpropEstimator.fit` (``estimators/base``) checks and draws a `FitTask`;
