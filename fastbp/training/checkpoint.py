@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastbp.model.network import Network
-from fastbp.solvers.monitor import TrainingState
 from fastbp.solvers.registry import names_where
+from fastbp.solvers.states import StochasticState, TrainingState
 from fastbp.storage.tensor_file import read_file, write_file
-from fastbp.storage.values import Arrays, decode_fields, encode, encode_fields
-from fastbp.training.stored_state import decode_state, encode_state
+from fastbp.storage.values import Arrays, decode_fields, encode
+from fastbp.training.stored_state import decode_training, encode_training
 from fastbp.training.task import FitTask, Start
 
 __all__ = ["Keeper", "KeptTraining"]
@@ -27,15 +25,9 @@ __all__ = ["Keeper", "KeptTraining"]
 #: Parameters that do not change what an epoch does; and the generator, which the file holds.
 _MAY_CHANGE = {
     *("max_iter", "max_time", "loss_goal", "verbose", "n_jobs", "random_state", "warm_start"),
-    *("checkpoint", "checkpoint_every", "max_fun", "cg_update"),
+    *("checkpoint", "checkpoint_every", "max_fun"),
 }
-_ARRAYS = {
-    "parameters": np.ndarray,
-    "best": np.ndarray | None,
-    "rows": np.ndarray,
-    "random_state": np.random.RandomState,
-}
-_PARTS = {"data", "settings", "generator_before", "training", "optimiser"}
+_PARTS = {"data", "settings", "generator_before", "training"}
 
 
 @dataclass
@@ -93,8 +85,7 @@ class Keeper:
         document = {
             **self._fit,
             "generator_before": encode(self.generator_before, "generator_before", arrays),
-            "training": encode_fields(state, _ARRAYS, "training", arrays),
-            "optimiser": encode_state(state.optimiser, "optimiser", arrays),
+            "training": encode_training(state, arrays),
         }
         write_file(self.path, "checkpoint", document, arrays)
         self._last = time.monotonic()
@@ -120,26 +111,11 @@ class KeptTraining:
             self._document, self._arrays = read_file(path, "checkpoint")
             if not isinstance(self._document, dict) or set(self._document) != _PARTS:
                 raise ValueError(f"it has not the parts {sorted(_PARTS)}")
-            self._training = decode_fields(
-                self._document["training"], _ARRAYS, "training", self._arrays
-            )
             before = {"generator_before": self._document["generator_before"]}
             hints = {"generator_before": np.random.RandomState}
             self._before = decode_fields(before, hints, "checkpoint", self._arrays)
         except (ValueError, RecursionError) as error:
             raise self._refusal(str(error)) from error
-
-    def parameters(self, network: Network, dtype: np.dtype) -> NDArray[np.floating]:
-        """Give its parameters, if they are those of a network and of a dtype."""
-        parameters, best = self._training["parameters"], self._training["best"]
-        for vector in (parameters, parameters if best is None else best):
-            if vector.shape != (network.n_parameters,) or vector.dtype != dtype:
-                raise self._refusal(
-                    f"it has {vector.size} parameters of dtype {vector.dtype}, and this fit "
-                    f"{network.n_parameters} of dtype {dtype}: give it the data and the "
-                    "parameters of the fit that wrote it"
-                )
-        return parameters
 
     def generator_before(self, given: Any) -> np.random.RandomState:
         """Give the generator as it was before the validation rows were drawn, a user's own set."""
@@ -159,26 +135,20 @@ class KeptTraining:
         """
         _refuse_others(task, f"resume_from={os.fspath(self._path)!r}")
         self._check_identity(task)
-        rows, random_state = self._training["rows"], task.start.random_state
-        n_samples = task.data.n_samples
-        if rows.dtype != np.int64 or not np.array_equal(np.sort(rows), np.arange(n_samples)):
-            raise self._refusal(f"its rows are not those from 0 to {n_samples - 1}")
         try:
-            state = decode_state(
-                self._document["optimiser"], "optimiser", task.network, self._arrays
-            )
+            state = decode_training(self._document["training"], task, self._arrays)
         except ValueError as error:
             raise self._refusal(str(error)) from error
-        if state.history.n_iter >= task.estimator.max_iter:
+        n_iter, max_iter = state.history.n_iter, task.estimator.max_iter
+        if n_iter >= max_iter:
             raise self._refusal(
-                f"it has made {state.history.n_iter} epochs, and max_iter="
-                f"{task.estimator.max_iter}: raise max_iter"
+                f"it has made {n_iter} iterations, and max_iter={max_iter}: raise max_iter"
             )
-        random_state.set_state(self._training["random_state"].get_state())
-        resumed = TrainingState(
-            self._training["parameters"], self._training["best"], rows, state, random_state
-        )
-        return task._replace(resumed=resumed, start=Start(resumed.parameters, random_state))
+        random_state = task.start.random_state
+        if isinstance(state, StochasticState):  # the others draw nothing once they have begun
+            random_state.set_state(state.random_state.get_state())
+        start = Start(state.parameters.astype(task.dtype), random_state)
+        return task._replace(resumed=state, start=start)
 
     def _check_identity(self, task: FitTask) -> None:
         identity = _identity(task)
@@ -192,7 +162,10 @@ class KeptTraining:
                     "it to what it was"
                 )
         if identity["data"] != self._document["data"]:
-            raise self._refusal("it was written by a fit to other data (X, y, weights, X_val)")
+            raise self._refusal(
+                "it was written by a fit to other data (X, y, weights, X_val), or to these in "
+                "another dtype"
+            )
 
     def _refusal(self, why: str) -> ValueError:
         return ValueError(f"resume_from={os.fspath(self._path)!r} cannot be gone on from: {why}.")
@@ -215,11 +188,11 @@ def _identity(task: FitTask) -> dict:
 
 
 def _refuse_others(task: FitTask, what: str) -> None:
-    if not task.solver.is_stochastic:
-        solvers = " and ".join(names_where(lambda each: each.is_stochastic))
+    if not task.solver.can_be_kept:
+        solvers = ", ".join(names_where(lambda each: each.can_be_kept))
         raise ValueError(
-            f"{what} is for the solvers {solvers}, which stop between two epochs, and solver="
-            f"{task.solver.name!r}. Take one of them, or leave it out."
+            f"{what} is for the solvers {solvers}, and solver={task.solver.name!r} keeps its state "
+            "inside of SciPy, out of reach. Take one of them, or leave it out."
         )
     if task.n_init > 1:
         raise ValueError(f"{what} is for one start, and n_init={task.n_init}. Set n_init=1.")
