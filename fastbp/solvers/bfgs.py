@@ -73,7 +73,7 @@ def _iterate(descent: Descent, state: State) -> None:
     if is_curved and state.inverse is None:
         scale = curvature / (y @ y)
         state.inverse = np.asfortranarray(np.diag(np.full(s.size, scale)))
-        state.direction = -scale * last  # what H makes of the last gradient
+        state.direction = -scale * (gradient - y)  # what H makes of the last gradient
     if state.inverse is not None:
         q = dsymv(1.0, state.inverse, gradient)
         if is_curved:
