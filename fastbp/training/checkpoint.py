@@ -48,6 +48,7 @@ class Keeper:
     every: float
     generator_before: np.random.RandomState
     _fit: dict = field(default_factory=dict)
+    _left: tuple[int, ...] = ()
     _last: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -72,7 +73,7 @@ class Keeper:
         _refuse_others(task, what)
         if not os.path.isdir(os.path.dirname(os.path.realpath(self.path))):
             raise ValueError(f"{what} is in a folder that does not exist. Make it first.")
-        self._fit = _identity(task)
+        self._fit, self._left = _identity(task), _stamp(self.path)
 
     @property
     def is_due(self) -> bool:
@@ -80,7 +81,14 @@ class Keeper:
         return time.monotonic() - self._last >= self.every
 
     def write(self, state: TrainingState) -> None:
-        """Keep a state in the place of the one before; OSError leaves that as it was."""
+        """Keep a state in the place of the one before; OSError leaves that as it was.
+
+        Raises
+        ------
+        ValueError
+            If another fit has written the file since this one began.
+        """
+        self._refuse_another()
         arrays: Arrays = {}
         document = {
             **self._fit,
@@ -88,7 +96,21 @@ class Keeper:
             "training": encode_training(state, arrays),
         }
         write_file(self.path, "checkpoint", document, arrays)
-        self._last = time.monotonic()
+        self._left, self._last = _stamp(self.path), time.monotonic()
+
+    def _refuse_another(self) -> None:
+        if _stamp(self.path) in ((), self._left):
+            return
+        try:
+            is_own = KeptTraining(self.path).is_of(self._fit, self.generator_before)
+        except ValueError:  # it is something else
+            is_own = False
+        if not is_own:  # the same fit, begun twice, does no harm, nor does a touch
+            raise ValueError(
+                f"checkpoint={os.fspath(self.path)!r} was written by another fit while this one "
+                "was training. Give each fit a file of its own; leave checkpoint out of a grid "
+                "search or a cross-validation, whose fits all have the same."
+            )
 
 
 class KeptTraining:
@@ -116,6 +138,12 @@ class KeptTraining:
             self._before = decode_fields(before, hints, "checkpoint", self._arrays)
         except (ValueError, RecursionError) as error:
             raise self._refusal(str(error)) from error
+
+    def is_of(self, fit: dict, generator_before: np.random.RandomState) -> bool:
+        """Whether that fit, with that generator, has written it."""
+        states = self._before["generator_before"].get_state(), generator_before.get_state()
+        same = all(np.array_equal(one, other) for one, other in zip(*states, strict=True))
+        return same and all(self._document[part] == fit[part] for part in fit)
 
     def generator_before(self, given: Any) -> np.random.RandomState:
         """Give the generator as it was before the validation rows were drawn, a user's own set."""
@@ -185,6 +213,15 @@ def _identity(task: FitTask) -> dict:
             if name not in _MAY_CHANGE
         },
     }
+
+
+def _stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Tell a file from what was there before and what will be; empty where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _refuse_others(task: FitTask, what: str) -> None:
