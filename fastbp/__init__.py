@@ -23,8 +23,9 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       in a file), ``interrupts``, ``advice``, ``warn``: what a user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
-                      ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
-                      ``stationary_point``, ``uncertainty`` (Laplace's approximation)
+                      ``states``: what a checkpoint holds; ``stopping``: when and why
+                      |  ``diagnostics/``  ``gradient_check``, ``stationary_point``,
+                      ``uncertainty`` (Laplace's approximation)
                       |  ``export/``  one format a file, over ``fitted`` and ``trace``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
                       minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,

@@ -65,9 +65,6 @@ class Options:
     cg_update: str = "polak-ribiere"
 
 
-_State = TypeVar("_State")
-
-
 def _float64(array: NDArray[np.floating]) -> NDArray[np.float64]:
     return array.astype(np.float64, copy=False)
 
@@ -305,6 +302,9 @@ def descend(
             raise
         return descent.result("interrupted")
     raise AssertionError("a solver ended without a reason")
+
+
+_State = TypeVar("_State")
 
 
 def iterations(

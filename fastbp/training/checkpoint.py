@@ -1,7 +1,7 @@
 """A training kept in a file while it goes on, and gone on with after the process was killed.
 
-The file holds what the next epochs depend on, and by which fit it was written: another's data or
-parameters are refused. It is replaced in one step, so it is the old or the new one at any moment.
+The file holds what the next iterations depend on, and by which fit it was written: another's data
+or parameters are refused. It is replaced in one step, so at any moment it is the old or the new.
 """
 
 import copy
@@ -22,7 +22,7 @@ from fastbp.training.task import FitTask, Start
 
 __all__ = ["Keeper", "KeptTraining"]
 
-#: Parameters that do not change what an epoch does; and the generator, which the file holds.
+#: Parameters that do not change what an iteration does; and the generator, which the file holds.
 _MAY_CHANGE = {
     *("max_iter", "max_time", "loss_goal", "verbose", "n_jobs", "random_state", "warm_start"),
     *("checkpoint", "checkpoint_every", "max_fun"),
@@ -200,7 +200,7 @@ class KeptTraining:
 
 
 def _identity(task: FitTask) -> dict:
-    """Say which fit it is: of data and parameters on which the bits of an epoch depend."""
+    """Say which fit it is: of data and parameters on which the bits of an iteration depend."""
     validation = task.validation
     digests = [task.data.digest()] + ([] if validation is None else [validation.data.digest()])
     settings = task.estimator.get_params(deep=False)
