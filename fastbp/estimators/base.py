@@ -258,7 +258,8 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         n_outputs = 1 if table.y.ndim == 1 else table.y.shape[1]
         network = self._new_network(table.X.shape[1], n_outputs)
         if kept is not None:
-            parameters, state = kept.parameters(network, table.X.dtype), None
+            # The file's own take their place in the end.
+            parameters, state = np.zeros(network.n_parameters, table.X.dtype), None
             random_state = kept.generator_before(self.random_state)
         elif goes_on:
             self._check_same_layers(network)

@@ -4,6 +4,7 @@ On the CPU each thread fits a network at a time. On a GPU all of those that sgd 
 side by side in the same launches, a block of threads each.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Event
@@ -89,7 +90,8 @@ def fit_many(
     TypeError
         If the estimator is none of this package, or ``folds`` are no folds.
     ValueError
-        If the data, a fold or a parameter is wrong, or a training diverges.
+        If the data, a fold or a parameter is wrong, two networks have the same ``checkpoint``, or a
+        training diverges.
     RuntimeError
         If there is no GPU for ``device="cuda"``.
 
@@ -155,6 +157,7 @@ def _fit_each(
                 raise
             tasks.append(error)
         nets.append(net)
+    _refuse_shared_checkpoints(tasks)
     outcomes = fit_tasks(_with_own_generators(tasks), n_jobs)
     for i, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True)):
         try:
@@ -174,6 +177,18 @@ def _conclude(net: Any, task: Any, outcome: "TaskOutcome") -> None:
     net._set_fitted(task.network, result)
     if task.report is not None:
         task.report.end(net.__dict__.copy)
+
+
+def _refuse_shared_checkpoints(tasks: Sequence[FitTask | Exception]) -> None:
+    """Let no two tasks keep their states in one file."""
+    checkpoints = [task.checkpoint for task in tasks if isinstance(task, FitTask)]
+    counts = Counter(os.path.realpath(each.path) for each in checkpoints if each is not None)
+    for path, n in counts.items():
+        if n > 1:
+            raise ValueError(
+                f"checkpoint={path!r} is the file of {n} of these fits, which would overwrite each "
+                "other's. Give each its own among the parameters, without folds, or leave it out."
+            )
 
 
 def _with_own_generators(tasks: Sequence[FitTask | Exception]) -> list[FitTask | Exception]:

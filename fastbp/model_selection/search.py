@@ -8,6 +8,7 @@ training, is given the result. Transformers are fitted twice for that, networks 
 """
 
 import copy
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -106,6 +107,11 @@ class BackpropSearchCV(GridSearchCV):
         -------
         self : BackpropSearchCV
             The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If a network has a ``checkpoint``, or as of `GridSearchCV`.
         """
         self._validate_params()
         X, y = indexable(X, y)
@@ -116,6 +122,7 @@ class BackpropSearchCV(GridSearchCV):
         try:
             with parallel_config(backend="sequential"):
                 recorder = self._record(X, y, params)
+            _refuse_checkpoints(recorder.tasks)
             since = time.perf_counter()
             outcomes = fit_tasks(recorder.tasks, self.n_jobs)
             self.training_time_ = time.perf_counter() - since
@@ -148,6 +155,15 @@ class BackpropSearchCV(GridSearchCV):
             except Exception:  # the second run raises the same
                 return _Recorder()
         return recorder
+
+
+def _refuse_checkpoints(tasks: list[FitTask]) -> None:
+    for task in tasks:
+        if task.checkpoint is not None:
+            raise ValueError(
+                f"checkpoint={os.fspath(task.checkpoint.path)!r} is for one fit, and this search "
+                "makes one for each fold, which would overwrite each other's. Leave it out."
+            )
 
 
 @contextmanager
