@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 from fastbp import Activation, BackpropClassifier, BackpropRegressor, Loss, load, save
-from fastbp.storage import tensor_file
+from fastbp.storage import replacement
 from helpers.fits import EVERY_MODE, EVERY_STOCHASTIC_MODE, SHORT, make_net
 from helpers.kept import DATA, kept_models, rows
 from helpers.own_records import cubed, cubed_gradient, gauss, gauss_slope
@@ -307,7 +307,7 @@ def test_a_failed_write_leaves_the_old_file(fails, tmp_path, problem, monkeypatc
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    owner = tensor_file if fails == "open" else tensor_file.os
+    owner = replacement if fails == "open" else replacement.os
     monkeypatch.setattr(owner, fails, full, raising=False)
     with pytest.raises(OSError, match="No space left"):
         save(make_net("adam").fit(X, y), path)
