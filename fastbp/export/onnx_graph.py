@@ -72,6 +72,12 @@ class Graph:
         )
         return output
 
+    def cast(self, x: str) -> str:
+        """Add a cast to the network's dtype."""
+        from onnx import helper
+
+        return self.node("Cast", x, to=helper.np_dtype_to_tensor_dtype(self.dtype))
+
     def activate(self, value: Callable, z: str) -> str:
         """Add what an activation's value is made of."""
         names: list[str] = []
