@@ -119,6 +119,11 @@ def test_text_is_one_hot_and_missing_values_are_filled(rows, rng, write, fitted,
     assert load(path).predict(table) == pytest.approx(basel)
 
 
+def test_a_table_of_text_without_rows_is_one_line(rows, write, fitted, capsys):
+    path = fitted([["city", *HEADER], *([f"{i % 3} St", *row] for i, row in enumerate(rows))])
+    assert "has no rows" in error_of(capsys, "predict", path, write([["city", *HEADER]]))
+
+
 def test_a_column_of_names_is_no_column_of_labels(rows, write, capsys):
     lines = [["owner", *HEADER], *([f"owner {i}", *row] for i, row in enumerate(rows))]
     error = error_of(capsys, "fit", write(lines), "--target", "price")
