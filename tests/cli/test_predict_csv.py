@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -79,6 +81,25 @@ def test_a_file_is_written_whole(rows, write, fitted, tmp_path, capsys):
         assert taken.read_bytes() == before
     error = error_of(capsys, "predict", path, data, "-o", tmp_path / "none" / "out.csv")
     assert "cannot write" in error
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX alone")
+def test_a_pipe_and_a_link_stay_what_they_are(rows, write, fitted, tmp_path):
+    path, data = fitted([HEADER, *rows]), write([HEADER, *rows])
+    pipe, link, out = (tmp_path / name for name in ("pipe", "link", "out.csv"))
+    os.mkfifo(pipe)
+    link.symlink_to(out)
+    with ThreadPoolExecutor() as pool:
+        received = pool.submit(pipe.read_text)
+        assert main(["predict", str(path), str(data), "-o", str(pipe)]) == 0
+        assert received.result(60).startswith("prediction\n")
+        received = pool.submit(pipe.read_bytes)
+        save(load(path), pipe)
+        assert received.result(60) == path.read_bytes()
+    assert pipe.is_fifo()
+    assert main(["predict", str(path), str(data), "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert out.read_text().startswith("prediction\n")
 
 
 def test_labels_and_probabilities(rows, write, fitted, predicted, capsys):
