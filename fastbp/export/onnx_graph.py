@@ -107,7 +107,7 @@ class Graph:
             return self.node("Add", self.node("Mul", erf, half), half)
         from fastbp.machine import normal_cpu  # loads the compiler, whose vectors it is for
 
-        return self.activate(normal_cpu._function(normal_cpu._DOUBLE), x)
+        return self.activate(normal_cpu.normal_cdf_of(normal_cpu.DOUBLE), x)
 
 
 _COMPOSED: dict[str, Callable[..., str]] = {
