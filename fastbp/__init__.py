@@ -25,7 +25,7 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
                       ``stationary_point``, ``uncertainty`` (Laplace's approximation)
-                      |  ``export/``  one format a file, over ``fitted`` and ``trace``; ``onnx_table``
+                      |  ``export/``  one format a file, over ``fitted`` and ``trace``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
                       minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
                       ``kernels/``; on the CPU ``elementwise`` and ``softmax`` compile a network's
