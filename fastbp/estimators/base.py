@@ -26,7 +26,7 @@ from fastbp.estimators.parameters import (
     refuse_early_stopping,
 )
 from fastbp.estimators.uncertainty import mean_of, refuse_committee
-from fastbp.export.skl2onnx import ConvertibleToOnnx
+from fastbp.export.skl2onnx import NetworkToOnnx
 from fastbp.model.activations import Activation
 from fastbp.model.data import as_data
 from fastbp.model.losses import Loss
@@ -45,7 +45,7 @@ from fastbp.version import __version__
 __all__ = ["BackpropEstimator"]
 
 
-class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
+class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
     """A network trained by backpropagation; subclasses say what its targets are."""
 
     # What a subclass's constructor sets; its docstring says what each is.

@@ -140,7 +140,7 @@ class Descent:
         """Evaluate the start, or go on; end at once where a rule is met already."""
         if self.resumed is not None:
             self.point, self.best, _, self._n_stalled, self.is_settled, _ = self.resumed
-            self.monitor.record_point(self.point.parameters)
+            self.monitor.record_point(self.point)
             return
         self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
         if not self.point.is_finite:

@@ -61,6 +61,8 @@ def write_file(
 ) -> None:
     """Write a file in the place of an older one, which stays as it was if that fails.
 
+    A device or a pipe is written to.
+
     Parameters
     ----------
     path : str or path-like
@@ -79,7 +81,11 @@ def write_file(
     """
     content = _to_bytes(kind, document, arrays)
     try:
-        replace_file(os.path.realpath(path), content)
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as device:  # or a pipe: it stays what it is
+                device.write(content)
+        else:
+            replace_file(os.path.realpath(path), content)
     except OSError as error:
         raise OSError(
             error.errno, f"{error.strerror}; it is not written, an older one is as it was", path

@@ -95,3 +95,15 @@ def test_threads_are_shared_by_all_numbers_of_them():
     for n_threads in range(1, 10):
         run_all(nap, range(20), n_threads)
     assert threading.active_count() == before
+
+
+def test_any_number_of_threads_may_be_asked_for():
+    """As a file that is loaded may ask for; no more are made than there are pieces."""
+    done = []
+
+    def task(piece):
+        done.append(piece)
+        yield
+
+    run_all(task, range(3), 2**62)
+    assert sorted(done) == [0, 1, 2]
