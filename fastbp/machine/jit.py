@@ -70,7 +70,7 @@ def kernel(function: Callable, nogil: bool = True) -> Callable:
 def _plan_of(parameter: Parameter) -> type | None:
     """Give the named tuple that a kernel's parameter is a plan of, if it is one."""
     hint = parameter.annotation
-    return hint if isinstance(hint, type) and hint is not Parameter.empty else None
+    return hint if hasattr(hint, "_fields") else None
 
 
 def part(function: Callable) -> Callable:
