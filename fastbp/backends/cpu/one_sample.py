@@ -87,7 +87,7 @@ class OneSample:
             self._prepare()
         x = self._sample(x, self._n_features, "x")
         prediction = np.empty(self._n_outputs, self._dtype)
-        problem = self._kernels.predict_one(*self._plan, x, prediction)
+        problem = self._kernels.predict_one(self._plan, x, prediction)
         if problem == self._kernels.NOT_FINITE:
             _refuse_not_finite(x, "x")
         elif problem == self._kernels.OVERFLOW:
@@ -126,7 +126,7 @@ class OneSample:
             y = np.repeat(y, self._n_outputs)
         if not self._loss.takes_zero:  # the kernels' loss of a target of 0 is finite
             refuse_targets(self._loss, y)
-        loss = self._kernels.learn_one(*self._plan, x, y, self._numbers)
+        loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
         if loss == -1:
             loss = self._learn_with_care(x, y)
         if loss - loss != 0:
@@ -145,7 +145,7 @@ class OneSample:
         changed = (self._padded, self._workspace.first, self._workspace.second, self._numbers)
         before = [array.copy() for array in changed]
         limit, self._numbers[7] = self._numbers[7], np.inf
-        loss = self._kernels.learn_one(*self._plan, x, y, self._numbers)
+        loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
         self._numbers[7] = limit
         if all(np.isfinite(array).all() for array in changed):
             return loss
@@ -200,7 +200,7 @@ class OneSample:
             self._workspace = kernels.make_workspace(
                 self._layout, self._dtype, parameters=self._padded
             )
-            self._plan = kernels.write_plan(self._layout), kernels.write_plan(self._workspace)
+            self._plan = kernels.write_plan(kernels.Net(self._layout, self._workspace))
 
     def _sample(self, numbers: ArrayLike, size: int, name: str) -> NDArray[np.floating]:
         if type(numbers) is float and abs(numbers) < 1e38:  # the usual target
