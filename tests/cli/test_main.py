@@ -102,9 +102,8 @@ def test_warmup_compiles_what_is_named(capsys):
     assert "float64  functions" in first
     assert "float64  predict" in second
     assert str(cache_directory()) in last
-    with pytest.raises(SystemExit):
-        main(["warmup", "everything"])
-    assert "no 'everything' to compile, only mini-batches, online" in capsys.readouterr().err
+    error = error_of(capsys, "warmup", "everything")
+    assert "no 'everything' to compile, only mini-batches, online" in error
 
 
 @SUBPROCESS
