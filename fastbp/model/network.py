@@ -241,16 +241,17 @@ class Network:
         intercepts : list of ndarray of shape (fan_out,)
             The bias vectors.
         """
-        weights, biases = self.starts
-        coefs = [
-            parameters[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
-            for start, (fan_in, fan_out) in zip(weights, self.shapes, strict=True)
+        coefs = [parameters[weights].reshape(shape) for shape, weights, _ in self._slices]
+        return coefs, [parameters[biases] for _, _, biases in self._slices]
+
+    @lazy
+    def _slices(self) -> list[tuple[tuple[int, int], slice, slice]]:
+        """Each layer's shape, and where in the parameter vector its weights and biases are."""
+        starts = zip(*(each.tolist() for each in self.starts), strict=True)
+        return [
+            (shape, slice(w, w + shape[0] * shape[1]), slice(b, b + shape[1]))
+            for shape, (w, b) in zip(self.shapes, starts, strict=True)
         ]
-        intercepts = [
-            parameters[start : start + fan_out]
-            for start, (_, fan_out) in zip(biases, self.shapes, strict=True)
-        ]
-        return coefs, intercepts
 
     def pack(
         self,

@@ -71,7 +71,7 @@ class Shuffles:
         """Shuffle rows in place, in Python."""
         if self._random_state is not None:
             self.give_back()
-            rows[:] = rows[self._random_state.permutation(len(rows))]
+            self._random_state.shuffle(rows)  # draws as permutation does, but makes no other array
             self._take()
 
     @property

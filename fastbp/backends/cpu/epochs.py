@@ -117,13 +117,12 @@ class CpuRun:
             return full_pass.loss_and_gradient(parameters, self._alpha)[1]
         rate = 2.0 ** (-100 if dtype == np.float32 else -500)
         total_weight, gradient = full_pass.total_weight, np.zeros_like(parameters)
-        is_online = self._batch_size == 1
-        rows = np.arange(self._data.n_samples)
+        is_online, n_samples = self._batch_size == 1, self._data.n_samples
         per_call = self._rows_per_call if is_online else full_pass.rows_per_call
         moments = Moments.zeros(parameters.size, dtype)
         there = CpuRun(full_pass, 0.0, parameters, self._batch_size, moments, _NO_SHUFFLES)
-        for start in range(0, len(rows), per_call):
-            part = rows[start : start + per_call]
+        for start in range(0, n_samples, per_call):
+            part = np.arange(start, min(start + per_call, n_samples))
             there.moments = Moments.zeros(parameters.size, dtype)
             there._batch_size = 1 if is_online else len(part)
             there._call(part, sgd(rate, 1.0, False), _NO_SHUFFLES, NO_PATIENCE, 1)

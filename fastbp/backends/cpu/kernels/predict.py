@@ -12,10 +12,12 @@ __all__ = ["predict"]
 def predict(network, parameters, data, rows, workspace, prediction):
     """Predict some rows.
 
-    network : Layout.  parameters : (n_parameters,).  data : Data, of which y is not read.
-    rows : (n,) row numbers.  prediction : (n, n_outputs), overwritten.
+    network : Layout.  parameters : (n_parameters,); none where the workspace holds them already.
+    data : Data, of which y is not read.  rows : (n,) row numbers.
+    prediction : (n, n_outputs), overwritten.
     """
-    pack(network, parameters, workspace.parameters)
+    if parameters.size > 0:
+        pack(network, parameters, workspace.parameters)
     transpose_layers(network, workspace)
     last = network.activations.size
     for start in range(0, rows.size, workspace.block_rows):
