@@ -4,7 +4,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -348,7 +348,7 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
                 f"hidden_layer_sizes must be > 0, whole numbers, one a layer; got {hidden}."
             )
         layer_sizes = (n_features, *(int(size) for size in hidden), n_outputs)
-        return Network(
+        return _network_of(
             layer_sizes,
             tuple(one) if isinstance(one := self.activation, list) else one,
             self._loss,
@@ -511,6 +511,17 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         super().__setstate__(defaults | state)  # a pickle lacks what parameters have come since
         if "coefs_" in state:
             self._adopt(self._parameters())
+
+
+_known_network = lru_cache(maxsize=64)(Network)
+
+
+def _network_of(*arguments: Any) -> Network:
+    """Make a network, or give the one that was made of the same: its checks take a while."""
+    try:
+        return _known_network(*arguments)
+    except TypeError:  # it holds what has no hash, which the checks refuse
+        return Network(*arguments)
 
 
 def _warn_of_overflow(found: list[NDArray[np.floating]]) -> None:

@@ -7,6 +7,7 @@ how labels become targets.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -26,6 +27,7 @@ from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.labels import Labels, accuracy, class_accuracy
 from fastbp.estimators.parameters import has_partial_fit
 from fastbp.estimators.uncertainty import mean_of
+from fastbp.model.network import Network
 from fastbp.solvers.registry import names_where
 from fastbp.training.validation_set import Table
 
@@ -404,8 +406,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
 
     def _raw_outputs(self, X: Any) -> list[NDArray[np.floating]]:
         """Net inputs of the output layer, of each network: (n_samples, n_outputs)."""
-        raw = replace(self._network, loss="squared_error", output_activation="identity")
-        return self._outputs_of_each(X, raw)
+        return self._outputs_of_each(X, _without_output_activation(self._network))
 
     def _decode_gradient(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
         if self._network.layer_sizes[-1] > 1:
@@ -515,3 +516,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
                 "classes=..., first."
             )
         return self._labels.encode_one(label, self.coefs_[0].dtype)
+
+
+@lru_cache(maxsize=64)
+def _without_output_activation(network: Network) -> Network:
+    return replace(network, loss="squared_error", output_activation="identity")

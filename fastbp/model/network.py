@@ -8,6 +8,7 @@ penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from numbers import Integral
 from typing import Any
@@ -241,17 +242,9 @@ class Network:
         intercepts : list of ndarray of shape (fan_out,)
             The bias vectors.
         """
-        coefs = [parameters[weights].reshape(shape) for shape, weights, _ in self._slices]
-        return coefs, [parameters[biases] for _, _, biases in self._slices]
-
-    @lazy
-    def _slices(self) -> list[tuple[tuple[int, int], slice, slice]]:
-        """Each layer's shape, and where in the parameter vector its weights and biases are."""
-        starts = zip(*(each.tolist() for each in self.starts), strict=True)
-        return [
-            (shape, slice(w, w + shape[0] * shape[1]), slice(b, b + shape[1]))
-            for shape, (w, b) in zip(self.shapes, starts, strict=True)
-        ]
+        slices = _slices(self)
+        coefs = [parameters[weights].reshape(shape) for shape, weights, _ in slices]
+        return coefs, [parameters[biases] for _, _, biases in slices]
 
     def pack(
         self,
@@ -337,6 +330,16 @@ class Network:
             coef[...] = random_state.uniform(-bound, bound, coef.shape)
             intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
         return parameters
+
+
+@lru_cache(maxsize=64)
+def _slices(network: Network) -> list[tuple[tuple[int, int], slice, slice]]:
+    """Each layer's shape, and where in the parameter vector its weights and biases are."""
+    starts = zip(*(each.tolist() for each in network.starts), strict=True)
+    return [
+        (shape, slice(w, w + shape[0] * shape[1]), slice(b, b + shape[1]))
+        for shape, (w, b) in zip(network.shapes, starts, strict=True)
+    ]
 
 
 def _checked_sizes(layer_sizes: Iterable[int]) -> tuple[int, ...]:
