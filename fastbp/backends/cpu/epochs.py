@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.full_pass import FullPass
+from fastbp.machine.lazy import lazy
 from fastbp.model.data import batch_divisor
 from fastbp.model.objective import NO_PATIENCE, EpochPlan, Patience
 from fastbp.model.shuffles import Shuffles
@@ -45,8 +46,6 @@ class CpuRun:
         The parameters now.
     moments : Moments
         What the rule remembers now.
-    rows : ndarray of int
-        The rows in the order of the latest epoch, from which the next one's is drawn.
     """
 
     def __init__(
@@ -59,10 +58,14 @@ class CpuRun:
         shuffles: Shuffles,
     ) -> None:
         self.parameters, self.moments = parameters.copy(), moments
-        self.rows = np.arange(full_pass.data.n_samples)
         self._full_pass, self._data, self._alpha = full_pass, full_pass.data, alpha
         self._batch_size, self._shuffles = batch_size, shuffles
         self._kernels = load_kernels()
+
+    @lazy
+    def rows(self) -> NDArray[np.int64]:
+        """Give the rows in the order of the latest epoch, from which the next one's is drawn."""
+        return np.arange(self._data.n_samples)
 
     @property
     def is_finite(self) -> bool:
