@@ -23,8 +23,9 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       in a file), ``interrupts``, ``advice``, ``warn``: what a user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
-                      ``stopping``: when and why          |  ``diagnostics/``  ``gradient_check``,
-                      ``stationary_point``, ``uncertainty`` (Laplace's approximation)
+                      ``states``: what a checkpoint holds; ``stopping``: when and why
+                      |  ``diagnostics/``  ``gradient_check``, ``stationary_point``,
+                      ``uncertainty`` (Laplace's approximation)
                       |  ``export/``  one format a file, over ``fitted`` and ``trace``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
                       minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
@@ -34,7 +35,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
                       Python, no compiler
 ``machine/``          what the chip and the compiler offer; knows no neural network
-                      |  ``storage/``  ``tensor_file`` and ``values``: files that hold no code
+                      |  ``storage/``  ``tensor_file`` and ``values``: files that hold no code;
+                      ``replacement``: the old file or the new one
                       |  ``version``
 
 One fit on its way down: `BackpropEstimator.fit` (``estimators/base``) checks and draws a `FitTask`;

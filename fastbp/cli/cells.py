@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.cli.terminal import InputError
+from fastbp.model.losses import Loss
 
-__all__ = ["finite", "is_missing", "looks_like_text", "number", "targets_of"]
+__all__ = ["finite", "is_missing", "looks_like_text", "number", "outside", "targets_of"]
 
 #: So many different whole numbers at most, each in so many rows on average, look like labels.
 _MOST_CLASSES, _ROWS_OF_A_CLASS = 10, 10
@@ -25,8 +26,11 @@ def is_missing(cell: str) -> bool:
 
 
 def looks_like_text(cells: Iterable[str]) -> bool:
-    """Whether most cells of a column, of those that have a value, are no numbers."""
-    readable = [_can_be_float(cell) for cell in cells if not is_missing(cell)]
+    """Whether most cells of a column, of those that have a value, are no numbers.
+
+    One with a decimal comma is none of text, and `number` says so of it.
+    """
+    readable = [_can_be_float(_with_point(cell)) for cell in cells if not is_missing(cell)]
     return sum(readable) < len(readable) / 2
 
 
@@ -90,14 +94,24 @@ def targets_of(cells: list[str], places: Iterable[str], column: str, task: str) 
     return y
 
 
+def outside(loss: Loss, y: NDArray[np.float64]) -> int | None:
+    """Find the first target that a loss does not take."""
+    wrong = (y < 0 if loss.takes_zero else y <= 0) & loss.positive
+    return int(wrong.argmax()) if wrong.any() else None
+
+
 def _look_like_classes(cells: list[str]) -> bool:
     """Whether a column is of text for the most part, or of few whole numbers."""
-    numbers = [_whole_or_other(cell) for cell in cells]
+    numbers = [_whole_or_other(_with_point(cell)) for cell in cells]
     if sum(number is None for number in numbers) > len(cells) / 2:
         return True
     different = set(numbers)
     most = min(_MOST_CLASSES, len(cells) / _ROWS_OF_A_CLASS)
     return len(different) <= most and all(isinstance(number, int) for number in different)
+
+
+def _with_point(cell: str) -> str:
+    return cell.replace(",", ".")
 
 
 def _can_be_float(cell: str) -> bool:

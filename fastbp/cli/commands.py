@@ -225,7 +225,12 @@ def _add_export(commands: Any) -> None:
     export.set_defaults(command=_export)
     add = export.add_argument
     add("model", type=Path, metavar="MODEL", help=_MODEL_HELP)
-    add("--to", required=True, choices=FORMATS, help="onnx needs the package onnx")
+    add(
+        "--to",
+        required=True,
+        choices=FORMATS,
+        help="onnx needs the package onnx; with columns of text, which it alone has, skl2onnx too",
+    )
     add(
         "-o",
         "--output",

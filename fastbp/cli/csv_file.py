@@ -5,7 +5,7 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -72,11 +72,11 @@ def open_csv(path: Path) -> Iterator[CsvFile]:
     try:
         with ExitStack() as stack:
             binary, advance = _opened(path, stack)
-            unpacked = gzip.open(binary) if path.suffix == ".gz" else binary
+            unpacked = gzip.open(binary) if path.suffix.lower() == ".gz" else binary
             text = io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline="")
             stack.callback(text.detach)  # standard input stays open
             header, delimiter = _header(text.readline(), name)
-            rows = csv.reader(_counted(text, binary, advance), delimiter=delimiter)
+            rows = _reader(_counted(text, binary, advance), delimiter)
             yield CsvFile(name, header, _whole_rows(rows, len(header), name))
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot read {name}: {getattr(error, 'strerror', 0) or error}") from error
@@ -104,9 +104,14 @@ def _header(line: str, name: str) -> tuple[list[str], str]:
     """Names of the columns, and the delimiter: the one that makes most columns of them."""
     if not line.strip():
         raise InputError(f"{name} is empty, or its first line is: it must name the columns")
-    headers = [(next(csv.reader([line], delimiter=mark)), mark) for mark in ",;\t"]
+    headers = [(next(_reader([line], mark)), mark) for mark in ",;\t"]
     names, delimiter = max(headers, key=lambda header: len(header[0]))
     return [column.strip() for column in names], delimiter
+
+
+def _reader(lines: Iterable[str], delimiter: str) -> Any:
+    # A quote after a comma and a space begins a quoted cell, too.
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
 
 
 def _counted(
@@ -123,12 +128,15 @@ def _counted(
 
 
 def _whole_rows(rows: Any, n_columns: int, name: str) -> Iterator[tuple[int, list[str]]]:
+    line = 1
     for cells in rows:
+        first, line = line + 1, rows.line_num + 1
         if not cells:
             continue  # an empty line
-        line = rows.line_num + 1
         if len(cells) != n_columns:
+            lines = f"line {line}" if line == first else f"the row of lines {first} to {line}"
+            quote = "" if line == first else "; is there a quote that does not end?"
             raise InputError(
-                f"{name}, line {line} has {len(cells)} cells where the header has {n_columns}"
+                f"{name}, {lines} has {len(cells)} cells where the header has {n_columns}{quote}"
             )
         yield line, cells

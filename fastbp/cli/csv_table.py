@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from numpy.typing import NDArray
 
-from fastbp.cli.cells import looks_like_text, targets_of
+from fastbp.cli.cells import looks_like_text, outside, targets_of
 from fastbp.cli.csv_file import CsvFile, listed, open_csv
 from fastbp.cli.inputs import InputColumns, Inputs
 from fastbp.cli.terminal import InputError
+from fastbp.model.losses import LOSSES
 
 __all__ = ["FEWEST_ROWS", "TASKS", "CsvTable", "read_csv", "read_inputs"]
 
@@ -49,7 +50,9 @@ class CsvTable(NamedTuple):
         return self.y.dtype.kind != "f"
 
 
-def read_csv(path: Path, target: str, dropped: list[str], task: str = "auto") -> CsvTable:
+def read_csv(
+    path: Path, target: str, dropped: list[str], task: str = "auto", loss: str | None = None
+) -> CsvTable:
     """Read a table to train on.
 
     Parameters
@@ -63,6 +66,8 @@ def read_csv(path: Path, target: str, dropped: list[str], task: str = "auto") ->
     task : {"auto", "regression", "classification"}, default="auto"
         Whether the target is a number or a label. "auto" takes text, and few whole numbers, for
         labels.
+    loss : str, default=None
+        Name of the loss that numeric targets are for; None takes all.
 
     Returns
     -------
@@ -85,7 +90,15 @@ def read_csv(path: Path, target: str, dropped: list[str], task: str = "auto") ->
             f"{FEWEST_ROWS} or more"
         )
     _check(inputs)
-    return CsvTable(inputs, targets_of(targets, map(file.place, lines), target, task), labels)
+    table = CsvTable(inputs, targets_of(targets, map(file.place, lines), target, task), labels)
+    if loss is not None and not table.is_of_classes:
+        row = outside(LOSSES[loss], table.y)
+        if row is not None:
+            raise InputError(
+                f"{file.place(lines[row])}: column {target!r} has {table.y[row]:g}, which --loss "
+                f"{loss} does not take; take another, or remove such lines"
+            )
+    return table
 
 
 def read_inputs(

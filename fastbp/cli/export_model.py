@@ -21,16 +21,26 @@ from fastbp.export.onnx import to_onnx
 
 __all__ = ["export_model"]
 
+
+def _onnx(model: Any) -> bytes:
+    steps = model.steps[:-1] if isinstance(model, Pipeline) else []
+    if all(_is_scaling(step) for _, step in steps):
+        model = _of_raw_inputs(model)  # which needs no skl2onnx
+    return to_onnx(model).SerializeToString()
+
+
 #: The suffix of each format's files, and what writes one.
 _FORMATS: dict[str, tuple[str, Callable[[Any], bytes]]] = {
-    "onnx": (".onnx", lambda net: to_onnx(net).SerializeToString()),
-    "c": (".c", lambda net: to_c(net).encode()),
-    "numpy": (".py", lambda net: to_numpy(net).encode()),
+    "onnx": (".onnx", _onnx),
+    "c": (".c", lambda model: to_c(_of_raw_inputs(model)).encode()),
+    "numpy": (".py", lambda model: to_numpy(_of_raw_inputs(model)).encode()),
 }
 
 
 def export_model(options: Namespace) -> None:
     """Write a saved model as a file that needs no fastbp, scaling of the inputs included.
+
+    ONNX has columns of text and missing values, too.
 
     Parameters
     ----------
@@ -40,7 +50,7 @@ def export_model(options: Namespace) -> None:
     Raises
     ------
     InputError
-        If a file cannot be read or written, or the model does more than scale its inputs.
+        If a file cannot be read or written, or the model does what the format has not.
     """
     suffix, write = _FORMATS[options.to]
     path = options.output or options.model.with_suffix(suffix)
@@ -48,8 +58,8 @@ def export_model(options: Namespace) -> None:
     model = load_model(options.model)
     try:
         with errors_in_a_line():
-            content = write(_of_raw_inputs(model))
-    except ImportError as error:
+            content = write(model)
+    except (ImportError, RuntimeError) as error:  # of skl2onnx, that it knows no such step
         raise InputError(str(error)) from error
     if path == STANDARD:
         sys.stdout.buffer.write(content)
@@ -78,20 +88,33 @@ def _of_raw_inputs(model: Any) -> Any:
     return net
 
 
+def _is_scaling(step: Any) -> bool:
+    if type(step) is MinMaxScaler:
+        return not step.clip
+    return step in ("passthrough", None) or type(step) is StandardScaler
+
+
 def _affine(step: Any, n_features: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Give a and b of a step that makes a x + b of its inputs x."""
     ones, zeros = np.ones(n_features), np.zeros(n_features)
     if step in ("passthrough", None):
         return ones, zeros
-    if isinstance(step, StandardScaler):
+    if type(step) is StandardScaler:
         scale = ones if step.scale_ is None else 1 / step.scale_
         return scale, zeros if not step.with_mean else -step.mean_ * scale
-    if isinstance(step, MinMaxScaler) and not step.clip:
+    if type(step) is MinMaxScaler and not step.clip:
         return step.scale_, step.min_
     if isinstance(step, TableEncoder) and not any(map(len, step.categories_)):
-        say("missing values, which the model replaces by the mean, are not replaced in the export")
+        _tell_means(step)
         return ones, zeros
     raise InputError(
-        f"export writes scaling of numbers, and the model's {type(step).__name__} does more, such "
-        "as columns of text; fit without those (--drop) to export"
+        f"C and NumPy source have scaling of numbers, and the model's {type(step).__name__} does "
+        "more, such as columns of text; --to onnx writes it, or fit without those (--drop)"
     )
+
+
+def _tell_means(encoder: TableEncoder) -> None:
+    """Say what to give for a missing value, which nothing replaces in the source."""
+    names = getattr(encoder, "feature_names_in_", range(encoder.n_features_in_))
+    means = [f"{name!r} {mean:.6g}" for name, mean in zip(names, encoder.means_, strict=True)]
+    say(f"missing values are not replaced in it; give the column's mean: {listed(means, 50)}")

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp.backends.device import has_gpu, why_no_gpu
-from fastbp.cli.csv_file import listed
+from fastbp.cli.csv_file import STANDARD, listed
 from fastbp.cli.csv_table import FEWEST_ROWS, CsvTable, read_csv
 from fastbp.cli.model_files import check_can_write, save_model
 from fastbp.cli.plot_loss import check_can_plot, plot_loss
@@ -61,12 +61,14 @@ def fit_csv(options: Namespace) -> None:
         raise InputError(
             f"--device cuda needs a GPU, but {why_no_gpu()}; --device auto takes the CPU then"
         )
+    if options.save == STANDARD:
+        raise InputError("--save writes a model to a file, not to standard output; give it a name")
     if options.save is not None:
         check_can_write(options.save, options.file)
     if options.plot is not None:
         check_can_plot(options.plot)
         check_can_write(options.plot, options.file)
-    table = read_csv(options.file, options.target, options.drop, options.task)
+    table = read_csv(options.file, options.target, options.drop, options.task, options.loss)
     X, X_test, y, y_test = _split(table, options.test_fraction, options.seed)
     _describe(table, options)
     print(f"Training on {len(y)} rows, testing on {len(y_test)}", flush=True)
@@ -191,7 +193,10 @@ def _new_classifier(options: Namespace, n_rows: int) -> BackpropClassifier:
     if options.alpha == "bayes":
         raise InputError("--alpha bayes is for numeric targets; give it a number")
     if options.loss is not None:
-        raise InputError(f"--loss {options.loss} is for numeric targets; labels have their own")
+        raise InputError(
+            f"--loss {options.loss} is for numeric targets, and labels have their own; whole "
+            "numbers are trained on as numbers with --task regression"
+        )
     solvers = names_where(lambda each: not each.needs_half_square)
     if options.solver not in solvers:
         raise InputError(

@@ -80,7 +80,7 @@ class InputColumns:
         X = np.empty((len(texts), len(is_text)), object)
         X[:, is_text] = texts
         if not is_text.all():
-            X[:, ~is_text] = numbers.reshape(len(X), -1)
+            X[:, ~is_text] = numbers.reshape(len(X), (~is_text).sum())
         return Inputs(self._names, X, [self._names[i] for i in np.flatnonzero(is_text)])
 
     def _cure(self, name: str) -> str:

@@ -61,7 +61,9 @@ def run() -> int:
     try:
         code = main()
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:  # of standard output; other files' are InputErrors
+        if not isinstance(error, BrokenPipeError):
+            say(f"error: cannot write standard output: {error.strerror or error}")
         # Python flushes once more at exit; there is nobody to read it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1

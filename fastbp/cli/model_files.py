@@ -48,12 +48,19 @@ def save_model(model: Any, path: Path) -> str:
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file and put it in its place: an older one is lost by no failure."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    """Write beside the file and put it in its place: an older one is lost by no failure.
+
+    A device or a pipe is written to, and stays what it is.
+    """
     try:
+        if _is_device(path):
+            write(path)
+            return
+        place = path.resolve()  # a link stays a link
+        beside = place.with_name(f"{place.name}.{os.getpid()}.part")
         try:
             write(beside)
-            os.replace(beside, path)
+            os.replace(beside, place)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
@@ -62,7 +69,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
 def check_can_write(path: Path, *read: Path) -> None:
     """Find out before the work, and leave no file behind; InputError for a file that is read."""
-    if path == STANDARD:
+    if path == STANDARD or _is_device(path):
         return
     for other in read:
         if path.exists() and other.exists() and path.samefile(other):
@@ -73,4 +80,9 @@ def check_can_write(path: Path, *read: Path) -> None:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     if is_new:
-        path.unlink()
+        path.resolve().unlink()
+
+
+def _is_device(path: Path) -> bool:
+    """Whether it is a device or a pipe, such as /dev/null."""
+    return path.exists() and not (path.is_file() or path.is_dir())

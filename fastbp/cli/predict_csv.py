@@ -48,10 +48,10 @@ def predict_csv(options: Namespace) -> None:
         texts = set(_categories(encoder))
     takes_missing = texts is None or encoder is not None
     inputs, others = read_inputs(options.file, list(names), texts, takes_missing)
-    if others:
-        say(f"ignored columns that the model does not know: {listed(list(map(repr, others)), 12)}")
     if not len(inputs.X):
         raise InputError(f"{options.file} has no rows below its header")
+    if others:
+        say(f"ignored columns that the model does not know: {listed(list(map(repr, others)), 12)}")
     if encoder is not None:
         _tell_filled(inputs, _categories(encoder))
     with errors_in_a_line():

@@ -28,7 +28,7 @@ from fastbp.estimators.parameters import (
     refuse_early_stopping,
 )
 from fastbp.estimators.uncertainty import mean_of, refuse_committee
-from fastbp.export.skl2onnx import ConvertibleToOnnx
+from fastbp.export.skl2onnx import NetworkToOnnx
 from fastbp.machine.threads import is_worth_threads
 from fastbp.model.activations import Activation
 from fastbp.model.data import as_data
@@ -51,7 +51,7 @@ __all__ = ["BackpropEstimator"]
 _VALID = ValidOnes()
 
 
-class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
+class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
     """A network trained by backpropagation; subclasses say what its targets are."""
 
     # What a subclass's constructor sets; its docstring says what each is.
@@ -99,6 +99,12 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
     def _get_param_names(cls) -> list[str]:
         # scikit-learn reads the constructor's signature at every fit, a tenth of a small one.
         return super()._get_param_names()
+
+    @classmethod
+    @cache
+    def _default_parameters(cls) -> dict[str, Any]:
+        # Read once: callbacks that look at each iteration copy the estimator as often.
+        return {name: each.default for name, each in inspect.signature(cls).parameters.items()}
 
     def _validate_params(self) -> None:
         key = _VALID.key(self)
@@ -269,7 +275,8 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
         n_outputs = 1 if table.y.ndim == 1 else table.y.shape[1]
         network = self._new_network(table.X.shape[1], n_outputs)
         if kept is not None:
-            parameters, state = kept.parameters(network, table.X.dtype), None
+            # The file's own take their place in the end.
+            parameters, state = np.zeros(network.n_parameters, table.X.dtype), None
             random_state = kept.generator_before(self.random_state)
         elif goes_on:
             self._check_same_layers(network)
@@ -506,9 +513,8 @@ class BackpropEstimator(ConvertibleToOnnx, CallbackSupportMixin, BaseEstimator):
                 f"{__version__}: it may predict something else. Fit it anew, or install that "
                 "version."
             )
-        signature = inspect.signature(type(self))
-        defaults = {name: each.default for name, each in signature.parameters.items()}
-        super().__setstate__(defaults | state)  # a pickle lacks what parameters have come since
+        # A pickle lacks what parameters have come since.
+        super().__setstate__(self._default_parameters() | state)
         if "coefs_" in state:
             self._adopt(self._parameters())
 

@@ -158,9 +158,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         `ErrorSurfaceDisplay`.
     checkpoint : str, path-like or None, default=None
         A file that `fit` keeps its state in while it trains, for ``fit(..., resume_from=file)`` to
-        go on from with the same bits. For sgd and adam on the CPU, with ``n_init=1``.
+        go on from with the same bits. For one fit at a time: a fit whose file another has written
+        since it began ends with an error. On the CPU, with ``n_init=1``, not for lbfgs.
     checkpoint_every : float, default=60.0
-        Seconds from one writing of it to the next, which is between two epochs.
+        Seconds from one writing of it to the next, which is between two iterations.
 
     Attributes
     ----------

@@ -7,12 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastbp.export.onnx_table import TableToOnnx
+
 __all__ = ["TableEncoder"]
 
-_MISSING = ("", "nan", "None", "<NA>")
 
-
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(TableToOnnx, TransformerMixin, BaseEstimator):
     """One-hot columns for text, the column's mean for missing numbers.
 
     A column with any text in it is one of text. A missing text is a label of its own where the fit
@@ -42,6 +42,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {}
+    _missing_texts: ClassVar[tuple[str, ...]] = ("", "nan", "None", "<NA>")
 
     def fit(self, X: ArrayLike, y: Any = None) -> "TableEncoder":
         """Learn labels and means.
@@ -66,7 +67,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         del y
         columns = self._columns(X, reset=True)
         self.categories_ = [
-            np.unique(_texts(column)) if _is_text(column) else np.array([], str)
+            np.unique(self._texts(column)) if _is_text(column) else np.array([], str)
             for column in columns
         ]
         self.means_ = np.zeros(len(columns))
@@ -92,7 +93,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         encoded = []
         for i, column in enumerate(self._columns(X, reset=False)):
             if len(self.categories_[i]):
-                encoded.append(_texts(column)[:, None] == self.categories_[i])
+                encoded.append(self._texts(column)[:, None] == self.categories_[i])
             else:
                 numbers = self._numbers(i, column)
                 encoded.append(np.where(np.isnan(numbers), self.means_[i], numbers)[:, None])
@@ -121,6 +122,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 f"{self._name(i)} is to be of numbers, as in the fit: {error}"
             ) from error
 
+    def _texts(self, column: NDArray) -> NDArray[np.str_]:
+        texts = map(str, column)
+        return np.array(["" if text in self._missing_texts else text for text in texts], str)
+
     def _name(self, i: int) -> str:
         names = getattr(self, "feature_names_in_", None)
         return f"Column {i if names is None else repr(names[i])}"
@@ -128,7 +133,3 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
 def _is_text(column: NDArray) -> bool:
     return any(isinstance(cell, str) for cell in column)
-
-
-def _texts(column: NDArray) -> NDArray[np.str_]:
-    return np.array(["" if str(cell) in _MISSING else str(cell) for cell in column], str)

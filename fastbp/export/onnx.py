@@ -14,7 +14,9 @@ _OPSET, _IR_VERSION = 17, 8
 def to_onnx(model: Any) -> Any:
     """Convert a fitted network, or a pipeline that ends in one, to ONNX.
 
-    The input is ``X``, (n_samples, n_features), in the dtype of the weights. A regressor's output
+    The input is ``X``, (n_samples, n_features), in the dtype of the weights; where a pipeline
+    begins with a `TableEncoder` of columns of text, each column is an input (n_samples, 1) of its
+    name, with _ for what is no letter or digit. A regressor's output
     is ``variable``, (n_samples, n_outputs), a classifier's are ``label``, as of `predict`, and
     ``probabilities``, (n_samples, n_classes): the names that skl2onnx has for them.
 
@@ -22,8 +24,9 @@ def to_onnx(model: Any) -> Any:
     ----------
     model : BackpropRegressor, BackpropClassifier, or what skl2onnx can convert
         The fitted model; of a search the best. A network needs the package onnx alone; pipelines
-        and ensembles are converted by skl2onnx, whose own ``to_onnx`` knows fastbp's estimators,
-        too: call that where X has columns of several types.
+        and ensembles are converted by skl2onnx, whose own ``to_onnx`` converts fastbp's estimators,
+        too: call that where X has columns of several types, and for ensembles call
+        ``fastbp.export.skl2onnx.register()`` first.
 
     Returns
     -------

@@ -72,6 +72,12 @@ class Graph:
         )
         return output
 
+    def cast(self, x: str) -> str:
+        """Add a cast to the network's dtype."""
+        from onnx import helper
+
+        return self.node("Cast", x, to=helper.np_dtype_to_tensor_dtype(self.dtype))
+
     def activate(self, value: Callable, z: str) -> str:
         """Add what an activation's value is made of."""
         names: list[str] = []
@@ -101,7 +107,7 @@ class Graph:
             return self.node("Add", self.node("Mul", erf, half), half)
         from fastbp.machine import normal_cpu  # loads the compiler, whose vectors it is for
 
-        return self.activate(normal_cpu._function(normal_cpu._DOUBLE), x)
+        return self.activate(normal_cpu.normal_cdf_of(normal_cpu.DOUBLE), x)
 
 
 _COMPOSED: dict[str, Callable[..., str]] = {

@@ -1,5 +1,6 @@
-"""How skl2onnx converts a network, in a pipeline, a search, an ensemble."""
+"""How skl2onnx converts what is fastbp's, in a pipeline, a search, an ensemble."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,16 +9,34 @@ import numpy as np
 from fastbp.export.fitted import FittedNetwork
 from fastbp.export.onnx_graph import Graph, outputs_of, write_network
 
-__all__ = ["ConvertibleToOnnx", "through_skl2onnx"]
+__all__ = ["ML_DOMAIN", "ConvertibleToOnnx", "NetworkToOnnx", "register", "through_skl2onnx"]
+
+#: ONNX's operators for tables, and since when their LabelEncoder is as it is.
+ML_DOMAIN, _ML_VERSION = "ai.onnx.ml", 2
+
+#: Tensors by name, each with its dtype, and its shape but for the rows.
+Tensors = dict[str, tuple[np.dtype, list[int]]]
 
 
 class ConvertibleToOnnx:
-    """An estimator that skl2onnx converts, alone or in a pipeline, without being told how.
+    """What skl2onnx converts, alone or in a pipeline, without being told how.
 
-    skl2onnx asks an estimator's methods. What else it asks, for options and in ensembles, goes by
-    what has been registered: `to_onnx` registers all such estimators, and so does the first method
-    that is called.
+    skl2onnx asks a model's methods. What else it asks, for options and in ensembles, goes by what
+    has been registered: `to_onnx` registers all such classes, and so does the first method that is
+    called. Subclasses say what goes in and comes out, and write the nodes between.
     """
+
+    @abstractmethod
+    def _onnx_inputs(self) -> Tensors:
+        """Name the inputs of a graph that begins here."""
+
+    @abstractmethod
+    def _onnx_outputs(self) -> Tensors:
+        """Name the outputs."""
+
+    @abstractmethod
+    def _write_onnx(self, prefix: str, inputs: list, outputs: list[str]) -> Graph:
+        """Write a part of a graph from skl2onnx's variables to names of outputs."""
 
     def onnx_parser(self) -> Callable:
         """Give skl2onnx a function that names the outputs, with their types."""
@@ -25,8 +44,7 @@ class ConvertibleToOnnx:
 
         def parse(scope: Any = None, inputs: Any = None) -> list:
             del scope, inputs
-            outputs = outputs_of(FittedNetwork.of(self, "skl2onnx"))
-            return [(name, _skl2onnx_type(*output)) for name, output in outputs.items()]
+            return _skl2onnx_types(self._onnx_outputs())
 
         return parse
 
@@ -35,22 +53,68 @@ class ConvertibleToOnnx:
         return _set_types
 
     def onnx_converter(self) -> Callable:
-        """Give skl2onnx a function that adds the network to a graph."""
+        """Give skl2onnx a function that adds the model to a graph."""
         return _convert
 
 
+class NetworkToOnnx(ConvertibleToOnnx):
+    """A network that skl2onnx converts."""
+
+    def _onnx_inputs(self) -> Tensors:
+        network = FittedNetwork.of(self, "skl2onnx")
+        return {"X": (network.dtype, [network.n_features])}
+
+    def _onnx_outputs(self) -> Tensors:
+        return outputs_of(FittedNetwork.of(self, "skl2onnx"))
+
+    def _write_onnx(self, prefix: str, inputs: list, outputs: list[str]) -> Graph:
+        network = FittedNetwork.of(self, "skl2onnx")
+        graph = Graph(network.dtype, prefix)
+        tables = [graph.cast(one.full_name) for one in inputs]
+        x = tables[0] if len(tables) == 1 else graph.node("Concat", *tables, axis=1)
+        write_network(network, graph, x, outputs)
+        return graph
+
+
+def register() -> None:
+    """Tell skl2onnx of fastbp's estimators, for its own ``to_onnx`` to find them in ensembles.
+
+    A pipeline needs no telling, nor does `fastbp.to_onnx`. But a search or an ensemble of
+    scikit-learn's looks the estimators inside it up in skl2onnx's table of classes.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+
+    Examples
+    --------
+    >>> import fastbp.export.skl2onnx
+    >>> fastbp.export.skl2onnx.register()  # doctest: +SKIP
+    >>> skl2onnx.to_onnx(BaggingRegressor(net).fit(X, y), X[:1])  # doctest: +SKIP
+    """
+    for kind in _subclasses(ConvertibleToOnnx):
+        _register(kind)
+
+
 def through_skl2onnx(model: Any, opset: int) -> Any:
-    """Convert what has a network inside with skl2onnx, for one table X of the weights' dtype."""
+    """Convert what has a network inside with skl2onnx.
+
+    The input is one table X of the weights' dtype, unless the model's first step says other.
+    """
     try:
         import skl2onnx
     except ImportError as error:
         raise ImportError(
             f"To convert a {type(model).__name__}, to_onnx needs skl2onnx: pip install skl2onnx"
         ) from error
-    for kind in _subclasses(ConvertibleToOnnx):
-        _register(kind)
-    table = _skl2onnx_type(_dtype_inside(model), [model.n_features_in_])
-    return skl2onnx.to_onnx(model, initial_types=[("X", table)], target_opset=opset)
+    register()
+    first = model.steps[0][1] if hasattr(model, "steps") else model
+    if isinstance(first, ConvertibleToOnnx):
+        inputs = first._onnx_inputs()
+    else:
+        inputs = {"X": (_dtype_inside(model), [model.n_features_in_])}
+    return skl2onnx.to_onnx(model, initial_types=_skl2onnx_types(inputs), target_opset=opset)
 
 
 def _subclasses(kind: type) -> Iterator[type]:
@@ -84,26 +148,23 @@ def _register(kind: type) -> None:
 
 
 def _set_types(operator: Any) -> None:
-    outputs = outputs_of(FittedNetwork.of(operator.raw_operator, "skl2onnx"))
-    for variable, output in zip(operator.outputs, outputs.values(), strict=True):
-        variable.type = _skl2onnx_type(*output)
+    types = _skl2onnx_types(operator.raw_operator._onnx_outputs())
+    for variable, (_, kind) in zip(operator.outputs, types, strict=True):
+        variable.type = kind
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    from onnx import helper
-
-    network = FittedNetwork.of(operator.raw_operator, "skl2onnx")
-    graph = Graph(network.dtype, scope.get_unique_operator_name("fastbp") + "_")
-    kind = helper.np_dtype_to_tensor_dtype(network.dtype)
-    inputs = [graph.node("Cast", one.full_name, to=kind) for one in operator.inputs]
-    x = inputs[0] if len(inputs) == 1 else graph.node("Concat", *inputs, axis=1)
-    write_network(network, graph, x, [output.full_name for output in operator.outputs])
+    prefix = scope.get_unique_operator_name("fastbp") + "_"
+    outputs = [output.full_name for output in operator.outputs]
+    graph = operator.raw_operator._write_onnx(prefix, operator.inputs, outputs)
     container.nodes.extend(graph.nodes)
     container.initializers.extend(graph.constants)
-    container.node_domain_version_pair_sets.add(("", container.main_opset))
+    for domain in {node.domain for node in graph.nodes}:
+        version = _ML_VERSION if domain == ML_DOMAIN else container.main_opset
+        container.node_domain_version_pair_sets.add((domain, version))
 
 
-def _skl2onnx_type(dtype: np.dtype, shape: list[int]) -> Any:
+def _skl2onnx_types(tensors: Tensors) -> list[tuple[str, Any]]:
     from skl2onnx.common import data_types
 
     kinds = {
@@ -113,4 +174,4 @@ def _skl2onnx_type(dtype: np.dtype, shape: list[int]) -> Any:
         "bool": data_types.BooleanTensorType,
         "object": data_types.StringTensorType,
     }
-    return kinds[dtype.name]([None, *shape])
+    return [(name, kinds[dtype.name]([None, *shape])) for name, (dtype, shape) in tensors.items()]

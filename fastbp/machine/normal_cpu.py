@@ -22,18 +22,29 @@ from fastbp.machine.elementary_cpu import numbers_of, polynomial
 from fastbp.machine.jit import OPTIONS, part
 from fastbp.machine.vector import Vector
 
-__all__: list[str] = []  # a body of a function in elementary.py
+# The body of a function in elementary.py; others may compose it of the same constants.
+__all__ = ["DOUBLE", "SINGLE", "Format", "normal_cdf_of"]
 
 
-class _Format(NamedTuple):
-    """Constants of a floating-point format; polynomials have the highest power first."""
+class Format(NamedTuple):
+    """Constants of a floating-point format.
 
-    lowest: Any  # where Phi(-t) is 0
-    rounder: Any  # t + rounder - rounder is t cut to half of its bits
+    Attributes
+    ----------
+    lowest : floating
+        The t from which Phi(-t) is 0.
+    rounder : floating
+        ``t + rounder - rounder`` is t cut to half of its bits.
+    g : tuple of floating
+        The polynomial G, the highest power first.
+    """
+
+    lowest: Any
+    rounder: Any
     g: tuple
 
 
-_DOUBLE = _Format(
+DOUBLE = Format(
     lowest=np.float64(40),
     rounder=np.float64(1.5 * 2**32),
     g=numbers_of(
@@ -63,7 +74,7 @@ _DOUBLE = _Format(
         0.7552851304157515,
     ),
 )
-_SINGLE = _Format(
+SINGLE = Format(
     lowest=np.float32(15),
     rounder=np.float32(1.5 * 2**16),
     g=numbers_of(
@@ -84,7 +95,8 @@ _SINGLE = _Format(
 _SERIES = (1 / 24, -1 / 6, 1 / 2, -1.0)
 
 
-def _function(constants: _Format) -> Any:
+def normal_cdf_of(constants: Format) -> Any:
+    """Give the function for a format, of arithmetic, `exp` and `where`."""
     lowest, rounder, g = constants
     series = numbers_of(type(lowest), *_SERIES)
 
@@ -102,7 +114,7 @@ def _function(constants: _Format) -> Any:
     return normal_cdf
 
 
-_FUNCTIONS = {types.float64: _function(_DOUBLE), types.float32: _function(_SINGLE)}
+_FUNCTIONS = {types.float64: normal_cdf_of(DOUBLE), types.float32: normal_cdf_of(SINGLE)}
 
 
 @overload(elementary.normal_cdf, target="cpu", jit_options=OPTIONS)

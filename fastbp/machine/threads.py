@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from operator import length_hint
 from threading import Event, Lock
 from typing import TypeVar
 
@@ -53,12 +54,13 @@ def run_all(
     pieces : iterable
         The pieces, each drawn when a thread is free for it.
     n_threads : int
-        How many threads, the calling one among them.
+        How many threads at most, the calling one among them.
     stop : Event, default=None
         Set after Ctrl-C, before it waits for what is running, so that tasks may look at it; set by
         a task, it ends the others.
     """
     stop = Event() if stop is None else stop
+    n_threads = min(n_threads, length_hint(pieces, _MAX_THREADS), _MAX_THREADS)
     waiting, drawing = enumerate(pieces), Lock()
     errors: list[tuple[bool, int, BaseException]] = []  # Ctrl-C first, then the first piece's
 

@@ -163,7 +163,7 @@ class _Unlocked:
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
-def _own(array: ArrayLike, dtype: np.typing.DTypeLike) -> NDArray:
+def _own(array: Any, dtype: np.typing.DTypeLike) -> NDArray:
     if type(array) in (np.ndarray, np.memmap) and array.dtype == dtype:
         flags = array.flags
         if flags.carray:

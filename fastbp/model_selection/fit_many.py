@@ -4,6 +4,7 @@ On the CPU each thread fits a network at a time. On a GPU all of those that sgd 
 side by side in the same launches, a block of threads each.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Event
@@ -23,6 +24,7 @@ from fastbp.model.data import Data
 from fastbp.model_selection.folds import rows_of_folds
 from fastbp.solvers.stopping import Clock
 from fastbp.training.advice import warn_before
+from fastbp.training.callbacks import ManyFitsReport, with_callbacks
 from fastbp.training.fit import conclude, fit_starts
 from fastbp.training.options import make_clock
 from fastbp.training.start_results import StartResults
@@ -50,6 +52,10 @@ def fit_many(
     the networks that sgd or adam train are trained in the same launches, each by a block of
     threads, online or in mini-batches; networks with the same rows and ``random_state`` share their
     shuffles, which the CPU draws.
+
+    The estimator's callbacks (scikit-learn 1.9) are told of one task "fit_many", whose subtasks are
+    the fits: a `ProgressBar` is one bar, with one below it for each network. One that says stop
+    ends the network that it was told of.
 
     Parameters
     ----------
@@ -84,7 +90,8 @@ def fit_many(
     TypeError
         If the estimator is none of this package, or ``folds`` are no folds.
     ValueError
-        If the data, a fold or a parameter is wrong, or a training diverges.
+        If the data, a fold or a parameter is wrong, two networks have the same ``checkpoint``, or a
+        training diverges.
     RuntimeError
         If there is no GPU for ``device="cuda"``.
 
@@ -114,36 +121,74 @@ def fit_many(
     rows: Sequence[Any] = [None]
     if folds is not None:
         rows = rows_of_folds(folds, X, y, _num_samples(X))
-    parts = [[_rows_of(array, fold) for array in (X, y, sample_weight)] for fold in rows]
+    parts = [tuple(_rows_of(array, fold) for array in (X, y, sample_weight)) for fold in rows]
+    grid, n = list(parameters), len(rows)
+    fits = [(each, part) for each in grid for part in parts]
+    nets = _fit_each(clone(base), (X, y, sample_weight), fits, n_jobs, errors)
+    if folds is None:
+        return nets
+    return [nets[i * n : (i + 1) * n] for i in range(len(grid))]
+
+
+@with_callbacks
+def _fit_each(
+    base: BackpropEstimator,
+    all_rows: tuple,
+    fits: Sequence[tuple[Mapping[str, Any], tuple]],
+    n_jobs: int | None,
+    errors: str,
+) -> list[Any]:
+    """Fit clones of an estimator, each with its parameters and its (X, y, sample_weight)."""
+    report = ManyFitsReport.of(base, all_rows, len(fits)) if fits else None
     shared = SharedData()
     nets: list[Any] = []
     tasks: list[FitTask | Exception] = []
-    grid = list(parameters)
-    for each in grid:
-        for X_fold, y_fold, weights in parts:
-            net: BackpropEstimator | None = None
-            try:
-                net = clone(base).set_params(**each)
-                net._validate_params()
-                tasks.append(shared.share(net._fit_task(X_fold, y_fold, weights)))
-            except Exception as error:
-                if errors == "raise":
-                    raise
-                tasks.append(error)
-            nets.append(net)
+    for number, (parameters, rows) in enumerate(fits):
+        net: BackpropEstimator | None = None
+        try:
+            net = clone(base).set_params(**parameters)
+            net._validate_params()
+            task = net._fit_task(*rows)
+            if report is not None:
+                task = task._replace(report=report.begin_fit(number, net, rows))
+            tasks.append(shared.share(task))
+        except Exception as error:
+            if errors == "raise":
+                raise
+            tasks.append(error)
+        nets.append(net)
+    _refuse_shared_checkpoints(tasks)
     outcomes = fit_tasks(_with_own_generators(tasks), n_jobs)
     for i, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True)):
         try:
-            result = outcome.conclude(task)
-            nets[i]._set_fitted(task.network, result)  # type: ignore[union-attr]
+            _conclude(nets[i], task, outcome)
         except Exception as error:
             if errors == "raise":
                 raise
             nets[i] = error
-    if folds is None:
-        return nets
-    n = len(rows)
-    return [nets[i * n : (i + 1) * n] for i in range(len(grid))]
+    if report is not None:
+        report.end()
+    return nets
+
+
+def _conclude(net: Any, task: Any, outcome: "TaskOutcome") -> None:
+    """Make a network what its training came to, or raise its error."""
+    result = outcome.conclude(task)
+    net._set_fitted(task.network, result)
+    if task.report is not None:
+        task.report.end(net.__dict__.copy)
+
+
+def _refuse_shared_checkpoints(tasks: Sequence[FitTask | Exception]) -> None:
+    """Let no two tasks keep their states in one file."""
+    checkpoints = [task.checkpoint for task in tasks if isinstance(task, FitTask)]
+    counts = Counter(os.path.realpath(each.path) for each in checkpoints if each is not None)
+    for path, n in counts.items():
+        if n > 1:
+            raise ValueError(
+                f"checkpoint={path!r} is the file of {n} of these fits, which would overwrite each "
+                "other's. Give each its own among the parameters, without folds, or leave it out."
+            )
 
 
 def _with_own_generators(tasks: Sequence[FitTask | Exception]) -> list[FitTask | Exception]:

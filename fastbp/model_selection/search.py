@@ -8,6 +8,7 @@ training, is given the result. Transformers are fitted twice for that, networks 
 """
 
 import copy
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -44,6 +45,11 @@ class BackpropSearchCV(GridSearchCV):
     Give the network a number for ``random_state``. With None, or a generator, each network of a
     `GridSearchCV` begins where the training of the one before has left the generator; here they are
     trained at the same time, and draw other numbers.
+
+    Callbacks (scikit-learn 1.9) are handed on as `GridSearchCV` does: those such as a `ProgressBar`
+    are set on the search, others on the estimator. But they are told when the networks are trained
+    already, of each where its fit begins and ends; none is told of iterations or may end them, save
+    those of the last fit of the best. For a bar that moves meanwhile, take `GridSearchCV`.
 
     Parameters
     ----------
@@ -101,6 +107,11 @@ class BackpropSearchCV(GridSearchCV):
         -------
         self : BackpropSearchCV
             The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If a network has a ``checkpoint``, or as of `GridSearchCV`.
         """
         self._validate_params()
         X, y = indexable(X, y)
@@ -111,6 +122,7 @@ class BackpropSearchCV(GridSearchCV):
         try:
             with parallel_config(backend="sequential"):
                 recorder = self._record(X, y, params)
+            _refuse_checkpoints(recorder.tasks)
             since = time.perf_counter()
             outcomes = fit_tasks(recorder.tasks, self.n_jobs)
             self.training_time_ = time.perf_counter() - since
@@ -143,6 +155,15 @@ class BackpropSearchCV(GridSearchCV):
             except Exception:  # the second run raises the same
                 return _Recorder()
         return recorder
+
+
+def _refuse_checkpoints(tasks: list[FitTask]) -> None:
+    for task in tasks:
+        if task.checkpoint is not None:
+            raise ValueError(
+                f"checkpoint={os.fspath(task.checkpoint.path)!r} is for one fit, and this search "
+                "makes one for each fold, which would overwrite each other's. Leave it out."
+            )
 
 
 @contextmanager

@@ -8,12 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.plotting.style import COLOURS, legend_above, new_axes
+from fastbp.plotting.style import COLOURS, axes_or_new, legend_above
 
 __all__ = ["ErrorHistogramDisplay"]
 
-_COLOURS = (COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[4])
-_HATCHES = ("", "///", "...", "xx")  # so that they can be told apart in grey, too
+#: So that they can be told apart in grey, too: a filling for a few, the line for more.
+_FEW = tuple(zip((COLOURS[0], COLOURS[5], COLOURS[2]), ("", "///", "..."), strict=True))
+_LINES = ("-", "--", ":", "-.")
 
 
 class ErrorHistogramDisplay:
@@ -21,8 +22,8 @@ class ErrorHistogramDisplay:
 
     A regressor's error is y - prediction, in the unit of y, with a histogram for each output. A
     classifier's is the probability that the right class lacks, 1 - p, from 0 to 1; of several
-    labels a row, or soft labels, |y - p| for each. Make one with `from_estimator` or
-    `from_predictions`.
+    labels a row, or soft labels, |y - p| for each. The legend has the mean and the standard
+    deviation (sd) of three at most. Make one with `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
@@ -155,6 +156,8 @@ class ErrorHistogramDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ValueError
             If there is no finite error.
         ImportError
@@ -166,22 +169,34 @@ class ErrorHistogramDisplay:
             finite[name] = values[np.isfinite(values)]
         if not sum(len(values) for values in finite.values()):
             raise ValueError("There is no finite error to draw. Look at the predictions.")
-        ax = new_axes(self)[0] if ax is None else ax
+        ax = axes_or_new(self, ax)
         self.ax_, self.figure_ = ax, ax.figure
         self.bins_ = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
         self.counts_: dict[str, NDArray[np.intp]] = {}
         for i, (name, values) in enumerate(finite.items()):
-            colour = _COLOURS[i % len(_COLOURS)]
-            counts, _, _ = ax.hist(
-                values, self.bins_, histtype="stepfilled", linewidth=1.5, edgecolor=colour,
-                facecolor=(colour, 0.0 if i else 0.25), hatch=_HATCHES[i % len(_HATCHES)],
-                label=_summary(name, values),
-            )  # fmt: skip
+            style = _style(i, name, values, len(finite) <= len(_FEW))
+            counts, _, _ = ax.hist(values, self.bins_, linewidth=1.5, **style)
             self.counts_[name] = counts.astype(int)
         ax.axvline(0.0, color="black", linewidth=1.2, linestyle="--")
         ax.set(xlabel=self.label, ylabel="count")
-        legend_above(ax)
+        legend_above(ax, ncols=1 if len(finite) <= len(_FEW) else 2)
         return self
+
+
+def _style(number: int, name: str, values: NDArray[np.float64], is_of_few: bool) -> dict[str, Any]:
+    """Fill a histogram that is one of few; of more, draw the outline and leave out the summary."""
+    if not is_of_few:
+        line = _LINES[number % len(_LINES)]
+        colour = COLOURS[number % len(COLOURS)]
+        return {"histtype": "step", "edgecolor": colour, "linestyle": line, "label": name}
+    colour, hatch = _FEW[number]
+    return {
+        "histtype": "stepfilled",
+        "edgecolor": colour,
+        "facecolor": (colour, 0.0 if number else 0.25),
+        "hatch": hatch,
+        "label": _summary(name, values),
+    }
 
 
 def _summary(name: str, values: NDArray[np.float64]) -> str:

@@ -1,6 +1,7 @@
 """The error surface of a network, with the path of its training and the gradient."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -8,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from fastbp.plotting.inside import fitted_network
-from fastbp.plotting.planes import Plane, path_plane, random_plane, weights_plane
-from fastbp.plotting.style import import_pyplot
+from fastbp.plotting.planes import Plane, limits_of, path_plane, random_plane, weights_plane
+from fastbp.plotting.style import check_axes, import_pyplot
 from fastbp.plotting.surface_drawing import draw_contours, draw_surface
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class ErrorSurfaceDisplay:
         The filled contours, or the surface.
     path_ : matplotlib Line2D or None
         The path of the training, if it was recorded.
-    arrows_ : matplotlib Quiver or None
-        Minus the gradient; their length is the square root of it.
+    arrows_ : matplotlib Quiver, in three dimensions Line3DCollection, or None
+        Minus the gradient. Their length is the square root of its, so that small ones are seen.
     colorbar_ : matplotlib Colorbar or None
         What the colours mean.
 
@@ -126,9 +127,9 @@ class ErrorSurfaceDisplay:
             "path": through the fitted weights, along the principal directions of the recorded path;
             an axis names the part of the path's variation that is along it. "random": two random
             directions, in which each unit's part is as long as its weights are (filter
-            normalisation). Two weights, which are varied alone: ``(layer, i, j)`` for
-            ``coefs_[layer][i, j]``, ``(layer, j)`` for ``intercepts_[layer][j]``. None is "path"
-            where one was recorded, else "random".
+            normalisation); a path hardly moves along them. Two weights, which are varied alone:
+            ``(layer, i, j)`` for ``coefs_[layer][i, j]``, ``(layer, j)`` for
+            ``intercepts_[layer][j]``. None is "path" where one was recorded, else "random".
         limits : ((float, float), (float, float)), default=None
             From where to where along each axis. None shows the path.
         resolution : int, default=41
@@ -158,7 +159,7 @@ class ErrorSurfaceDisplay:
             If matplotlib is not installed.
         """
         net, X, y = fitted_network(estimator, X, y)
-        if not isinstance(resolution, int) or resolution < 3:
+        if not isinstance(resolution, Integral) or resolution < 3:
             raise ValueError(f"resolution={resolution!r}, but it is a whole number, 3 at least.")
         objective, parameters = net._objective_here(X, y, sample_weight)
         path = getattr(net, "path_", None)
@@ -184,7 +185,8 @@ class ErrorSurfaceDisplay:
             Where to draw; in three dimensions (``projection="3d"``) for a surface. None makes a new
             figure.
         kind : {"contour", "surface"}, default="contour"
-            Contours seen from above, or a surface in three dimensions.
+            Contours seen from above, or a surface in three dimensions, with path and arrows on it
+            (drawn also where a fold of it is in front of them).
         arrows : bool, default=True
             Whether to draw minus the gradient, along which the loss falls most steeply.
         log_scale : bool, default=None
@@ -200,6 +202,8 @@ class ErrorSurfaceDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ValueError
             If kind is unknown, or ax is not in as many dimensions.
         ImportError
@@ -211,7 +215,7 @@ class ErrorSurfaceDisplay:
         projection = "3d" if kind == "surface" else None
         if ax is None:
             ax = pyplot.figure(layout="compressed").add_subplot(projection=projection)
-        elif (getattr(ax, "name", "") == "3d") != (projection == "3d"):
+        elif (check_axes(ax).name == "3d") != (projection == "3d"):
             raise ValueError(
                 f"kind={kind!r} is drawn in {3 if projection else 2} dimensions, and ax is not. "
                 f"Make it with add_subplot(projection={projection!r}), or give none."
@@ -266,7 +270,7 @@ def _measure(
     if path is not None:
         chosen = np.unique(np.linspace(0, len(path) - 1, _MAX_DRAWN).astype(int))
         way = plane.coordinates(path[chosen])
-    limits = _view(kept if way is None else np.vstack([way, kept]), plane, limits)
+    limits = limits_of(kept if way is None else np.vstack([way, kept]), plane, limits)
     a, b = (np.linspace(low, high, resolution) for low, high in limits)
     losses, gradients = np.empty((resolution, resolution)), np.empty((resolution, resolution, 2))
     with np.errstate(all="ignore"):  # far away the loss may overflow
@@ -278,20 +282,3 @@ def _measure(
     if not np.isfinite(losses).any():
         raise ValueError("The loss is nowhere finite on this plane. Give smaller limits.")
     return ErrorSurface(a, b, losses, gradients, kept, way, plane.labels)
-
-
-def _view(points: NDArray[np.float64], plane: Plane, limits: Any) -> NDArray[np.float64]:
-    """Give the view that shows all points, and is at least half as wide as long."""
-    if limits is not None:
-        given = np.asarray(limits, dtype=float)
-        if given.shape != (2, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
-            raise ValueError(
-                f"limits={limits!r}, but they are ((low, high), (low, high)), one for each axis."
-            )
-        return given
-    low, high = points.min(axis=0), points.max(axis=0)
-    half = 0.6 * (high - low)
-    least = plane.half_width if len(points) == 1 or plane.half_width == 1.0 else 0.0
-    half = np.maximum(half, max(least, 0.5 * half.max()))
-    centre = (low + high) / 2
-    return np.column_stack([centre - half, centre + half])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.plotting.style import DASH, marker_of, new_axes, set_scale
+from fastbp.plotting.style import DASH, check_axes, label_seconds, marker_of, new_axes, set_scale
 from fastbp.plotting.training_curves import X_AXES, TrainingCurves
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["LossCurveDisplay"]
 
 _PANELS = ("loss", "validation", "gradient_norm")
-_X_LABELS = {"time": "time (s)", "evaluations": "evaluations of the loss"}
 
 
 class LossCurveDisplay:
@@ -127,14 +126,15 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or list of them, default=None
-            Where to draw: an Axes for each panel. None makes a new figure.
+            Where to draw: an Axes for each panel, such as ``pyplot.subplots(2)[1]``, or one for a
+            single panel, which without ``show`` is the loss. None makes a new figure.
         x : {"epochs", "time", "evaluations"}, default="epochs"
             Over what: epochs (iterations of a batch solver), seconds, or evaluations of the loss
             over all rows, of which an epoch is one.
         show : sequence of {"loss", "validation", "gradient_norm"}, default=None
             The panels, from top to bottom. A validation score that is a loss, as of Prechelt's
             criteria, is drawn beside the training loss instead. None is the loss, and the
-            validation score where there is one and ``ax`` is no single Axes.
+            validation score where there is one and an Axes for it.
         log_scale : bool, default=None
             Whether losses have a logarithmic axis; None where all are above 0, and the highest is
             three times the lowest or more.
@@ -148,6 +148,8 @@ class LossCurveDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ValueError
             If x or show is unknown, there are not as many axes as panels, or the estimator has not
             kept what is to be shown.
@@ -156,13 +158,15 @@ class LossCurveDisplay:
         """
         if x not in X_AXES:
             raise ValueError(f"x={x!r} is unknown. Take one of {list(X_AXES)}.")
-        given = None if ax is None else list(np.ravel(np.asarray(ax, dtype=object)))
+        given = (
+            None if ax is None else list(map(check_axes, np.ravel(np.asarray(ax, dtype=object))))
+        )
         panels = self._panels(show, given)
         axes = new_axes(self, len(panels)) if given is None else given
         if len(axes) != len(panels):
             raise ValueError(
-                f"ax holds {len(axes)} Axes, and the panels {panels} need one each. Give as many, "
-                "or choose panels by show=..."
+                f"ax holds {len(axes)} Axes, and the panels {panels} need one each. Give "
+                f"ax=pyplot.subplots({len(panels)})[1], or choose panels by show=..."
             )
         self.axes_, self.ax_, self.figure_ = axes, axes[0], axes[0].figure
         n_before = sum(line.get_gid() == _TRAINING for line in self.ax_.lines)
@@ -175,7 +179,7 @@ class LossCurveDisplay:
 
     def _panels(self, show: Sequence[str] | None, given: "list[Axes] | None") -> list[str]:
         has_score = any(curves.validation_score is not None for curves in self.curves)
-        if show is None and given is None:
+        if show is None and not given:
             return list(_PANELS[: 1 + has_score])
         if show is None and given is not None:  # panels of another display say what they are
             return [ax.get_gid() or name for ax, name in zip(given, _PANELS, strict=False)]
@@ -230,8 +234,7 @@ class LossCurveDisplay:
         return lines
 
     def _label(self, panels: list[str], x: str, log_scale: bool | None) -> None:
-        names = {curves.iteration_name for curves in self.curves}
-        self.axes_[-1].set_xlabel(_X_LABELS.get(x, names.pop() if len(names) == 1 else "iteration"))
+        self._label_x(self.axes_[-1], x)
         for panel, ax in zip(panels, self.axes_, strict=True):
             values = np.concatenate([np.ravel(line.get_ydata()) for line in ax.lines])
             if panel == "loss":
@@ -245,11 +248,27 @@ class LossCurveDisplay:
                 ax.set_ylabel(f"validation {scores.pop() if len(scores) == 1 else 'score'}")
             ax.set_gid(panel)
             ax.grid(alpha=0.25)
-        is_named = any(curves.name for curves in self.curves)
-        n_labels = len(self.ax_.get_legend_handles_labels()[1])
-        if is_named or n_labels > 1:
-            is_low = len(panels) > 1 and n_labels > 3
-            self.ax_.legend(fontsize="small", ncols=2 if is_low else 1)
+        self._add_legend()
+
+    def _label_x(self, ax: "Axes", x: str) -> None:
+        if x == "time":
+            label_seconds(ax.xaxis, max(np.max(line.get_xdata()) for line in ax.lines))
+        elif x == "evaluations":
+            ax.set_xlabel("evaluations of the loss")
+        else:
+            names = {curves.iteration_name for curves in self.curves}
+            ax.set_xlabel(names.pop() if len(names) == 1 else "iteration")
+
+    def _add_legend(self) -> None:
+        from matplotlib.lines import Line2D
+
+        handles, labels = self.ax_.get_legend_handles_labels()
+        if any(line.get_gid() == _KEPT for line in self.ax_.lines):  # of no training's colour
+            handles.append(Line2D([], [], linestyle="", marker="*", markersize=11, color="0.5"))
+            labels.append("weights kept")
+        if len(labels) > 1 or any(curves.name for curves in self.curves):
+            is_low = len(self.axes_) > 1 and len(labels) > 3
+            self.ax_.legend(handles, labels, fontsize="small", ncols=2 if is_low else 1)
 
 
 #: Group ids of lines, by which they are found again when more is drawn on the same axes.
@@ -269,12 +288,10 @@ def _known_norms(curves: TrainingCurves) -> Any:
 def _mark_kept(ax: "Axes", curves: TrainingCurves, positions: Any, values: Any, color: Any) -> None:
     """Mark the iteration whose weights were kept."""
     assert curves.kept is not None
-    at, label = curves.kept - 1, "weights kept"
-    if not curves.name:
-        label = f"{label} ({curves.iteration_name} {curves.kept})"
-    elif any(line.get_gid() == _KEPT for line in ax.lines):
-        label = ""  # once in a legend
+    at = curves.kept - 1
+    # Of several, one line in the legend says what all the stars are.
+    label = "" if curves.name else f"weights kept ({curves.iteration_name} {curves.kept})"
     ax.plot(
         positions[at], values[at - len(positions)], "*", markersize=14, color=color,
-        markeredgecolor="white", zorder=4, label=label, gid=_KEPT,
+        markeredgecolor="white", zorder=4, label=label, gid=_KEPT if curves.name else None,
     )  # fmt: skip

@@ -1,16 +1,19 @@
 """A network as a drawing: its units, and its weights by width and colour."""
 
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.plotting.inside import fitted_network
-from fastbp.plotting.style import new_axes
+from fastbp.plotting.style import axes_or_new
 
 __all__ = ["NetworkDisplay", "NetworkLayer"]
 
+_MANY = 500  # weights of a layer, of which only so many of the largest are strong:
+_STRONG = 100
 _MAX_NAMED = 24  # inputs or outputs of which names can be read
 
 
@@ -42,8 +45,9 @@ class NetworkDisplay:
     """A network: layers from left to right, a line for each weight, a disc for each unit.
 
     A line's width and strength of colour show how large the weight is, its hue the sign; negative
-    ones are dashed, too. A disc's colour shows the unit's bias, of which negative ones have a
-    dotted rim. Make one with `from_estimator`.
+    ones are dashed, too. Of 500 or more in a layer all but the largest 100 are faint. A disc's
+    colour shows the unit's bias, of which negative ones have a dotted rim. Make one with
+    `from_estimator`.
 
     Parameters
     ----------
@@ -120,7 +124,7 @@ class NetworkDisplay:
             If matplotlib is not installed.
         """
         net = fitted_network(estimator).estimator
-        if not isinstance(max_units, int) or max_units < 1:
+        if not isinstance(max_units, Integral) or max_units < 1:
             raise ValueError(f"max_units={max_units!r}, but it is a whole number, 1 at least.")
         sizes = net._network.layer_sizes
         if feature_names is None:
@@ -166,10 +170,12 @@ class NetworkDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ImportError
             If matplotlib is not installed.
         """
-        ax = new_axes(self)[0] if ax is None else ax
+        ax = axes_or_new(self, ax)
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
@@ -191,7 +197,8 @@ class NetworkDisplay:
         ax.set_xticks(range(last + 1), [_title(layer) for layer in self.layers])
         ax.tick_params(axis="x", length=0)
         ax.spines[:].set_visible(False)
-        self.colorbar_ = ax.figure.colorbar(colours, ax=ax, label="weight or bias", pad=0.02)
+        self.colorbar_ = ax.figure.colorbar(colours, ax=ax, pad=0.02)
+        self.colorbar_.set_label("weight or bias (dashed: < 0)", fontsize="small")
         return self
 
     @property
@@ -245,10 +252,13 @@ def _draw_weights(
     )
     part = np.abs(flat) / largest
     # Many lines are thinner, and what is next to nothing is next to invisible.
-    widths = 0.2 + part * (3.0 if flat.size < 500 else 1.8)
+    widths = 0.2 + part * (3.0 if flat.size < _MANY else 1.8)
     rgba = colours.to_rgba(flat)
     rgba[:, 3] = 0.1 + 0.9 * np.sqrt(part)
-    styles = ["-" if weight >= 0 else (0, (3, 1)) for weight in flat]
+    if flat.size >= _MANY:  # or they hide each other
+        rgba[:-_STRONG, 3] *= 0.25
+    # Dashes of many lines that all begin alike would have their gaps in rows.
+    styles = ["-" if weight >= 0 else (1.7 * i % 4, (3, 1)) for i, weight in enumerate(flat)]
     return ax.add_collection(
         LineCollection(segments, linewidths=widths, colors=rgba, linestyles=styles, zorder=1)
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastbp.model.network import Network
 
-__all__ = ["Plane", "path_plane", "random_plane", "weights_plane"]
+__all__ = ["Plane", "limits_of", "path_plane", "random_plane", "weights_plane"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,16 @@ class Plane:
     labels : (str, str)
         What the axes are called.
     half_width : float
-        How far the view reaches at least, on both sides of its centre.
+        How far the view reaches on both sides of its centre, where no path says how far.
+    least : float, default=0.0
+        How far it reaches at least.
     """
 
     origin: NDArray[np.float64]
     directions: NDArray[np.float64]
     labels: tuple[str, str]
     half_width: float
+    least: float = 0.0
 
     def at(self, a: float, b: float) -> NDArray[np.float64]:
         """Give the parameters at a point of the plane."""
@@ -121,7 +124,7 @@ def random_plane(network: Network, parameters: NDArray[np.float64], random_state
             d_bias *= scale
     if not directions.any(axis=1).all():  # all parameters are 0
         directions = random_state.standard_normal((2, parameters.size))
-    return Plane(parameters, directions, ("1st random direction", "2nd random direction"), 1.0)
+    return Plane(parameters, directions, ("1st random direction", "2nd random direction"), 1.0, 1.0)
 
 
 def path_plane(
@@ -150,7 +153,27 @@ def path_plane(
         share = squares[rank] / total if is_there else 0.0
         shown = f"{100 * share:.0f}" if share > 0.005 else f"{100 * share:.1g}"
         labels.append(f"{name} direction ({shown} % of the path)")
-    return Plane(parameters, np.array(directions), (labels[0], labels[1]), 1e-6)
+    return Plane(parameters, np.array(directions), (labels[0], labels[1]), 1.0)
+
+
+def limits_of(points: NDArray[np.float64], plane: Plane, limits: Any) -> NDArray[np.float64]:
+    """Give the view that shows all points, and is at least half as wide as long."""
+    if limits is not None:
+        try:
+            given = np.asarray(limits, dtype=float)
+        except (TypeError, ValueError):
+            given = np.empty(0)
+        if given.shape != (2, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
+            raise ValueError(
+                f"limits={limits!r}, but they are ((low, high), (low, high)), one for each axis."
+            )
+        return given
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.6 * (high - low)
+    least = plane.least if half.any() else plane.half_width
+    half = np.maximum(half, max(least, 0.5 * half.max()))
+    centre = (low + high) / 2
+    return np.column_stack([centre - half, centre + half])
 
 
 def _refuse_one_parameter(parameters: NDArray[np.float64]) -> None:

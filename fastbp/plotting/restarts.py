@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.plotting.inside import fitted_network
-from fastbp.plotting.style import COLOURS, legend_above, new_axes, set_scale
+from fastbp.plotting.style import COLOURS, axes_or_new, legend_above, set_scale
 
 __all__ = ["RestartsDisplay"]
 
@@ -102,6 +102,8 @@ class RestartsDisplay:
 
         Raises
         ------
+        TypeError
+            If ax is no Axes.
         ValueError
             If there are fewer than two losses, or none is finite.
         ImportError
@@ -114,7 +116,7 @@ class RestartsDisplay:
                 f"init_losses_ is {given}: local minima are seen from two starts on that have not "
                 "diverged. Fit with n_init=50 for instance."
             )
-        ax = new_axes(self)[0] if ax is None else ax
+        ax = axes_or_new(self, ax)
         self.ax_, self.figure_ = ax, ax.figure
         ranks = np.arange(1, len(losses) + 1)
         self.points_ = ax.plot(ranks, losses, "o", color=COLOURS[0], markersize=4, label="start")[0]
@@ -131,7 +133,7 @@ class RestartsDisplay:
         diverged = f" ({n_diverged} more diverged)" if n_diverged else ""
         ax.set(xlabel=f"starts, from the lowest loss on{diverged}", ylabel="final loss")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.margins(y=0.12)
+        ax.margins(y=0.18)  # for the number below the lowest
         ax.grid(axis="y", alpha=0.25)
         legend_above(ax, ncols=2)
         return self

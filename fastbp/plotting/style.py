@@ -12,7 +12,10 @@ __all__ = [
     "COLOURS",
     "DASH",
     "MARKERS",
+    "axes_or_new",
+    "check_axes",
     "import_pyplot",
+    "label_seconds",
     "legend_above",
     "marker_of",
     "new_axes",
@@ -40,6 +43,29 @@ def import_pyplot(display: Any) -> Any:
     return pyplot
 
 
+def check_axes(ax: Any) -> Any:
+    """Return what is given as ``ax``, if it is an Axes.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax={ax!r:.60} is no matplotlib Axes. Give one, such as pyplot.subplots()[1], or None "
+            "for a new figure."
+        )
+    return ax
+
+
+def axes_or_new(display: Any, ax: Any) -> Any:
+    """Return the axes that are given, or those of a new figure where ax is None."""
+    return new_axes(display)[0] if ax is None else check_axes(ax)
+
+
 def new_axes(display: Any, n_rows: int = 1, **options: Any) -> "list[Axes]":
     """Make a figure of axes one below the other; its layout leaves room for all labels."""
     pyplot = import_pyplot(display)
@@ -56,6 +82,14 @@ def marker_of(number: int) -> dict[str, Any]:
         "markersize": 4,
         "markevery": (start, 0.12),
     }
+
+
+def label_seconds(axis: Any, longest: float) -> None:
+    """Label an axis of seconds in the unit in which its numbers are short."""
+    units = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+    unit = next((unit for unit, size in units.items() if longest >= size), "µs")
+    axis.set_label_text(f"time ({unit})")
+    axis.set_major_formatter(lambda value, _: f"{value / units[unit]:g}")
 
 
 def set_scale(ax: "Axes", values: ArrayLike, log_scale: bool | None) -> bool:
@@ -82,11 +116,13 @@ def _between_decades(ax: "Axes", value: float) -> str:
     return f"{value:g}" if high < 100 * low and f"{value:e}"[0] in labelled else ""
 
 
-def legend_above(ax: Any, handles: Any = None, labels: Any = None, **options: Any) -> None:
-    """Put a legend above the axes, where it covers nothing."""
+def legend_above(
+    ax: Any, handles: Any = None, labels: Any = None, top: float = 1.0, **options: Any
+) -> None:
+    """Put a legend above the part ``top`` of the axes, where it covers nothing."""
     if handles is None:
         handles, labels = ax.get_legend_handles_labels()
     ax.legend(
-        handles, labels, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small",
+        handles, labels, loc="lower left", bbox_to_anchor=(0, top), frameon=False, fontsize="small",
         borderaxespad=0.2, handletextpad=0.5, columnspacing=1.0, **options,
     )  # fmt: skip

@@ -9,8 +9,9 @@ from fastbp.plotting.style import COLOURS, legend_above
 
 __all__ = ["Drawn", "draw_contours", "draw_surface"]
 
-_N_LEVELS = 20
+_N_LEVELS = 21
 _N_ARROWS = 10  # along the longer axis
+_N_BENDS = 6  # points of an arrow on a curved surface
 _MAX_RANGE = 1e5  # of losses on a logarithmic scale: what is lower is drawn as the lowest
 _MAX_DOTS = 60  # of a longer path, single points cannot be told apart
 _LIGHT = (0.4, 1.0)  # the part of the colours on which black is seen
@@ -61,7 +62,7 @@ def draw_contours(ax: Any, surface: Any, arrows: bool, log_scale: bool | None, c
 
 
 def draw_surface(ax: Any, surface: Any, arrows: bool, log_scale: bool | None, cmap: str) -> Drawn:
-    """Draw an `ErrorSurface` in three dimensions, the arrows on the floor below it."""
+    """Draw an `ErrorSurface` in three dimensions, path and arrows on it, in front or behind."""
     from matplotlib.colors import LogNorm
     from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
@@ -80,31 +81,30 @@ def draw_surface(ax: Any, surface: Any, arrows: bool, log_scale: bool | None, cm
         a, b, z, facecolors=_light(cmap)(norm(losses)), rcount=100, ccount=100, linewidth=0,
         alpha=0.85, zorder=2,
     )  # fmt: skip
-    low, high = height(levels[[0, -1]]).tolist()
-    floor = low - 0.3 * (high - low)
     quiver = line = None
     if arrows:
-        quiver = Line3DCollection(_segments(surface, floor), colors="0.3", linewidths=0.8, zorder=1)
+        quiver = Line3DCollection(_draped(surface, z), colors="0.1", linewidths=0.7, zorder=3)
         ax.add_collection3d(quiver, autolim=False)
     if surface.path is not None:
         x, y, loss = surface.path.T
+        ax.plot(x, y, height(loss), color="white", linewidth=3.5, zorder=4)
         (line,) = ax.plot(x, y, height(loss), color="black", linewidth=1.5, zorder=5)
     ends = [surface.kept, *_start_of(surface, 3)]
     _mark_ends(ax, [np.column_stack([end[:, :2], height(end[:, 2])]) for end in ends])
     ax.set(
-        xlim=surface.a[[0, -1]], ylim=surface.b[[0, -1]], zlim=(floor, high),
+        xlim=surface.a[[0, -1]], ylim=surface.b[[0, -1]], zlim=height(levels[[0, -1]]),
         xlabel=_short(surface.labels[0]), ylabel=_short(surface.labels[1]), zlabel="loss",
     )  # fmt: skip
     ax.tick_params(labelsize="x-small", pad=-2)
     ax.tick_params(axis="z", pad=2)
     for axis, pad in ((ax.xaxis, -6), (ax.yaxis, -6), (ax.zaxis, 2)):
-        axis.label.set_size("small")
+        axis.label.set_size("x-small")
         axis.labelpad = pad
         axis.get_major_locator().set_params(nbins=5)
     ax.set_box_aspect((4, 4, 3), zoom=0.88)  # or labels are cut off
     if is_log:
         ax.zaxis.set_major_formatter(lambda value, _: f"{10**value:.2g}")
-    _legend(ax, line, arrows)
+    _legend(ax, line, arrows, top=0.93)  # the box does not fill its axes
     return Drawn(drawn, line, quiver, None)
 
 
@@ -129,7 +129,9 @@ def _arrows(surface: Any) -> NDArray[np.float64]:
     chosen = []
     for step in widths / (n - 1):
         stride = min(max(1, round(spacing / step)), n)
-        chosen.append(np.arange(n)[(n - 1) % stride // 2 :: stride])
+        n_arrows = len(range(stride // 2, n, stride))
+        first = (n - 1 - (n_arrows - 1) * stride) // 2  # as far from both ends
+        chosen.append(first + stride * np.arange(n_arrows))
     along_a, along_b = chosen
     downhill = -surface.gradient[np.ix_(along_b, along_a)]
     with np.errstate(all="ignore"):
@@ -141,20 +143,25 @@ def _arrows(surface: Any) -> NDArray[np.float64]:
     return np.stack([*tails, *np.moveaxis(downhill, 2, 0)]).reshape(4, -1)
 
 
-def _segments(surface: Any, floor: float) -> NDArray[np.float64]:
-    """Draw the same arrows on the floor: matplotlib's own in 3-D have their heads upright."""
+def _draped(surface: Any, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lay the same arrows on the surface: lines of points, (3 * n_arrows, n_points, 3)."""
+    from scipy.interpolate import RegularGridInterpolator
+
     a, b, u, v = _arrows(surface)
-    tails, steps = np.column_stack([a, b]), np.column_stack([u, v])
-    aside = np.column_stack([-v, u])
+    tails, steps, aside = np.stack([a, b], 1), np.stack([u, v], 1), np.stack([-v, u], 1)
     tips = tails + steps
     barbs = [tips - 0.3 * steps + 0.15 * side for side in (aside, -aside)]
-    flat = np.concatenate([np.stack([start, tips], axis=1) for start in (tails, *barbs)])
-    return np.concatenate([flat, np.full((*flat.shape[:2], 1), floor)], axis=2)
+    along = np.linspace(0.0, 1.0, _N_BENDS)[:, np.newaxis]
+    starts = np.concatenate([tails, *barbs])
+    flat = starts[:, np.newaxis] + along * (np.tile(tips, (3, 1)) - starts)[:, np.newaxis]
+    flat = flat.clip((surface.a[0], surface.b[0]), (surface.a[-1], surface.b[-1]))
+    height = RegularGridInterpolator((surface.b, surface.a), z)(flat[..., ::-1])
+    return np.concatenate([flat, height[..., np.newaxis]], axis=2)
 
 
 def _short(label: str) -> str:
     """Leave out what an axis in three dimensions has no room for."""
-    return label.replace(" of the path", "")
+    return label.replace("direction (", "dir. (").replace(" of the path", "")
 
 
 def _start_of(surface: Any, n_dimensions: int) -> list[NDArray[np.float64]]:
@@ -168,7 +175,7 @@ def _mark_ends(ax: Any, ends: list[NDArray[np.float64]]) -> None:
         {"marker": "o", "markersize": 8, "color": COLOURS[5], "label": "start"},
     )
     for end, style in zip(ends, styles, strict=False):
-        ax.plot(*end.T, linestyle="", markeredgecolor="white", zorder=7, **style)
+        ax.plot(*end.T, linestyle="", markeredgecolor="black", zorder=7, **style)
 
 
 def _light(cmap: str) -> Any:
@@ -179,14 +186,14 @@ def _light(cmap: str) -> Any:
     return ListedColormap(matplotlib.colormaps[cmap](np.linspace(*_LIGHT, 256)))
 
 
-def _legend(ax: Any, path: Any, has_arrows: bool) -> None:
+def _legend(ax: Any, path: Any, has_arrows: bool, top: float = 1.0) -> None:
     """Say what is drawn, in two short lines."""
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()
     if path is not None:
-        handles, labels = [*handles, path], [*labels, "path"]
+        handles, labels = [*handles, path], [*labels, "path (projected)"]
     if has_arrows:
         arrow = Line2D([], [], color="0.1", linestyle="", marker=r"$\rightarrow$", markersize=12)
         handles, labels = [*handles, arrow], [*labels, "minus gradient"]
-    legend_above(ax, handles, labels, ncols=2)
+    legend_above(ax, handles, labels, top=top, ncols=2)

@@ -20,20 +20,38 @@ approximation to Bayesian learning", ICNN 1997.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from fastbp.model.objective import LeastSquares
-from fastbp.solvers.descent import Descent, Minimised, Options, Point, descend
+from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
 from fastbp.solvers.levenberg_marquardt import Damping, normal_equations
+from fastbp.solvers.states import DescentState, Point
 
-__all__ = ["minimise"]
+__all__ = ["State", "minimise"]
 
 _MIN_ALPHA, _MAX_ALPHA, _TINY = 1e-10, 1e10, 1e-300
 #: alpha has settled where an iteration changes it by less than this part.
 _SETTLED = 1e-3
+
+
+@dataclass
+class State(Damping):
+    """The damping, and how much of the weights the data determine.
+
+    Attributes
+    ----------
+    alpha : float
+        The weight decay that this gives.
+    effective_parameters : float
+        How many parameters the data determine.
+    """
+
+    alpha: float = 0.0
+    effective_parameters: float = 0.0
 
 
 def minimise(
@@ -66,52 +84,46 @@ def minimise(
             f"alpha='bayes' takes a sample weight for the number of times that a row is there, and "
             f"they sum to {objective.total_weight:g}. Scale them to sum to the number of rows."
         )
-    evidence = _Evidence(objective, float(parameters.size))
-
-    def steps(descent: Descent) -> None:
-        damping = Damping()
-        while True:
-            hessian = normal_equations(objective, descent)
-            evidence.set_alpha(descent, hessian)
-            descent.accept(damping.lower_point(descent, hessian))
-
-    result = descend(steps, objective, parameters, options)
-    return result._replace(
-        alpha=objective.alpha, effective_parameters=evidence.effective_parameters
-    )
+    resumed = cast(DescentState | None, options.monitor.resumed)
+    if resumed is None:
+        state = State(alpha=objective.alpha, effective_parameters=float(parameters.size))
+    else:
+        state = resumed.solver
+        objective.alpha = state.alpha
+    result = descend(iterations(lambda _: state, _iterate), objective, parameters, options)
+    return result._replace(alpha=state.alpha, effective_parameters=state.effective_parameters)
 
 
-@dataclass
-class _Evidence:
-    """How much of the weights the data determine."""
+def _iterate(descent: Descent, state: State) -> None:
+    hessian = normal_equations(descent)
+    _set_alpha(descent, state, hessian)
+    descent.accept(state.lower_point(descent, hessian))
 
-    objective: LeastSquares
-    effective_parameters: float
 
-    def set_alpha(self, descent: Descent, hessian: NDArray[np.float64]) -> None:
-        """Set alpha anew where a descent stands, and the point and H to the new objective."""
-        objective, point = self.objective, descent.point
-        total_weight, n_weights = objective.total_weight, objective.network.n_weights
-        weights = point.parameters[:n_weights]
-        square_sum = float(weights @ weights)
-        errors = 2.0 * total_weight * point.loss - objective.alpha * square_sum
-        decay = np.zeros(point.parameters.size)
-        decay[:n_weights] = objective.alpha / total_weight
-        determined = _determined(hessian, decay, float(np.finfo(descent.dtype).eps))
-        self.effective_parameters = float(determined.sum())
-        n_left = total_weight * objective.network.layer_sizes[-1] - self.effective_parameters
-        gamma = float(determined[:n_weights].sum())
-        alpha = gamma * errors / max(square_sum, _TINY) / max(n_left, 1.0)
-        alpha = min(max(alpha, _MIN_ALPHA), _MAX_ALPHA)
-        change = (alpha - objective.alpha) / total_weight
-        descent.is_settled = abs(alpha - objective.alpha) <= _SETTLED * alpha
-        objective.alpha = alpha
-        gradient = point.gradient.copy()
-        gradient[:n_weights] += change * weights
-        diagonal = np.arange(n_weights)
-        hessian[diagonal, diagonal] += change
-        loss = max(0.0, point.loss + 0.5 * change * square_sum)
-        descent.revalue(Point(point.parameters, loss, gradient))
+def _set_alpha(descent: Descent, state: State, hessian: NDArray[np.float64]) -> None:
+    """Set alpha anew where a descent stands, and the point and H to the new objective."""
+    objective, point = cast(LeastSquares, descent.objective), descent.point
+    total_weight, n_weights = objective.total_weight, objective.network.n_weights
+    weights = point.parameters[:n_weights]
+    square_sum = float(weights @ weights)
+    errors = 2.0 * total_weight * point.loss - objective.alpha * square_sum
+    decay = np.zeros(point.parameters.size)
+    decay[:n_weights] = objective.alpha / total_weight
+    determined = _determined(hessian, decay, float(np.finfo(descent.dtype).eps))
+    state.effective_parameters = float(determined.sum())
+    n_left = total_weight * objective.network.layer_sizes[-1] - state.effective_parameters
+    gamma = float(determined[:n_weights].sum())
+    alpha = gamma * errors / max(square_sum, _TINY) / max(n_left, 1.0)
+    alpha = min(max(alpha, _MIN_ALPHA), _MAX_ALPHA)
+    change = (alpha - objective.alpha) / total_weight
+    descent.is_settled = abs(alpha - objective.alpha) <= _SETTLED * alpha
+    objective.alpha = state.alpha = alpha
+    gradient = point.gradient.copy()
+    gradient[:n_weights] += change * weights
+    diagonal = np.arange(n_weights)
+    hessian[diagonal, diagonal] += change
+    loss = max(0.0, point.loss + 0.5 * change * square_sum)
+    descent.revalue(Point(point.parameters, loss, gradient))
 
 
 def _determined(

@@ -20,16 +20,17 @@ Powell, "Restart procedures for the conjugate gradient method", Math. Prog. 12 (
 Wright, "Numerical optimization", 2nd ed. (2006), section 5.2.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.model.objective import LossAndGradient
-from fastbp.solvers.descent import Descent, Minimised, Options, descend
+from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
 from fastbp.solvers.line_search import line_search
 
-__all__ = ["UPDATES", "minimise"]
+__all__ = ["UPDATES", "State", "minimise"]
 
 _ORTHOGONAL = 0.2
 _Vector = NDArray[np.float64]
@@ -57,29 +58,50 @@ UPDATES = {
 }
 
 
+@dataclass
+class State:
+    """What it keeps from one iteration to the next.
+
+    Attributes
+    ----------
+    direction : ndarray of shape (n_parameters,)
+        Where the next line search goes.
+    step : float
+        Its first trial.
+    since_restart : int
+        Iterations since the direction was the gradient's.
+    """
+
+    direction: _Vector
+    step: float
+    since_restart: int = 0
+
+
 def minimise(
     objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
 ) -> Minimised:
     """Minimise by conjugate gradients; see `descend`."""
-    return descend(_conjugate_gradients, objective, parameters, options)
+    return descend(iterations(_begin, _iterate), objective, parameters, options)
 
 
-def _conjugate_gradients(descent: Descent) -> None:
-    update = UPDATES[descent.options.cg_update]
+def _begin(descent: Descent) -> State:
     gradient = descent.point.gradient
-    direction, since_restart = -gradient, 0
-    step: Any = 1.0 / np.linalg.norm(gradient)
-    while True:
-        slope = gradient @ direction
-        point, step = line_search(descent, direction, step, c2=0.1)
-        descent.accept(point)
-        new, since_restart = point.gradient, since_restart + 1
-        beta = update(new, gradient, direction)
-        if abs(new @ gradient) >= _ORTHOGONAL * (new @ new) or since_restart >= new.size:
-            beta = 0.0
-        direction = -new + beta * direction
-        if beta == 0.0 or not new @ direction < 0:
-            direction, since_restart = -new, 0
-        gradient = new
-        # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-        step *= slope / (gradient @ direction)
+    length: Any = np.linalg.norm(gradient)
+    return State(-gradient, 1.0 / length)
+
+
+def _iterate(descent: Descent, state: State) -> None:
+    gradient, direction = descent.point.gradient, state.direction
+    slope = gradient @ direction
+    point, step = line_search(descent, direction, state.step, c2=0.1)
+    descent.accept(point)
+    new, state.since_restart = point.gradient, state.since_restart + 1
+    beta = UPDATES[descent.options.cg_update](new, gradient, direction)
+    if abs(new @ gradient) >= _ORTHOGONAL * (new @ new) or state.since_restart >= new.size:
+        beta = 0.0
+    state.direction = -new + beta * direction
+    if beta == 0.0 or not new @ state.direction < 0:
+        state.direction, state.since_restart = -new, 0
+    # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
+    ratio: Any = slope / (new @ state.direction)
+    state.step = step * ratio

@@ -1,18 +1,18 @@
 """What all batch solvers share: points, the counting of evaluations, and the rules that end it.
 
-A batch solver is a function ``steps(descent)`` that loops for ever: it chooses trial parameters,
-lets `Descent.evaluate` work out loss and gradient, and hands the point it settles for to
-`Descent.accept`, which ends the iteration. Both raise `Stop` where a limit or a rule says so;
-`descend` catches it. So a solver's file holds its algorithm and nothing else.
+A batch solver is a state, a dataclass of arrays and numbers, and a function ``iterate(descent,
+state)``: it chooses trial parameters, lets `Descent.evaluate` work out loss and gradient, hands the
+point it settles for to `Descent.accept`, which ends the iteration, and makes the state that of the
+next. Both raise `Stop` where a limit or a rule says so; `descend` catches it. So a solver's file
+holds its algorithm and nothing else.
 
 The numbers of a solver are float64; parameters are rounded to the data's dtype before they are
 evaluated, so that every point is one that can be returned.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from fastbp.machine.blas import one_blas_thread
 from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.states import DescentState, Point
 from fastbp.solvers.stopping import Limits, Stop, StopReason
 
 __all__ = [
@@ -28,8 +29,8 @@ __all__ = [
     "Descent",
     "Minimised",
     "Options",
-    "Point",
     "descend",
+    "iterations",
 ]
 
 #: An iteration that changes the loss by no larger part of it has made no progress. It is the
@@ -66,31 +67,6 @@ class Options:
 
 def _float64(array: NDArray[np.floating]) -> NDArray[np.float64]:
     return array.astype(np.float64, copy=False)
-
-
-def _all_finite(array: NDArray[np.float64]) -> bool:
-    # One product finds most arrays finite; where it overflows, every entry is looked at.
-    return math.isfinite(array @ array) or bool(np.isfinite(array).all())
-
-
-class Point(NamedTuple):
-    """Parameters with the loss and the gradient there, in float64."""
-
-    parameters: NDArray[np.float64]
-    loss: float
-    gradient: NDArray[np.float64]
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether parameters, loss and gradient are finite."""
-        return (
-            math.isfinite(self.loss) and _all_finite(self.gradient) and _all_finite(self.parameters)
-        )
-
-    @property
-    def gradient_norm(self) -> float:
-        """The largest entry of the gradient, in absolute value."""
-        return float(np.abs(self.gradient).max(initial=0.0))
 
 
 class Minimised(NamedTuple):
@@ -141,6 +117,8 @@ class Descent:
         Of the parameters that are evaluated.
     is_settled : bool
         Whether a small gradient is the end: not while a solver still changes the objective.
+    resumed : DescentState or None
+        A descent that a checkpoint has kept, and which this one goes on with.
     """
 
     point: Point
@@ -151,18 +129,23 @@ class Descent:
         self, objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
     ) -> None:
         self.objective, self.options, self.limits = objective, options, options.limits
-        self.history = History()
+        self.resumed = cast(DescentState | None, options.monitor.resumed)
+        self.history = History() if self.resumed is None else self.resumed.history.copy()
         self.monitor = replace(options.monitor, history=self.history)  # options may be used again
         self.dtype = parameters.dtype
         self._n_stalled = 0
         self.monitor.begin()
 
     def begin(self, parameters: NDArray[np.floating]) -> None:
-        """Evaluate the start; end at once where a rule is met already."""
+        """Evaluate the start, or go on; end at once where a rule is met already."""
+        if self.resumed is not None:
+            self.point, self.best, _, self._n_stalled, self.is_settled, _ = self.resumed
+            self.monitor.record_point(self.point)
+            return
         self.point = self.best = self.evaluate(parameters.astype(np.float64), limited=False)
         if not self.point.is_finite:
             raise Stop("diverged")
-        self.monitor.record_point(self.point.parameters)
+        self.monitor.record_point(self.point)
         if self.monitor.early_stopping is None:
             self.history.best_loss = self.point.loss
         reason = self._reached(self.point, self.point.gradient_norm)
@@ -217,13 +200,20 @@ class Descent:
         self._n_stalled = self._n_stalled + 1 if stalled else 0
         self.point = point
         self.monitor.end_iterations([point.loss], point.gradient_norm)
-        self.monitor.record_point(point.parameters)
+        self.monitor.record_point(point)
         if self.monitor.early_stopping is None:
             is_best = point.loss <= self.best.loss
         else:
             is_best = self.monitor.record_score(point.parameters.astype(self.dtype))
         if is_best:
             self.best = point
+
+    def keep(self, solver: Any) -> None:
+        """Write the checkpoint, where there is one and it is time to, with a solver's state."""
+        checkpoint = self.monitor.checkpoint
+        if checkpoint is not None and checkpoint.is_due:
+            descent = (self.point, self.best, self.history, self._n_stalled, self.is_settled)
+            checkpoint.write(DescentState(*descent, solver))
 
     def revalue(self, point: Point) -> None:
         """Go on from the same parameters after the objective has changed."""
@@ -312,3 +302,33 @@ def descend(
             raise
         return descent.result("interrupted")
     raise AssertionError("a solver ended without a reason")
+
+
+_State = TypeVar("_State")
+
+
+def iterations(
+    first: Callable[[Descent], _State], iterate: Callable[[Descent, _State], None]
+) -> Callable[[Descent], None]:
+    """Make an algorithm for `descend` of its state and its iteration.
+
+    Parameters
+    ----------
+    first : callable
+        ``first(descent) -> state``, a dataclass of arrays and numbers, where a descent begins.
+    iterate : callable
+        ``iterate(descent, state)``, one iteration: it changes the state.
+
+    Returns
+    -------
+    steps : callable
+        Iterates until `Stop` is raised. In between, a checkpoint may be written.
+    """
+
+    def steps(descent: Descent) -> None:
+        state = first(descent) if descent.resumed is None else descent.resumed.solver
+        while True:
+            descent.keep(state)
+            iterate(descent, state)
+
+    return steps

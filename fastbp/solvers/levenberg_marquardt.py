@@ -17,13 +17,16 @@ non-linear least squares problems", Technical University of Denmark (2004), algo
 """
 
 import math
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastbp.model.objective import LeastSquares
-from fastbp.solvers.descent import Descent, Minimised, Options, Point, descend
+from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
+from fastbp.solvers.states import Point
 from fastbp.solvers.stopping import Stop
 
 __all__ = ["Damping", "minimise", "normal_equations"]
@@ -32,42 +35,20 @@ _FIRST_MU = 1e-3  # of H's largest diagonal entry
 _MAX_MU = 1e20
 
 
-def minimise(
-    objective: LeastSquares, parameters: NDArray[np.floating], options: Options
-) -> Minimised:
-    """Minimise a sum of squares by Levenberg-Marquardt; see `descend`."""
-
-    def steps(descent: Descent) -> None:
-        damping = Damping()
-        while True:
-            hessian = normal_equations(objective, descent)
-            descent.accept(damping.lower_point(descent, hessian))
-
-    return descend(steps, objective, parameters, options)
-
-
-def normal_equations(objective: LeastSquares, descent: Descent) -> NDArray[np.float64]:
-    """Gauss-Newton matrix where a descent stands: its upper triangle, in float64.
-
-    Raises
-    ------
-    Stop
-        If it is not finite, or no more evaluation is left.
-    """
-    descent.check_limits()
-    descent.history.n_fun += 1
-    _, _, hessian = objective.normal_equations(descent.point.parameters.astype(descent.dtype))
-    if not np.isfinite(hessian.diagonal()).all():
-        raise Stop("diverged")
-    return hessian.astype(np.float64, copy=False)
-
-
+@dataclass
 class Damping:
-    """The damping mu, and how it rises and falls (Nielsen's rule)."""
+    """The damping, and how it rises and falls (Nielsen's rule).
 
-    def __init__(self) -> None:
-        self._mu = math.nan
-        self._growth = 2.0
+    Attributes
+    ----------
+    mu : float
+        The damping; NaN before the first matrix.
+    growth : float
+        By how much it rises next.
+    """
+
+    mu: float = math.nan
+    growth: float = 2.0
 
     def lower_point(self, descent: Descent, hessian: NDArray[np.float64]) -> Point:
         """Find a lower point from where a descent stands.
@@ -91,23 +72,52 @@ class Damping:
         """
         start = descent.point
         diagonal = hessian.diagonal()
-        if math.isnan(self._mu):
-            self._mu = _FIRST_MU * max(float(diagonal.max()), np.finfo(np.float64).tiny)
-        while self._mu < _MAX_MU * max(1.0, float(diagonal.max())):
-            step = _solve(hessian, self._mu, -start.gradient)
+        if math.isnan(self.mu):
+            self.mu = _FIRST_MU * max(float(diagonal.max()), np.finfo(np.float64).tiny)
+        while self.mu < _MAX_MU * max(1.0, float(diagonal.max())):
+            step = _solve(hessian, self.mu, -start.gradient)
             if step is not None:
                 trial = descent.evaluate(start.parameters + step)
-                promised = 0.5 * float(step @ (self._mu * step - start.gradient))
+                promised = 0.5 * float(step @ (self.mu * step - start.gradient))
                 if trial.loss < start.loss and trial.is_finite:
                     gain = (start.loss - trial.loss) / promised if promised > 0 else 1.0
-                    self._mu *= max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
-                    self._growth = 2.0
+                    self.mu *= max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
+                    self.growth = 2.0
                     return trial
                 if np.array_equal(trial.parameters, start.parameters):
                     break
-            self._mu *= self._growth
-            self._growth *= 2.0
+            self.mu *= self.growth
+            self.growth *= 2.0
         raise Stop("step_size")
+
+
+def minimise(
+    objective: LeastSquares, parameters: NDArray[np.floating], options: Options
+) -> Minimised:
+    """Minimise a sum of squares by Levenberg-Marquardt; see `descend`."""
+    return descend(iterations(lambda _: Damping(), _iterate), objective, parameters, options)
+
+
+def _iterate(descent: Descent, damping: Damping) -> None:
+    hessian = normal_equations(descent)
+    descent.accept(damping.lower_point(descent, hessian))
+
+
+def normal_equations(descent: Descent) -> NDArray[np.float64]:
+    """Gauss-Newton matrix where a descent stands: its upper triangle, in float64.
+
+    Raises
+    ------
+    Stop
+        If it is not finite, or no more evaluation is left.
+    """
+    descent.check_limits()
+    descent.history.n_fun += 1
+    objective = cast(LeastSquares, descent.objective)
+    _, _, hessian = objective.normal_equations(descent.point.parameters.astype(descent.dtype))
+    if not np.isfinite(hessian.diagonal()).all():
+        raise Stop("diverged")
+    return hessian.astype(np.float64, copy=False)
 
 
 def _solve(

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.solvers.descent import Descent, Point
+from fastbp.solvers.descent import Descent
+from fastbp.solvers.states import Point
 from fastbp.solvers.stopping import Stop
 
 __all__ = ["line_search"]

@@ -11,21 +11,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from os import PathLike
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.solvers.history import History
 from fastbp.solvers.path import Path
+from fastbp.solvers.states import TrainingState
 from fastbp.solvers.stopping import EarlyStopping
 
 __all__ = [
     "Callback",
     "Checkpoint",
+    "HasParameters",
     "Monitor",
     "SoFar",
-    "TrainingState",
     "Watcher",
     "current_watchers",
     "watching",
@@ -53,6 +55,15 @@ class Callback(Protocol):
         ...
 
 
+class HasParameters(Protocol):
+    """Where a training stands."""
+
+    @property
+    def parameters(self) -> NDArray[np.floating]:
+        """The parameters there, (n_parameters,)."""
+        ...
+
+
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
 
@@ -71,32 +82,16 @@ def current_watchers() -> tuple[Watcher, ...]:
     return _watchers.get()
 
 
-class TrainingState(NamedTuple):
-    """A stochastic training between two epochs: all that the next ones depend on.
+class Checkpoint(Protocol):
+    """Where the state of a training is kept while it goes on.
 
     Attributes
     ----------
-    parameters : ndarray of shape (n_parameters,)
-        The parameters.
-    best : ndarray of shape (n_parameters,) or None
-        Those of the best validation score, where there is one.
-    rows : ndarray of shape (n_samples,)
-        The rows in the order of the latest epoch, from which the next one's is drawn.
-    optimiser : OptimiserState
-        Rule, moments and history.
-    random_state : RandomState
-        Where the next shuffles are drawn from.
+    path : str or path-like
+        The file.
     """
 
-    parameters: NDArray[np.floating]
-    best: NDArray[np.floating] | None
-    rows: NDArray[np.int64]
-    optimiser: Any
-    random_state: np.random.RandomState
-
-
-class Checkpoint(Protocol):
-    """Where the state of a training is kept while it goes on."""
+    path: str | PathLike[str]
 
     @property
     def is_due(self) -> bool:
@@ -129,7 +124,7 @@ class Monitor:
     path : Path or None
         Then the parameters after each iteration are kept there.
     checkpoint : Checkpoint or None
-        Where a stochastic training is kept between its epochs.
+        Where the training is kept between its iterations.
     resumed : TrainingState or None
         A training that was kept so, and which this one goes on with.
     """
@@ -181,10 +176,10 @@ class Monitor:
             for watcher in self.watchers:
                 watcher(history)
 
-    def record_point(self, parameters: NDArray[np.floating]) -> None:
+    def record_point(self, point: HasParameters) -> None:
         """Keep the parameters at the start or after an iteration, if the path is recorded."""
-        if self.path is not None:
-            self.path.add(parameters)
+        if self.path is not None:  # only then they are asked for, which may be on a device
+            self.path.add(point.parameters)
 
     def record_score(self, parameters: NDArray[np.floating]) -> bool:
         """Score the parameters after an iteration; returns whether they are the best so far."""

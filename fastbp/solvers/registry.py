@@ -49,6 +49,9 @@ class Solver:
         Whether ``learning_rate`` is for it.
     bayesian : callable or None
         As ``algorithm``, for ``alpha="bayes"``; None where it cannot find the weight decay.
+    state, bayesian_state : type or None
+        Of a batch solver, the dataclass of what it keeps from one iteration to the next, with
+        which a checkpoint can go on; None where it is out of reach.
     devices : tuple of str
         Where its objective can be computed.
     needs_half_square : bool
@@ -64,6 +67,8 @@ class Solver:
     rule: Callable[[Any], Rule] | None = None
     has_schedule: bool = False
     bayesian: Callable[[Any, NDArray[np.floating], Any], Minimised] | None = None
+    state: type | None = None
+    bayesian_state: type | None = None
     devices: tuple[str, ...] = ("cpu", "cuda")
     needs_half_square: bool = False
     keeps_matrix: bool = False
@@ -73,6 +78,11 @@ class Solver:
     def is_stochastic(self) -> bool:
         """Whether it goes through the rows in batches."""
         return self.rule is not None
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether a checkpoint can hold its trainings."""
+        return self.is_stochastic or self.state is not None
 
     def takes_loss(self, loss: str | Loss) -> bool:
         """Whether it can minimise a loss."""
@@ -146,18 +156,20 @@ SOLVERS = {
         Solver("adam", stochastic.minimise, rule=_adam_rule),
         # True does nothing for lbfgs, as in MLPRegressor.
         Solver("lbfgs", lbfgs.minimise, stops_by_score=False),
-        Solver("bfgs", bfgs.minimise, keeps_matrix=True),
-        Solver("cg", conjugate_gradient.minimise),
-        Solver("scg", scaled_conjugate_gradient.minimise),
+        Solver("bfgs", bfgs.minimise, state=bfgs.State, keeps_matrix=True),
+        Solver("cg", conjugate_gradient.minimise, state=conjugate_gradient.State),
+        Solver("scg", scaled_conjugate_gradient.minimise, state=scaled_conjugate_gradient.State),
         Solver(
             "lm",
             levenberg_marquardt.minimise,
             bayesian=bayesian_regularisation.minimise,
+            state=levenberg_marquardt.Damping,
+            bayesian_state=bayesian_regularisation.State,
             devices=("cpu",),
             needs_half_square=True,
             keeps_matrix=True,
         ),
-        Solver("rprop", rprop.minimise),
-        Solver("gd", gradient_descent.minimise),
+        Solver("rprop", rprop.minimise, state=rprop.State),
+        Solver("gd", gradient_descent.minimise, state=gradient_descent.State),
     )
 }

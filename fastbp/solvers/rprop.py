@@ -13,48 +13,74 @@ algorithms", Neurocomputing 50 (2003), for iRprop+. What is done with a loss tha
 halve all steps and try again, is not theirs.
 """
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.model.objective import LossAndGradient
-from fastbp.solvers.descent import Descent, Minimised, Options, descend
+from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
 from fastbp.solvers.stopping import Stop
 
-__all__ = ["minimise"]
+__all__ = ["State", "minimise"]
 
 _GROW, _SHRINK = 1.2, 0.5
 _FIRST_STEP, _MIN_STEP, _MAX_STEP = 0.1, 1e-10, 50.0
+
+
+@dataclass
+class State:
+    """What iRprop+ keeps from one iteration to the next; arrays are (n_parameters,).
+
+    Attributes
+    ----------
+    steps : ndarray
+        How far each parameter goes.
+    moves : ndarray
+        Where each went last.
+    last_signs : ndarray
+        The signs of the last gradient, 0 after a jump.
+    last_loss : float
+        The loss of the last iteration but one.
+    """
+
+    steps: NDArray[np.float64]
+    moves: NDArray[np.float64]
+    last_signs: NDArray[np.float64]
+    last_loss: float = math.inf
 
 
 def minimise(
     objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
 ) -> Minimised:
     """Minimise by iRprop+; see `descend`."""
-    return descend(_irprop_plus, objective, parameters, options)
+    return descend(iterations(_begin, _iterate), objective, parameters, options)
 
 
-def _irprop_plus(descent: Descent) -> None:
-    point = descent.point
-    steps = np.full(point.parameters.size, _FIRST_STEP)
-    moves, last_signs = np.zeros_like(steps), np.zeros_like(steps)
-    last_loss = np.inf
-    while True:
-        signs = np.sign(point.gradient)
-        agreement = signs * last_signs
-        jumped = agreement < 0
-        steps *= np.where(jumped, _SHRINK, np.where(agreement > 0, _GROW, 1.0))
-        np.clip(steps, _MIN_STEP, _MAX_STEP, out=steps)
-        if steps.max() <= _MIN_STEP:
+def _begin(descent: Descent) -> State:
+    steps = np.full(descent.point.parameters.size, _FIRST_STEP)
+    return State(steps, np.zeros_like(steps), np.zeros_like(steps))
+
+
+def _iterate(descent: Descent, state: State) -> None:
+    point, steps = descent.point, state.steps
+    signs = np.sign(point.gradient)
+    agreement = signs * state.last_signs
+    jumped = agreement < 0
+    steps *= np.where(jumped, _SHRINK, np.where(agreement > 0, _GROW, 1.0))
+    np.clip(steps, _MIN_STEP, _MAX_STEP, out=steps)
+    if steps.max() <= _MIN_STEP:
+        raise Stop("step_size")
+    taken_back = -state.moves if point.loss > state.last_loss else 0.0
+    state.moves = np.where(jumped, taken_back, -signs * steps)
+    # After a jump neither growth nor another halving in the next iteration.
+    state.last_signs, state.last_loss = np.where(jumped, 0.0, signs), point.loss
+    trial = descent.evaluate(point.parameters + state.moves)
+    while not trial.is_finite:
+        if state.steps.max() <= _MIN_STEP:
             raise Stop("step_size")
-        taken_back = -moves if point.loss > last_loss else 0.0
-        moves = np.where(jumped, taken_back, -signs * steps)
-        # After a jump neither growth nor another halving in the next iteration.
-        last_signs, last_loss = np.where(jumped, 0.0, signs), point.loss
-        trial = descent.evaluate(point.parameters + moves)
-        while not trial.is_finite:
-            if steps.max() <= _MIN_STEP:
-                raise Stop("step_size")
-            steps, moves = np.maximum(_SHRINK * steps, _MIN_STEP), _SHRINK * moves
-            trial = descent.evaluate(point.parameters + moves)
-        point = trial
-        descent.accept(point)
+        state.steps = np.maximum(_SHRINK * state.steps, _MIN_STEP)
+        state.moves = _SHRINK * state.moves
+        trial = descent.evaluate(point.parameters + state.moves)
+    descent.accept(trial)

@@ -12,66 +12,91 @@ Moller, "A scaled conjugate gradient algorithm for fast supervised learning", Ne
 (1993). The comments give the numbers of its steps.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.model.objective import LossAndGradient
-from fastbp.solvers.descent import Descent, Minimised, Options, descend
+from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
 from fastbp.solvers.stopping import Stop
 
-__all__ = ["minimise"]
+__all__ = ["State", "minimise"]
 
 _FIRST_LAMBDA = 1e-6
 _MAX_LAMBDA = 1e100
+
+
+@dataclass
+class State:
+    """What it keeps from one step, taken or rejected, to the next.
+
+    Attributes
+    ----------
+    p : ndarray of shape (n_parameters,)
+        The direction.
+    n_since_restart : int
+        Steps taken since it was the gradient's.
+    damping : float
+        lambda.
+    curvature : float or None
+        p' H p; None where p has changed.
+    """
+
+    p: NDArray[np.float64]
+    n_since_restart: int = 0
+    damping: float = _FIRST_LAMBDA
+    curvature: float | None = None
 
 
 def minimise(
     objective: LossAndGradient, parameters: NDArray[np.floating], options: Options
 ) -> Minimised:
     """Minimise by scaled conjugate gradients; see `descend`."""
-    return descend(_scaled_conjugate_gradients, objective, parameters, options)
+    return descend(iterations(_begin, _iterate), objective, parameters, options)
 
 
-def _scaled_conjugate_gradients(descent: Descent) -> None:
-    point = descent.point
+def _begin(descent: Descent) -> State:
+    return State(-descent.point.gradient)
+
+
+def _iterate(descent: Descent, state: State) -> None:
+    point, p = descent.point, state.p
+    damping: Any = state.damping
     r = -point.gradient
-    p, n_since_restart = r, 0
-    damping: Any = _FIRST_LAMBDA
-    curvature: float | None = None
-    while True:
-        p_squared = p @ p
-        if not 0 < p_squared < np.inf:  # as far as numbers can tell
-            raise Stop("step_size")
-        if curvature is None:  # 2: p has changed
-            curvature = _curvature(descent, p, p_squared)
-        delta = curvature + damping * p_squared  # 3
-        if not delta > 0:  # 4: make it positive
-            damping = 2.0 * (damping - delta / p_squared)
-            delta = curvature + damping * p_squared
-        mu = p @ r  # 5
-        alpha = mu / delta
-        trial = descent.evaluate(point.parameters + alpha * p)
-        # 6: how much of what the parabola promised
-        agreement = 2.0 * (point.loss - trial.loss) / (alpha * mu) if trial.is_finite else -np.inf
-        if agreement >= 0:  # 7
-            point, last_r = trial, r
-            descent.accept(point)
-            r, n_since_restart, curvature = -point.gradient, n_since_restart + 1, None
-            beta = (r @ r - r @ last_r) / mu
-            p = r + beta * p
-            if n_since_restart == r.size or not p @ r > 0:
-                p, n_since_restart = r, 0
-            if agreement >= 0.75:
-                damping *= 0.25
-        elif damping > _MAX_LAMBDA or np.array_equal(trial.parameters, point.parameters):
-            raise Stop("step_size")
-        if agreement < 0.25:  # 8
-            growth = 4.0 if agreement == -np.inf else 1.0 - agreement
-            # At least fourfold, which the paper does not ask for: after a loss that is not finite,
-            # or one that rounding has made no lower, the rule alone might wait for ever.
-            damping = max(damping + delta * growth / p_squared, 4.0 * damping)
+    p_squared = p @ p
+    if not 0 < p_squared < np.inf:  # as far as numbers can tell
+        raise Stop("step_size")
+    if state.curvature is None:  # 2: p has changed
+        state.curvature = _curvature(descent, p, p_squared)
+    delta = state.curvature + damping * p_squared  # 3
+    if not delta > 0:  # 4: make it positive
+        damping = 2.0 * (damping - delta / p_squared)
+        delta = state.curvature + damping * p_squared
+    mu = p @ r  # 5
+    alpha = mu / delta
+    trial = descent.evaluate(point.parameters + alpha * p)
+    # 6: how much of what the parabola promised
+    agreement = 2.0 * (point.loss - trial.loss) / (alpha * mu) if trial.is_finite else -np.inf
+    if agreement >= 0:  # 7
+        descent.accept(trial)
+        r, last_r = -trial.gradient, r
+        beta = (r @ r - r @ last_r) / mu
+        state.p, state.curvature = r + beta * p, None
+        state.n_since_restart += 1
+        if state.n_since_restart == r.size or not state.p @ r > 0:
+            state.p, state.n_since_restart = r, 0
+        if agreement >= 0.75:
+            damping *= 0.25
+    elif damping > _MAX_LAMBDA or np.array_equal(trial.parameters, point.parameters):
+        raise Stop("step_size")
+    if agreement < 0.25:  # 8
+        growth = 4.0 if agreement == -np.inf else 1.0 - agreement
+        # At least fourfold, which the paper does not ask for: after a loss that is not finite,
+        # or one that rounding has made no lower, the rule alone might wait for ever.
+        damping = max(damping + delta * growth / p_squared, 4.0 * damping)
+    state.damping = damping
 
 
 def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: Any) -> float:

@@ -23,7 +23,8 @@ from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, Rule
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
-from fastbp.solvers.monitor import Monitor, TrainingState
+from fastbp.solvers.monitor import Monitor
+from fastbp.solvers.states import StochasticState
 from fastbp.solvers.stopping import Limits, Stop, StopReason
 
 __all__ = ["OptimiserState", "Options", "invscaled_rate", "minimise", "plan_epochs"]
@@ -100,6 +101,11 @@ class Options:
     power_t: float = 0.5
     one_epoch: bool = False
 
+    @property
+    def resumed(self) -> StochasticState | None:
+        """A training that a checkpoint has kept, and which this one goes on with."""
+        return cast(StochasticState | None, self.monitor.resumed)
+
 
 def minimise(objective: Epochs, parameters: NDArray[np.floating], options: Options) -> Minimised:
     """Train for some epochs.
@@ -123,8 +129,8 @@ def minimise(objective: Epochs, parameters: NDArray[np.floating], options: Optio
     with Shuffles(random_state, is_for_one) as shuffles:
         state = options.state
         run = objective.run(parameters, options.batch_size, state.rule, state.moments, shuffles)
-        if options.monitor.resumed is not None:
-            cast(OrderedRun, run).rows[:] = options.monitor.resumed.rows
+        if options.resumed is not None:
+            cast(OrderedRun, run).rows[:] = options.resumed.rows
         best = _first_best(run, options)
         plans = plan_epochs(run, options, best)
         try:
@@ -144,7 +150,7 @@ def _first_best(run: Run, options: Options) -> NDArray[np.floating] | None:
     """Give the array for the parameters of the best validation score, if one decides."""
     if options.monitor.early_stopping is None:
         return None
-    resumed = options.monitor.resumed
+    resumed = options.resumed
     return (run.parameters if resumed is None or resumed.best is None else resumed.best).copy()
 
 
@@ -156,7 +162,7 @@ def _keep(
     if checkpoint is not None and checkpoint.is_due:
         shuffles.give_back()
         rows, state = cast(OrderedRun, run).rows, replace(options.state, moments=run.moments)
-        checkpoint.write(TrainingState(run.parameters, best, rows, state, options.random_state))
+        checkpoint.write(StochasticState(run.parameters, best, rows, state, options.random_state))
 
 
 def plan_epochs(
@@ -188,8 +194,7 @@ def plan_epochs(
     state, monitor, limits = options.state, options.monitor, options.limits
     history = monitor.history
     monitor.begin()
-    if monitor.path is not None:  # parameters may have to come from a device
-        monitor.record_point(run.parameters)
+    monitor.record_point(run)
     if best is None:
         best = _first_best(run, options)
     stop_reason: StopReason | None = None
@@ -205,7 +210,7 @@ def plan_epochs(
         stop_reason = stop.reason
     except KeyboardInterrupt:
         stop_reason = "interrupted"
-        monitor.record_point(run.parameters)  # in the middle of an epoch
+        monitor.record_point(run)  # in the middle of an epoch
     state.moments = run.moments
     return Minimised(run.parameters if best is None else best, history, stop_reason)
 
@@ -222,8 +227,7 @@ def _end_epochs(
         history.n_iter += 1
         return "diverged"
     monitor.end_iterations(losses.tolist())
-    if monitor.path is not None:
-        monitor.record_point(run.parameters)
+    monitor.record_point(run)
     if best is not None:
         parameters = run.parameters
         if monitor.record_score(parameters):

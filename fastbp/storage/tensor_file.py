@@ -21,7 +21,6 @@ import json
 import math
 import os
 import re
-import secrets
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.storage.replacement import replace_file
 from fastbp.version import __version__
 
 __all__ = ["DTYPES", "read_file", "write_file"]
@@ -61,6 +61,8 @@ def write_file(
 ) -> None:
     """Write a file in the place of an older one, which stays as it was if that fails.
 
+    A device or a pipe is written to.
+
     Parameters
     ----------
     path : str or path-like
@@ -79,7 +81,11 @@ def write_file(
     """
     content = _to_bytes(kind, document, arrays)
     try:
-        _replace(os.path.realpath(path), content)
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as device:  # or a pipe: it stays what it is
+                device.write(content)
+        else:
+            replace_file(os.path.realpath(path), content)
     except OSError as error:
         raise OSError(
             error.errno, f"{error.strerror}; it is not written, an older one is as it was", path
@@ -143,37 +149,6 @@ def _to_bytes(kind: str, document: Any, arrays: Mapping[str, NDArray]) -> bytes:
     content = b"".join([struct.pack("<Q", len(text)), text, *parts])
     digest = hashlib.sha256(content).hexdigest().encode()
     return content.replace(b'"sha256":"' + _NO_DIGEST, b'"sha256":"' + digest, 1)
-
-
-def _replace(path: str, content: bytes) -> None:
-    """Write beside the file, and put that in its place when the disk has it."""
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        if os.path.exists(beside):
-            os.unlink(beside)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    """Have the new name on the disk too, where folders can be opened (not on Windows)."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # the file itself is safe, and some file systems cannot do this
-    finally:
-        os.close(descriptor)
 
 
 def _from_bytes(content: bytes, kind: str) -> tuple[Any, dict[str, NDArray]]:

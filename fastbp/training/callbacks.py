@@ -3,8 +3,11 @@
 A fit is a task whose subtasks are stretches of iterations; with several starts, each start is a
 subtask, and the stretches are its own. A stretch is one iteration where a callback asks for the
 ``fitted_estimator``; else a start has 200 stretches at most, since a progress bar adds up all of
-them at the end of each. A callback that says stop at a stretch's end ends the start, and at a
-start's end lets no other begin.
+them at the end of each. They are counted, not timed: a callback is told the same of each run, and
+of as many subtasks as were announced. A callback that says stop at a stretch's end ends the start,
+and at a start's end lets no other begin.
+
+Of many fits side by side, callbacks are told as of one task, whose subtasks are the fits.
 """
 
 import copy
@@ -23,14 +26,24 @@ from fastbp.solvers.monitor import SoFar
 from fastbp.training.task import FitResult, FitTask, Start
 
 try:
-    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing: there are no callbacks, and no ``set_callbacks``."""
 
+    def with_callbacks(method: Callable) -> Callable:
+        """Give what was given: there are no callbacks to end."""
+        return method
 
-__all__ = ["CallbackSupportMixin", "FitReport", "without_callbacks"]
+
+__all__ = [
+    "CallbackSupportMixin",
+    "FitReport",
+    "ManyFitsReport",
+    "with_callbacks",
+    "without_callbacks",
+]
 
 _MOST_STRETCHES = 200
 
@@ -38,17 +51,58 @@ _MOST_STRETCHES = 200
 _Attributes = Callable[[], dict[str, Any]]
 
 
-class FitReport:
-    """Tells an estimator's callbacks that its fit begins, how it goes on, and that it ends.
+class _Hooks:
+    """Calls the hooks of callbacks: one at a time, in the configuration of who began.
 
-    They are called one at a time, though starts may go on in several threads.
+    Parameters
+    ----------
+    estimator : BackpropEstimator
+        The estimator that has the callbacks.
+    X, y, sample_weight
+        What its fit was given.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self._told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self._config, self._lock = get_config(), RLock()  # each thread has its own configuration
+
+    def of_rows(self, X: Any, y: Any, sample_weight: Any) -> "_Hooks":
+        """Give the same, still one at a time, for a fit to other rows."""
+        hooks = copy.copy(self)
+        hooks._told = _Hooks(self._told["estimator"], X, y, sample_weight)._told
+        return hooks
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other thread call hooks in a block, in which hooks are to be called."""
+        with self._lock, config_context(**self._config):
+            yield
+
+    def begin(self, context: Any, fitted: _Attributes | None = None) -> Any:
+        """Tell that a task begins; returns its context."""
+        return context.call_on_fit_task_begin(**self._told, reconstruction_attributes=fitted)
+
+    def end(self, context: Any, fitted: _Attributes | None) -> bool:
+        """Tell that a task has ended; returns whether a callback says stop."""
+        return context.call_on_fit_task_end(**self._told, reconstruction_attributes=fitted)
+
+
+class FitReport:
+    """Tells callbacks that a fit begins, how it goes on, and that it ends.
+
+    Its starts may go on in several threads.
 
     Parameters
     ----------
     estimator : BackpropEstimator
         The estimator, before its fit.
-    X, y, sample_weight
-        What its fit was given.
+    hooks : _Hooks
+        Whom to tell.
+    make_context : callable
+        Makes the context of the fit, for its ``max_subtasks``.
+    most_stretches : int
+        How many stretches a start may have, if no callback asks for the fitted estimator.
 
     Attributes
     ----------
@@ -58,68 +112,96 @@ class FitReport:
         Whether another start may begin.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-        self._told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self._config, self._lock = get_config(), RLock()  # each thread has its own configuration
+    def __init__(
+        self, estimator: Any, hooks: _Hooks, make_context: Callable, most_stretches: int
+    ) -> None:
+        self.hooks = hooks
         asked_for = any(map(_asks_for_fitted, estimator._skl_callbacks))
-        self.every = 1 if asked_for else -(-estimator.max_iter // _MOST_STRETCHES)
+        self.every = 1 if asked_for else -(-estimator.max_iter // most_stretches)
         self._n_stretches = -(-estimator.max_iter // self.every)
         self._n_starts = estimator._n_starts
         self._starts: dict[int, _StartReport] = {}
         self.lets_begin = True
-        self._root = estimator._init_callback_context(
+        self._root = make_context(
             max_subtasks=self._n_stretches if self._n_starts == 1 else self._n_starts,
             sequential_subtasks=self._n_starts == 1,
         )
-        self._root.call_on_fit_task_begin(**self._told)
+        hooks.begin(self._root)
 
     @classmethod
     def of(cls, estimator: Any, X: Any, y: Any, sample_weight: Any) -> "FitReport | None":
         """Begin one, if there are callbacks to tell."""
         if not getattr(estimator, "_skl_callbacks", None):
             return None
-        return cls(estimator, X, y, sample_weight)
+        hooks = _Hooks(estimator, X, y, sample_weight)
+        return cls(estimator, hooks, estimator._init_callback_context, _MOST_STRETCHES)
 
     def begin_start(self, task: FitTask, start: Start) -> "_StartReport":
         """Tell that a start begins; returns what its `Monitor` is to ask."""
         context = self._root
-        if self._n_starts > 1:
-            n_stretches, number = self._n_stretches, start.number
-            context = self.begin_task(context, "start", task_id=number, max_subtasks=n_stretches)
-        report = self._starts[start.number] = _StartReport(self, task, context)
-        report.begin_stretch(lambda: (start.parameters, History()))
+        with self.hooks.alone():
+            if self._n_starts > 1:
+                context = context.subcontext(
+                    "start", task_id=start.number, max_subtasks=self._n_stretches
+                )
+                self.hooks.begin(context)
+            report = self._starts[start.number] = _StartReport(self, task, context)
+            report.begin_stretch(lambda: (start.parameters, History()))
         return report
 
     def end_start(self, start: Start, result: FitResult) -> None:
         """Tell that a start has ended, and how."""
         report = self._starts.pop(start.number)
         fitted = None if result.is_lost else partial(report.fitted_attributes, result)
-        report.end_stretch(fitted)
-        if self._n_starts > 1 and self.end_task(report.context, fitted):
-            self.lets_begin = False
+        with self.hooks.alone():
+            report.end_stretch(fitted)
+            if self._n_starts > 1 and self.hooks.end(report.context, fitted):
+                self.lets_begin = False
+
+    def end(self, fitted: _Attributes = dict) -> None:
+        """Tell that the fit has ended; the estimator has what it lacks to be fitted."""
+        self.hooks.end(self._root, fitted)
+
+
+class ManyFitsReport:
+    """Tells an estimator's callbacks of fits of its clones, which are subtasks of one task.
+
+    Together the fits have about as many stretches as one alone.
+
+    Parameters
+    ----------
+    estimator : BackpropEstimator
+        An estimator with callbacks, which is not fitted itself.
+    X, y, sample_weight
+        All rows.
+    n_fits : int
+        How many fits there are.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, n_fits: int) -> None:
+        self._hooks = _Hooks(estimator, X, y, sample_weight)
+        self._most_stretches = max(1, _MOST_STRETCHES // n_fits)
+        self._root = estimator._init_callback_context(
+            "fit_many", max_subtasks=n_fits, sequential_subtasks=False
+        )
+        self._hooks.begin(self._root)
+
+    @classmethod
+    def of(cls, estimator: Any, rows: tuple[Any, Any, Any], n_fits: int) -> "ManyFitsReport | None":
+        """Begin one, if there are callbacks to tell."""
+        if not getattr(estimator, "_skl_callbacks", None):
+            return None
+        return cls(estimator, *rows, n_fits)
+
+    def begin_fit(self, number: int, estimator: Any, rows: tuple[Any, Any, Any]) -> FitReport:
+        """Tell that a fit begins, of a clone to some rows."""
+        make_context = partial(self._root.subcontext, "fit", task_id=number)
+        hooks = self._hooks.of_rows(*rows)
+        return FitReport(estimator, hooks, make_context, self._most_stretches)
 
     def end(self) -> None:
-        """Tell that the fit has ended; the estimator is fitted."""
-        self.end_task(self._root, dict)
-
-    def begin_task(
-        self, parent: Any, name: str, fitted: _Attributes | None = None, **options: int
-    ) -> Any:
-        """Tell that a subtask begins; returns its context."""
-        with self._one_at_a_time():
-            context = parent.subcontext(name, **options)
-            return context.call_on_fit_task_begin(**self._told, reconstruction_attributes=fitted)
-
-    def end_task(self, context: Any, fitted: _Attributes | None) -> bool:
-        """Tell that a task has ended; returns whether a callback says stop."""
-        with self._one_at_a_time():
-            return context.call_on_fit_task_end(**self._told, reconstruction_attributes=fitted)
-
-    @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        with self._lock, config_context(**self._config):
-            yield
+        """Tell that all have ended."""
+        self._hooks.end(self._root, None)
 
 
 class _StartReport:
@@ -132,21 +214,22 @@ class _StartReport:
 
     def __call__(self, so_far: SoFar) -> bool:
         """End a stretch; begin the next, unless a callback says stop."""
-        says_stop = self.end_stretch(partial(self._so_far_attributes, so_far))
-        if not says_stop:
-            self.begin_stretch(so_far)
+        with self._report.hooks.alone():
+            says_stop = self.end_stretch(partial(self._so_far_attributes, so_far))
+            if not says_stop:
+                self.begin_stretch(so_far)
         return says_stop
 
     def begin_stretch(self, so_far: SoFar) -> None:
         """Tell that a stretch begins."""
         name = "iteration" if self.every == 1 else f"{self.every} iterations"
         fitted = partial(self._so_far_attributes, so_far)
-        self._stretch = self._report.begin_task(self.context, name, fitted)
+        self._stretch = self._report.hooks.begin(self.context.subcontext(name), fitted)
 
     def end_stretch(self, fitted: _Attributes | None) -> bool:
         """Tell that the stretch has ended, if one is on; returns whether a callback says stop."""
         stretch, self._stretch = self._stretch, None
-        return stretch is not None and self._report.end_task(stretch, fitted)
+        return stretch is not None and self._report.hooks.end(stretch, fitted)
 
     def fitted_attributes(self, result: FitResult) -> dict[str, Any]:
         """Give the attributes that a result would make the estimator's; nothing is shared."""

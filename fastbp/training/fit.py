@@ -178,17 +178,15 @@ def conclude(task: FitTask, results: StartResults, clock: Clock) -> FitResult:
             f"{task.n_init} starts had converged. Raise max_time, or take a smaller n_init.",
             ConvergenceWarning,
         )
-    return best._replace(
-        init_losses=results.losses,
-        all_parameters=results.all_parameters,
-        posterior=_posterior(task, best),
-    )
+    best = best._replace(init_losses=results.losses, all_parameters=results.all_parameters)
+    return best._replace(posterior=_posterior(task, best))
 
 
 def _posterior(task: FitTask, best: FitResult) -> Posterior | None:
     """Tell how far the data determine the parameters, while they are here to tell."""
-    is_asked_for = task.solver.needs_half_square and not task.estimator.keep_all
-    if not is_asked_for or best.stop_reason == "interrupted":
+    is_committee = len(best.all_parameters) > 1  # whose networks' spread tells
+    can_tell = task.solver.needs_half_square and not is_committee
+    if not can_tell or best.stop_reason == "interrupted":
         return None
     alpha = task.alpha if best.alpha is None else best.alpha
     data, n_threads = in_float64(task.data), effective_n_jobs(task.estimator.n_jobs)

@@ -13,6 +13,7 @@ from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Monitor
 from fastbp.solvers.path import Path
 from fastbp.solvers.registry import SOLVERS
+from fastbp.solvers.states import StochasticState
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import Clock, EarlyStopping, Limits
 from fastbp.training.task import FitTask, Start
@@ -39,10 +40,10 @@ def stochastic_options(
 ) -> stochastic.Options:
     """Options of sgd and adam for one start."""
     estimator = task.estimator
-    if task.resumed is None:
-        state = next_state(estimator, start.parameters, task.state, task.one_epoch)
-    else:
+    if isinstance(task.resumed, StochasticState):
         state = task.resumed.optimiser
+    else:
+        state = next_state(estimator, start.parameters, task.state, task.one_epoch)
     return stochastic.Options(
         state=state,
         monitor=_monitor(task, start, early_stopping, state.history),

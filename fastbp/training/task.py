@@ -15,9 +15,10 @@ from fastbp.model.data import Data
 from fastbp.model.network import Network
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
-from fastbp.solvers.monitor import Checkpoint, TrainingState, Watcher
+from fastbp.solvers.monitor import Checkpoint, Watcher
 from fastbp.solvers.path import Path
 from fastbp.solvers.registry import SOLVERS, Solver
+from fastbp.solvers.states import TrainingState
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import StopReason
 from fastbp.training.validation_set import ValidationSet
@@ -105,6 +106,11 @@ class FitTask(NamedTuple):
     def finds_alpha(self) -> bool:
         """Whether the weight decay is to be found."""
         return isinstance(self.estimator.alpha, str)
+
+    @property
+    def batch_state(self) -> type | None:
+        """What a batch solver keeps from one iteration to the next."""
+        return self.solver.bayesian_state if self.finds_alpha else self.solver.state
 
     @property
     def alpha(self) -> float:

@@ -13,6 +13,11 @@ from fastbp import BackpropRegressor, load, save
 from fastbp.cli.main import main
 from helpers.command_line import HEADER, error_of
 
+
+class Unknown(StandardScaler):
+    """A transformer that skl2onnx does not know."""
+
+
 PARAMETERS = {"solver": "lm", "hidden_layer_sizes": (3,), "max_iter": 4, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -93,25 +98,88 @@ def test_what_cannot_be_exported_is_one_line(fitted, write, rows, table, tmp_pat
     assert not list(tmp_path.glob("*.c"))
 
 
-def test_missing_values_are_not_filled_and_it_says_so(write, rows, table, tmp_path, capsys):
+def _fit(lines, write, tmp_path):
     path = tmp_path / "model.fastbp"
     arguments = ["--target", "price", "--max-iter", "5", "--save", str(path)]
+    assert main(["fit", str(write(lines)), *arguments]) == 0
+    return path
+
+
+def test_source_does_not_fill_missing_values_and_says_what_to_give(
+    rows, write, table, tmp_path, capsys
+):
     rows[0][1] = ""
-    assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
+    path = _fit([HEADER, *rows], write, tmp_path)
     capsys.readouterr()
     assert main(["export", str(path), "--to", "numpy", "-o", "-"]) == 0
     output = capsys.readouterr()
-    assert "are not replaced in the export" in output.err
+    rooms, age = load(path)[0].means_
+    assert f"give the column's mean: 'rooms' {rooms:.6g}, 'age' {age:.6g}\n" in output.err
     inputs = table[["rooms", "age"]]
     prediction = _run(output.out)["predict"](inputs.to_numpy())
     np.testing.assert_allclose(prediction, load(path).predict(inputs), rtol=1e-9)
-    named = [
-        ["city", *HEADER],
-        *(["Bern Basel".split()[i % 2], *row] for i, row in enumerate(rows)),
-    ]
-    assert main(["fit", str(write(named)), *arguments]) == 0
+
+
+def test_onnx_fills_missing_values(rows, write, table, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("skl2onnx")
+    rows[0][1] = ""
+    path = _fit([HEADER, *rows], write, tmp_path)
+    assert main(["export", str(path), "--to", "onnx"]) == 0
+    inputs = table[["rooms", "age"]]
+    inputs.iloc[3, 0] = inputs.iloc[5, 1] = np.nan
+    session = runtime.InferenceSession(path.with_suffix(".onnx"))
+    (prediction,) = session.run(None, {"X": inputs.to_numpy()})
+    np.testing.assert_allclose(prediction.ravel(), load(path).predict(inputs), rtol=1e-9)
+
+
+@pytest.mark.parametrize("of_classes", [False, True])
+def test_onnx_takes_columns_of_text(of_classes, rows, write, table, tmp_path, rng, capsys):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("skl2onnx")
+    cities = rng.choice(["Bern", "Basel", "NA"], len(rows)).tolist()
+    if of_classes:
+        rows = [[*row[:2], "dear" if float(row[2]) > 400 else "cheap"] for row in rows]
+    lines = [["the city", *HEADER], *([c, *row] for c, row in zip(cities, rows, strict=True))]
+    path = _fit(lines, write, tmp_path)
+    assert main(["export", str(path), "--to", "onnx"]) == 0
+    assert "in this order: the city, rooms, age" in capsys.readouterr().err
+    new = table[["rooms", "age"]].astype({"rooms": float})
+    new.insert(0, "the city", ["Rome", "", "nan", *cities[3:]])
+    new.iloc[4, 1] = np.nan
+    session = runtime.InferenceSession(path.with_suffix(".onnx"))
+    names = [one.name for one in session.get_inputs()]
+    assert names == ["the_city", "rooms", "age"]
+    result, *p = session.run(
+        None, {n: new[[c]].to_numpy() for n, c in zip(names, new, strict=True)}
+    )
+    model = load(path)
+    if of_classes:
+        assert result.tolist() == model.predict(new).tolist()
+        np.testing.assert_allclose(p[0], model.predict_proba(new), rtol=1e-9)
+    else:
+        np.testing.assert_allclose(result.ravel(), model.predict(new), rtol=1e-9)
+    for name in ("c", "numpy"):
+        error = error_of(capsys, "export", path, "--to", name)
+        assert "columns of text" in error
+        assert "--to onnx" in error
+
+
+def test_onnx_takes_what_skl2onnx_does(fitted, table, tmp_path, capsys):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("skl2onnx")
+    path = fitted(MinMaxScaler(clip=True))
+    assert main(["export", str(path), "--to", "onnx"]) == 0
+    inputs = 2 * table[["rooms", "age"]]
+    session = runtime.InferenceSession(path.with_suffix(".onnx"))
+    (prediction,) = session.run(None, {"X": inputs.to_numpy()})
+    np.testing.assert_allclose(prediction.ravel(), load(path).predict(inputs), rtol=1e-9)
     capsys.readouterr()
-    assert "columns of text" in error_of(capsys, "export", path, "--to", "onnx")
+    unknown = make_pipeline(Unknown(), BackpropRegressor(**PARAMETERS))
+    unknown.fit(inputs, table["price"])
+    joblib.dump(unknown, tmp_path / "unknown.joblib")
+    error = error_of(capsys, "export", tmp_path / "unknown.joblib", "--to", "onnx")
+    assert "Unknown" in error
 
 
 def test_without_onnx_it_says_what_to_install(fitted, monkeypatch, capsys):

@@ -106,10 +106,19 @@ def test_the_loss_and_the_number_of_starts_reach_the_network(rows, write, tmp_pa
     assert len(net.init_losses_) == 2
 
 
+def test_a_loss_above_zero_refuses_zero_wherever_it_stands(rows, write, capsys):
+    for i, row in enumerate(rows):
+        row[-1] = str(i)  # one of them is in the split's test rows, or in its training rows
+    arguments = ["--target", "price", "--max-iter", "2", "--loss"]
+    data = write([HEADER, *rows[::-1]])
+    assert "line 81: column 'price' has 0" in error_of(capsys, "fit", data, *arguments, "gamma")
+    assert main(["fit", str(data), *arguments, "poisson"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("--loss poisson", "loss='poisson' is for counts and rates of 0 or more"),
+        ("--loss poisson", "line 5: column 'price' has -1, which --loss poisson does not take"),
         ("--loss huber --solver lm", "solver='lm' is for squared errors"),
         ("--plot loss.csv", "has to end in one of"),
         ("--plot none/loss.png", "cannot write none"),
@@ -140,14 +149,15 @@ def test_a_packed_file_and_standard_input_are_read_alike(
     rows, write, tmp_path, monkeypatch, capsys
 ):
     plain = write([HEADER, *rows])
-    packed = tmp_path / "houses.csv.gz"
-    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    packed, in_capitals = tmp_path / "houses.csv.gz", tmp_path / "OTHER.CSV.GZ"
+    for name in (packed, in_capitals):
+        name.write_bytes(gzip.compress(plain.read_bytes()))
     reports = []
-    for name in (plain, packed, "-"):
+    for name in (plain, packed, in_capitals, "-"):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(plain.read_bytes())))
         assert main(["fit", str(name), "--target", "price", "--max-iter", "5"]) == 0
         reports.append(re.sub(r"^.*: 80 rows|\(.* s with", "", capsys.readouterr().out))
-    assert reports[0] == reports[1] == reports[2]
+    assert len(set(reports)) == 1
     for content in (plain.read_bytes(), packed.read_bytes()[:-9], packed.read_bytes()[:90] + b"no"):
         packed.write_bytes(content)
         assert "cannot read" in error_of(capsys, "fit", packed, "--target", "price")
@@ -208,6 +218,25 @@ def test_the_line_is_the_files_own(rows, write, capsys):
     assert "line 12:" in error
 
 
+def test_decimal_commas_are_no_text(rows, write, capsys):
+    for columns in ((0,), (2,)):
+        lines = [
+            [f"{float(cell):.0f},5" if i in columns else cell for i, cell in enumerate(row)]
+            for row in rows
+        ]
+        error = error_of(capsys, "fit", write([HEADER, *lines], ";"), "--target", "price")
+        assert "line 2: column" in error
+        assert "decimals are written with a point" in error
+
+
+def test_a_space_may_stand_before_a_quote(rows, tmp_path, capsys):
+    path = tmp_path / "houses.csv"
+    lines = [", ".join(f'"{cell}"' for cell in row) for row in [["a, b", *HEADER[1:]], *rows]]
+    path.write_text("\n".join(lines))
+    assert main(["fit", str(path), "--target", "price", "--max-iter", "1"]) == 0
+    assert "2 inputs (a, b, age)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -217,6 +246,7 @@ def test_the_line_is_the_files_own(rows, write, capsys):
         (b"rooms,age,price\n1,2,3\n", "1 rows below its header"),
         (b"rooms,age,price\n1,2,3\n1,2\n", "line 3 has 2 cells where the header has 3"),
         (b"rooms,age,price\n1,2,3,4\n", "line 2 has 4 cells where the header has 3"),
+        (b'rooms,age,price\n1,2,3\n\n"1,2,3\n1,2,3\n', "row of lines 4 to 5 has 1 cells where"),
         (b"price\n1\n2\n", "no column besides 'price'"),
         (b"rooms,price,price\n1,2,3\n", "2 columns named 'price'"),
         (b"rooms,Price\n1,2\n", "did you mean 'Price'? Its columns: rooms, Price"),
@@ -246,6 +276,7 @@ def test_saving_is_tried_before_the_training(rows, write, tmp_path, capsys):
         (tmp_path / "none" / "model", "cannot write"),
         (tmp_path, "cannot write"),
         (data, "would overwrite what is read"),
+        ("-", "not to standard output"),
     ):
         assert said in error_of(capsys, "fit", data, "--target", "price", "--save", path)
     assert data.read_bytes() == content

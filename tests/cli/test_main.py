@@ -231,3 +231,16 @@ def test_a_closed_pipe_is_no_error():
     assert process.stderr.read() == b""
     process.stderr.close()
     process.wait(timeout=60)
+
+
+@SUBPROCESS
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux alone")
+def test_a_full_disk_behind_standard_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            command("info"), env=environment(), stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert result.returncode == 1
+    assert result.stderr == (
+        "fastbp: error: cannot write standard output: No space left on device\n"
+    )

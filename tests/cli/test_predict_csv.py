@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -81,6 +83,25 @@ def test_a_file_is_written_whole(rows, write, fitted, tmp_path, capsys):
     assert "cannot write" in error
 
 
+@pytest.mark.skipif(os.name != "posix", reason="POSIX alone")
+def test_a_pipe_and_a_link_stay_what_they_are(rows, write, fitted, tmp_path):
+    path, data = fitted([HEADER, *rows]), write([HEADER, *rows])
+    pipe, link, out = (tmp_path / name for name in ("pipe", "link", "out.csv"))
+    os.mkfifo(pipe)
+    link.symlink_to(out)
+    with ThreadPoolExecutor() as pool:
+        received = pool.submit(pipe.read_text)
+        assert main(["predict", str(path), str(data), "-o", str(pipe)]) == 0
+        assert received.result(60).startswith("prediction\n")
+        received = pool.submit(pipe.read_bytes)
+        save(load(path), pipe)
+        assert received.result(60) == path.read_bytes()
+    assert pipe.is_fifo()
+    assert main(["predict", str(path), str(data), "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert out.read_text().startswith("prediction\n")
+
+
 def test_labels_and_probabilities(rows, write, fitted, predicted, capsys):
     lines = [[*row[:2], "dear" if float(row[2]) > 400 else "cheap"] for row in rows]
     path = fitted([HEADER, *lines])
@@ -117,6 +138,11 @@ def test_text_is_one_hot_and_missing_values_are_filled(rows, rng, write, fitted,
     assert "1 of 'city'" in errors
     table = pd.DataFrame({"city": ["Basel"], "rooms": [5.0], "age": [10.0]})
     assert load(path).predict(table) == pytest.approx(basel)
+
+
+def test_a_table_of_text_without_rows_is_one_line(rows, write, fitted, capsys):
+    path = fitted([["city", *HEADER], *([f"{i % 3} St", *row] for i, row in enumerate(rows))])
+    assert "has no rows" in error_of(capsys, "predict", path, write([["city", *HEADER]]))
 
 
 def test_a_column_of_names_is_no_column_of_labels(rows, write, capsys):

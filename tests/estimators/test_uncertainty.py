@@ -120,6 +120,23 @@ def test_where_it_is_not_known_the_error_names_the_ways(parameters, n, rng):
         net.predict(X, return_std=True)
 
 
+def test_after_lm_a_committee_has_its_spread_and_one_network_its_posterior(rng):
+    X, y = _noisy(rng, 80)
+    fit = {"hidden_layer_sizes": (3,), "solver": "lm", "alpha": 0.1, "random_state": 0}
+    one = BackpropRegressor(**fit).fit(X, y)
+    of_one = BackpropRegressor(keep_all=True, **fit).fit(X, y)
+    np.testing.assert_array_equal(
+        of_one.predict(X, return_std=True), one.predict(X, return_std=True)
+    )
+    committee = BackpropRegressor(keep_all=True, n_init=3, **fit).fit(X, y)
+    of_each = []
+    for parameters in committee.members_:
+        one.coefs_, one.intercepts_ = one._network.unpack(parameters)
+        of_each.append(one.predict(X))
+    spread = committee.predict(X, return_std=True)[1]
+    np.testing.assert_allclose(spread, np.std(of_each, axis=0, ddof=1), rtol=1e-8)
+
+
 def test_a_committee_is_the_mean_and_the_spread_of_its_networks(rng):
     X, y = _noisy(rng, 80)
     net = BackpropRegressor(scale_target=True, **COMMITTEE).fit(X, 1000 + 50 * y)

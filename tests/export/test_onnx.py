@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import VotingRegressor
@@ -15,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastbp import BackpropClassifier, BackpropRegressor, BackpropSearchCV, to_onnx
+from fastbp.estimators.table_encoder import TableEncoder
 from helpers.exports import (
     CLASSIFIERS,
     REGRESSORS,
@@ -146,6 +148,30 @@ def test_an_ensemble_predicts_the_same():
     assert_close(_run(to_onnx(model), X)[0].ravel(), model.predict(X), "float64")
 
 
+_ENSEMBLE = """
+import numpy as np, onnxruntime, skl2onnx
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor
+from sklearn.model_selection import GridSearchCV
+import fastbp.export.skl2onnx
+from fastbp import BackpropClassifier, BackpropRegressor
+
+fastbp.export.skl2onnx.register()
+X = np.random.default_rng(0).standard_normal((40, 3))
+net = BackpropRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=3)
+classifier = BackpropClassifier((4,), solver="lbfgs", max_iter=3)
+for model, y in (
+    (BaggingClassifier(classifier, 2), np.resize(["a", "b"], 40)),
+    (BaggingRegressor(net, 2, max_features=2), X[:, 0]),
+    (GridSearchCV(net, {"alpha": [0.1, 1.0]}, cv=2), X[:, 0]),
+):
+    model.fit(X, y)
+    options = {id(model): {"zipmap": False}} if hasattr(model, "classes_") else None
+    converted = skl2onnx.to_onnx(model, X[:1], target_opset=17, options=options)
+    session = onnxruntime.InferenceSession(converted.SerializeToString())
+    result = session.run(None, {"X": X})[-1]
+    expected = model.predict_proba(X) if options else model.predict(X)[:, None]
+    np.testing.assert_allclose(result, expected, rtol=1e-9)
+"""
 _OPTIONS_FIRST = """
 import numpy as np, onnxruntime, skl2onnx
 from sklearn.pipeline import make_pipeline
@@ -163,20 +189,20 @@ np.testing.assert_allclose(p, model.predict_proba(X), atol=1e-5)
 
 
 @pytest.mark.subprocess
-def test_skl2onnx_itself_takes_its_options_with_nothing_registered_before():
+@pytest.mark.parametrize("code", [_OPTIONS_FIRST, _ENSEMBLE], ids=["options", "ensembles"])
+def test_skl2onnx_itself_converts_with_nothing_converted_before(code):
     pytest.importorskip("skl2onnx")
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _OPTIONS_FIRST], capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
 
 
 def test_skl2onnx_itself_converts_columns_of_several_types():
     skl2onnx = pytest.importorskip("skl2onnx")
-    pandas = pytest.importorskip("pandas")
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
-    table = pandas.DataFrame({"size": np.arange(40.0), "colour": ["red", "green"] * 20})
+    table = pd.DataFrame({"size": np.arange(40.0), "colour": ["red", "green"] * 20})
     columns = ColumnTransformer(
         [("a", StandardScaler(), ["size"]), ("b", OneHotEncoder(), ["colour"])],
         sparse_threshold=0,
@@ -195,6 +221,56 @@ def test_skl2onnx_itself_converts_columns_of_several_types():
         "colour": table[["colour"]].to_numpy(object),
     }
     assert_close(_run(converted, rows)[0].ravel(), model.predict(table), "float32")
+
+
+TABLE = pd.DataFrame({"size": np.arange(40.0), "colour": ["red", ""] * 20, "age": [1, 2] * 20})
+
+
+@pytest.fixture(scope="module")
+def table_model():
+    pytest.importorskip("skl2onnx")
+    return _fit(make_pipeline(TableEncoder(), StandardScaler(), _net()), TABLE, TABLE["size"])
+
+
+def test_a_table_of_text_has_an_input_for_each_column(table_model):
+    rows = pd.DataFrame(
+        {
+            "size": [1.0, np.nan, 3.0, 4.0, 5.0],
+            "colour": ["red", "", "green", "nan", "<NA>"],
+            "age": [1.0, 2.0, 3.0, np.nan, 1.0],
+        }
+    )
+    inputs = {name: rows[[name]].to_numpy() for name in rows}
+    assert_close(
+        _run(to_onnx(table_model), inputs)[0].ravel(), table_model.predict(rows), "float64"
+    )
+    unnamed = _fit(make_pipeline(TableEncoder(), _net()), TABLE.to_numpy(object), TABLE["size"])
+    assert [one.name for one in to_onnx(unnamed).graph.input] == ["x0", "x1", "x2"]
+
+
+def test_a_table_of_numbers_is_one_input():
+    pytest.importorskip("skl2onnx")
+    X = inputs(40)
+    X[3, 1] = np.nan
+    model = _fit(make_pipeline(TableEncoder(), _net()), X, X[:, 0])
+    assert_close(_run(to_onnx(model), X)[0].ravel(), model.predict(X), "float64")
+
+
+def test_skl2onnx_itself_converts_a_table_of_text(table_model):
+    import skl2onnx
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    converted = skl2onnx.to_onnx(table_model, TABLE, target_opset=17)  # of whole numbers, too
+    rows = {name: TABLE[[name]].to_numpy() for name in TABLE}
+    assert_close(_run(converted, rows)[0].ravel(), table_model.predict(TABLE), "float64")
+    texts = TABLE[["colour", "colour", "size", "age"]].set_axis([*"abcd"], axis=1)
+    model = _fit(make_pipeline(TableEncoder(), _net()), texts, TABLE["size"])
+    tensors = [("ab", StringTensorType([None, 2])), ("cd", FloatTensorType([None, 2]))]
+    converted = skl2onnx.to_onnx(model, initial_types=tensors, target_opset=17)
+    rows = {"ab": texts[["a", "b"]].to_numpy(), "cd": texts[["c", "d"]].to_numpy(np.float32)}
+    assert_close(_run(converted, rows)[0].ravel(), model.predict(texts), "float64")
+    with pytest.raises(ValueError, match="'abcd' is text.*a tensor for each column"):
+        skl2onnx.to_onnx(model, initial_types=[("abcd", StringTensorType([None, 4]))])
 
 
 def test_what_is_no_fitted_network_is_an_error():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastbp import BackpropRegressor
+from fastbp import BackpropRegressor, fit_many
 from fastbp.backends.device import has_gpu, why_no_gpu
 from helpers.callbacks import Fitted, stops_at
 from helpers.fits import SHORT
@@ -35,3 +35,18 @@ def test_callbacks_are_told_the_same(parameters, problem):
     assert (same_reason, same_hooks) == (reason, hooks)
     assert reason == ("max_iter" if "n_init" in parameters else "callback")
     np.testing.assert_allclose(on_the_gpu, on_the_cpu, rtol=1e-6)
+
+
+def test_of_many_fits_they_are_told_the_same(problem):
+    X, y = problem(12, 3)
+    told = []
+    for device in ("cpu", "cuda"):
+        callback = Fitted(stops_at(1, 0))  # the first iteration of the second
+        net = BackpropRegressor(
+            hidden_layer_sizes=(3,), solver="sgd", batch_size="online", max_iter=3, random_state=0
+        )
+        net.set_params(device=device).set_callbacks(callback)
+        nets = fit_many(X, y, [{}, {"alpha": 0.1}], estimator=net)
+        told.append((sorted(callback.told), [each.stop_reason_ for each in nets]))
+    assert told[0] == told[1]
+    assert told[0][1] == ["max_iter", "callback"]

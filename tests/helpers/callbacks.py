@@ -1,6 +1,6 @@
 """Callbacks that write down what they are told."""
 
-__all__ = ["Fitted", "HandedOn", "Told", "assert_in_order", "path_of", "stops_at"]
+__all__ = ["Alone", "Fitted", "HandedOn", "Told", "assert_in_order", "path_of", "stops_at"]
 
 
 class Told:
@@ -26,6 +26,18 @@ class Told:
     def paths(self, event):
         """The tasks that began or ended, in order."""
         return [path for what, *path in self.told if what == event]
+
+
+class Alone(Told):
+    """Fails where hooks are called in several threads at a time."""
+
+    is_free = True
+
+    def on_fit_task_end(self, estimator, context):
+        assert self.is_free
+        self.is_free = False
+        super().on_fit_task_end(estimator, context)
+        self.is_free = True
 
 
 class HandedOn(Told):

@@ -112,3 +112,15 @@ def test_a_table_of_one_call_goes_through_no_pool(monkeypatch):
 def test_few_rows_are_not_worth_threads():
     assert not is_worth_threads(200, 1200)
     assert is_worth_threads(20_000, 1200)
+
+
+def test_any_number_of_threads_may_be_asked_for():
+    """As a file that is loaded may ask for; no more are made than there are pieces."""
+    done = []
+
+    def task(piece):
+        done.append(piece)
+        yield
+
+    run_all(task, range(3), 2**62)
+    assert sorted(done) == [0, 1, 2]

@@ -11,8 +11,10 @@ from scipy import sparse
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
+from conftest import REPOSITORY
 from fastbp import Activation, BackpropClassifier, BackpropRegressor, Loss, load, save
-from fastbp.storage import tensor_file
+from fastbp.estimators.table_encoder import TableEncoder
+from fastbp.storage import replacement
 from helpers.fits import EVERY_MODE, EVERY_STOCHASTIC_MODE, SHORT, make_net
 from helpers.kept import DATA, kept_models, rows
 from helpers.own_records import cubed, cubed_gradient, gauss, gauss_slope
@@ -283,15 +285,27 @@ def test_there_is_a_file_of_format_1_of_each_kind():
     assert {path.stem for path in KEPT} == {f"format-1-{name}" for name in kept_models()}
 
 
-def test_skops_keeps_what_a_file_of_ours_does_not(tmp_path, problem):
+SKOPS = {
+    "adam": lambda: make_net("adam", scale_target=True),
+    "lm, in doubt": lambda: make_net("lm", alpha="bayes"),
+    "a committee": lambda: make_net("adam", n_init=2, keep_all=True),
+    "polynomials": lambda: make_pipeline(PolynomialFeatures(), make_net("lbfgs")),
+    "a table": lambda: make_pipeline(TableEncoder(), make_net("adam")),
+    "labels": lambda: BackpropClassifier((3,), max_iter=2),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", SKOPS)
+def test_skops_keeps_all_with_the_types_in_the_readme(name, problem):
     io = pytest.importorskip("skops.io")
     X, y = problem()
-    net = make_net("adam").fit(X, y)
-    io.dump(net, tmp_path / "net.skops")
-    trusted = io.get_untrusted_types(file=tmp_path / "net.skops")
-    assert all(name.startswith("fastbp.") for name in trusted)
-    loaded = io.load(tmp_path / "net.skops", trusted=trusted)
-    np.testing.assert_array_equal(loaded.predict(X), net.predict(X))
+    model = SKOPS[name]().fit(X, y > 0 if name == "labels" else y)
+    data = io.dumps(model)
+    untrusted = io.get_untrusted_types(data=data)
+    readme = (REPOSITORY / "README.md").read_text()
+    assert all(one.removeprefix("fastbp.") in readme for one in untrusted), untrusted
+    np.testing.assert_array_equal(io.loads(data, trusted=untrusted).predict(X), model.predict(X))
 
 
 # Written whole or not at all.
@@ -307,7 +321,7 @@ def test_a_failed_write_leaves_the_old_file(fails, tmp_path, problem, monkeypatc
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    owner = tensor_file if fails == "open" else tensor_file.os
+    owner = replacement if fails == "open" else replacement.os
     monkeypatch.setattr(owner, fails, full, raising=False)
     with pytest.raises(OSError, match="No space left"):
         save(make_net("adam").fit(X, y), path)

@@ -45,6 +45,16 @@ def test_each_output_has_a_histogram(pyplot, fit, problem):
     assert list(draw(quantiles, X, y[:, 0]).counts_) == ["output 0", "output 1"]
 
 
+def test_of_many_sets_outlines_are_drawn(pyplot, legend_of, nothing_is_cut_off, rng):
+    names = [f"a long name {i}" for i in range(6)]
+    display = ErrorHistogramDisplay({name: rng.standard_normal(50) for name in names}).plot()
+    patches = display.ax_.patches
+    assert len({(patch.get_edgecolor(), patch.get_linestyle()) for patch in patches}) == 6
+    assert not any(patch.get_fill() or patch.get_hatch() for patch in patches)
+    assert legend_of(display.ax_) == names
+    nothing_is_cut_off(display.figure_)
+
+
 def test_a_classifier_lacks_probability(pyplot, classify):
     net, X, y = classify()
     display = draw(net, X, y, bins=np.linspace(0, 1, 11))

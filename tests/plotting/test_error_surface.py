@@ -60,6 +60,21 @@ def test_two_weights_are_varied_alone(pyplot, net, data):
     assert (arrows.V * uphill[:, 1] <= 0).all()
 
 
+def test_arrows_lie_on_the_surface_and_point_down_it(pyplot, net, data):
+    display = draw(net, *data, plane=TWO, kind="surface", log_scale=False)
+    surface = display.surface
+    lines = np.array(display.arrows_._segments3d)
+    shafts = lines[: len(lines) // 3]
+    assert (shafts[:, 0, 2] > shafts[:, -1, 2]).mean() > 0.9  # long ones may be over the valley
+    for line in lines[::17]:
+        for a, b, height in line[[0, -1]]:
+            j, i = np.searchsorted(surface.a, a) - 1, np.searchsorted(surface.b, b) - 1
+            around = surface.loss[max(i, 0) : i + 2, max(j, 0) : j + 2]
+            assert around.min() - 1e-9 <= height <= around.max() + 1e-9
+    for places, limits in ((shafts[:, 0, 0], surface.a), (shafts[:, 0, 1], surface.b)):
+        assert places.min() - limits[0] == pytest.approx(limits[-1] - places.max())
+
+
 def test_a_plane_gives_back_its_coordinates(net, rng):
     network, parameters = net._network, net._parameters()
     generator = np.random.RandomState(0)
@@ -103,6 +118,13 @@ def test_a_straight_path_gets_a_second_direction(net):
         plane = path_plane(path, parameters, np.random.RandomState(0))
         np.testing.assert_allclose(plane.directions @ plane.directions.T, np.eye(2), atol=1e-9)
         assert "(0 % of the path)" in plane.labels[1]
+
+
+@pytest.mark.parametrize("plane", ["path", "random", TWO])
+def test_a_path_that_stands_still_is_drawn(pyplot, net, data, plane):
+    net.path_ = np.repeat(net.path_[-1:], 3, axis=0)
+    surface = draw(net, *data, plane=plane, resolution=5).surface
+    assert np.ptp(surface.a) == np.ptp(surface.b) >= 2
 
 
 @pytest.mark.parametrize("record_path", [True, False])
@@ -164,9 +186,11 @@ def test_wrong_choices_are_named(pyplot, fit, net, data):
         draw(net, X, y, kind="3d", resolution=3)
     with pytest.raises(ValueError, match="drawn in 3 dimensions, and ax is not"):
         draw(net, X, y, kind="surface", ax=pyplot.figure().add_subplot(), resolution=3)
+    with pytest.raises(TypeError, match="is no matplotlib Axes"):
+        draw(net, X, y, ax=pyplot.figure(), resolution=3)
     with pytest.raises(ValueError, match="resolution=2"):
         draw(net, X, y, resolution=2)
-    for limits in ((0, 1), ((1, 0), (0, 1)), ((0, 1), (0, np.inf))):
+    for limits in ((0, 1), ((1, 0), (0, 1)), ((0, 1), (0, np.inf)), "auto", ((0, 1), 2)):
         with pytest.raises(ValueError, match=r"they are \(\(low, high\), \(low, high\)\)"):
             draw(net, X, y, limits=limits, resolution=3)
 

@@ -36,16 +36,27 @@ def test_the_line_is_the_loss_curve(pyplot, fit):
 @pytest.mark.parametrize(
     ("x", "attribute", "label"),
     [
-        ("time", "time_curve_", "time (s)"),
+        ("time", "time_curve_", "time (ms)"),
         ("evaluations", "n_fun_curve_", "evaluations of the loss"),
     ],
 )
 def test_time_and_evaluations_are_what_it_is_drawn_over(pyplot, fit, x, attribute, label):
     net = fit(solver="lm")
+    net.time_curve_ = [0.002, 0.004, 0.008, 0.01, 0.0125]
     display = draw(net, x=x)
     assert list(display.lines_[0]["loss"].get_xdata()) == getattr(net, attribute)
     assert display.ax_.get_xlabel() == label
     assert draw(net).ax_.get_xlabel() == "iteration"
+
+
+@pytest.mark.parametrize(
+    ("longest", "label", "shown"),
+    [(3e-5, "time (µs)", "30"), (0.03, "time (ms)", "30"), (90.0, "time (s)", "90")],
+)
+def test_seconds_have_short_numbers(pyplot, longest, label, shown):
+    display = LossCurveDisplay([TrainingCurves([2.0, 1.0], time=[0.0, longest])]).plot(x="time")
+    axis = display.ax_.xaxis
+    assert (axis.get_label_text(), axis.get_major_formatter()(longest)) == (label, shown)
 
 
 def test_a_score_has_a_panel_and_the_kept_epoch_is_marked(
@@ -115,7 +126,7 @@ def test_drawing_on_the_same_axes_goes_on_with_colours_and_piles_nothing_up(pypl
     assert first.axes_ == second.axes_ == third.axes_ == first.figure_.axes
     colours = {display.lines_[0]["loss"].get_color() for display in (first, second, third)}
     assert len(colours) == 3
-    assert legend_of(first.ax_) == ["A", "weights kept", "B", "C"]
+    assert legend_of(first.ax_) == ["A", "B", "C", "weights kept"]
     norms = draw(fit(solver="lm"), show=("loss", "gradient_norm"))
     again = draw(fit(solver="bfgs"), ax=norms.axes_)
     assert set(again.lines_[0]) == {"loss", "gradient_norm"}
@@ -130,8 +141,9 @@ def test_given_axes_are_drawn_on(pyplot, fit):
     assert display.ax_ is right
     assert right.get_yscale() == "log"
     assert len(figure.axes) == 2
-    with pytest.raises(ValueError, match="ax holds 1 Axes, and the panels"):
+    with pytest.raises(ValueError, match=r"ax holds 1 Axes.*Give ax=pyplot.subplots\(2\)\[1\]"):
         display.plot(ax=left, show=("loss", "validation"))
+    assert len(display.plot(ax=pyplot.subplots(2)[1]).axes_) == 2
 
 
 def test_bare_curves_can_be_drawn(pyplot):
@@ -178,6 +190,11 @@ def test_wrong_choices_are_named(pyplot, fit):
     for show in ("weights", (), ("loss", "loss")):
         with pytest.raises(ValueError, match="panels are some of"):
             draw(net, show=show)
+    with pytest.raises(ValueError, match=r"ax holds 0 Axes, and the panels \['loss'\]"):
+        draw(net, ax=[])
+    for ax in ("left", pyplot.figure(), [pyplot.figure()]):
+        with pytest.raises(TypeError, match=r"ax=.* is no matplotlib Axes. Give one, such as"):
+            draw(net, ax=ax)
     for wrong in ([net], {}, net):
         with pytest.raises(ValueError, match="a dict of one estimator or more by their names"):
             LossCurveDisplay.from_estimators(wrong)

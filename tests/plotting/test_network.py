@@ -28,7 +28,7 @@ def test_layers_and_weights_are_drawn(pyplot, fit):
     assert _labels(display.ax_) == ["input\n5", "tanh\n4", "relu\n3", "identity\n1"]
     assert [len(units.get_offsets()) for units in display.units_] == [5, 4, 3, 1]
     assert [len(lines.get_segments()) for lines in display.lines_] == [20, 12, 3]
-    assert display.colorbar_.ax.get_ylabel() == "weight or bias"
+    assert display.colorbar_.ax.get_ylabel() == "weight or bias (dashed: < 0)"
     display.figure_.canvas.draw()
 
 
@@ -45,6 +45,13 @@ def test_width_follows_the_weight_and_dashes_its_sign(pyplot, fit):
     dashed = [pattern is not None for _, pattern in lines.get_linestyles()]
     assert dashed == [False, True, False, False, True]
     assert display.colorbar_.vmax == -display.colorbar_.vmin == 4.0
+
+
+def test_of_many_weights_the_largest_stand_out(pyplot, fit):
+    strength = draw(fit(hidden_layer_sizes=(40, 40))).lines_[1].get_colors()[:, 3]
+    assert len(strength) == 1600
+    assert strength[:-100].max() < 0.26 < strength[-100:].min()
+    assert (np.diff(strength) >= 0).all()
 
 
 def test_a_classifiers_classes_and_features_are_named(pyplot, classify):
@@ -94,6 +101,8 @@ def test_wrong_choices_are_named(pyplot, fit, data):
         draw(LinearRegression().fit(*data))
     with pytest.raises(ValueError, match="feature_names holds 2 names, and the network has 5"):
         draw(fit(), feature_names=["a", "b"])
+    with pytest.raises(TypeError, match="is no matplotlib Axes"):
+        draw(fit(), ax=pyplot.figure())
     for wrong in (0, 2.5):
         with pytest.raises(ValueError, match="max_units="):
             draw(fit(), max_units=wrong)

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 
 from fastbp import BackpropClassifier
-from helpers.callbacks import Fitted, Told, assert_in_order, path_of, stops_at
+from helpers.callbacks import Alone, Fitted, Told, assert_in_order, path_of, stops_at
 from helpers.fits import (
     EVERY_MODE,
     EVERY_SOLVER,
@@ -83,17 +83,6 @@ def test_a_start_is_ended_alone_and_its_end_may_let_no_other_begin(solver, n_job
 @EVERY_SOLVER
 def test_starts_in_threads_call_hooks_one_at_a_time(mode, problem):
     X, y = problem()
-
-    class Alone(Told):
-        is_free, threads = True, set()
-
-        def on_fit_task_end(self, estimator, context):
-            assert self.is_free
-            self.is_free = False
-            self.threads.add(threading.get_ident())
-            super().on_fit_task_end(estimator, context)
-            self.is_free = True
-
     in_threads, alone = Alone(), Told()
     net = make_net(mode, n_init=4, n_jobs=2).set_callbacks(in_threads).fit(X, y)
     same = make_net(mode, n_init=4).set_callbacks(alone).fit(X, y)

@@ -1,0 +1,35 @@
+"""The examples run, with warnings as errors."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs(name, monkeypatch, tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    monkeypatch.setattr(pyplot, "show", lambda: None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    figures = pyplot.get_fignums()
+    assert bool(figures) == name.startswith("plot_")
+    for number in figures:
+        pyplot.figure(number).canvas.draw()
+    pyplot.close("all")
+
+
+def test_each_is_listed_and_short():
+    listed = (EXAMPLES / "README.rst").read_text()
+    for name in NAMES:
+        source = (EXAMPLES / f"{name}.py").read_text()
+        assert f"``{name}.py``" in listed
+        assert source.count("\n") <= 80
+        assert source.startswith('"""\n')
