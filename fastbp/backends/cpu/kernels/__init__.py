@@ -17,7 +17,7 @@ for a block of rows, ``update_rules.py`` how parameters move. On these stand ``b
 over rows and the sweep over mini-batches, ``online.py``, the sweep that updates after every sample,
 ``predict.py``, the forward pass alone, ``jacobian.py``, the predictions' derivatives, and
 ``normal_equations.py``, those of least squares.
-``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample. To read them one
+``epochs.py`` makes several sweeps in a call, ``team.py`` mini-batches in threads, ``one_sample.py`` does one sample. To read them one
 needs, of ``machine/``: ``simd.py`` (what a vector is), ``matmul.py`` and ``dots.py`` (how products
 fill the chip), ``switch.py`` and ``by_address.py`` (one of several functions) and ``views.py``
 (arrays without ceremony).
@@ -51,9 +51,13 @@ from fastbp.backends.cpu.kernels.one_sample import (
 )
 from fastbp.backends.cpu.kernels.online import ONLINE_KERNELS, ROWS_OF_A_CHUNK, online_epochs
 from fastbp.backends.cpu.kernels.predict import predict
+from fastbp.backends.cpu.kernels.shares import ALONE, END, can_wait, make_team
+from fastbp.backends.cpu.kernels.team import team_epochs
 from fastbp.backends.cpu.kernels.workspace import Workspace, make_workspace
 
 __all__ = [
+    "ALONE",
+    "END",
     "IS_COMPILED",
     "NOT_FINITE",
     "ONLINE_KERNELS",
@@ -66,10 +70,12 @@ __all__ = [
     "accumulate",
     "add_normal_equations",
     "batch_epochs",
+    "can_wait",
     "input_gradient",
     "learn_one",
     "make_derivative_workspace",
     "make_jacobian_workspace",
+    "make_team",
     "make_workspace",
     "online_epochs",
     "panel_width",
@@ -79,4 +85,5 @@ __all__ = [
     "predict",
     "predict_one",
     "step",
+    "team_epochs",
 ]
