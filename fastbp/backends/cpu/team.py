@@ -55,7 +55,7 @@ class TeamOfThreads:
         """Make some epochs: arguments and results are those of `batch_epochs`."""
         kernels, team = self._kernels, self._team
         shared = (*arguments[:-1], team)  # whose workspace it is
-        for numbers in (team.queues, team.phase, team.n_done, team.tally):
+        for numbers in (team.queues, team.n_rows_done, team.n_rows_due, team.progress, team.tally):
             numbers[:] = 0
         n_helpers = self._n_helpers
         if self._rests_left > 0 or self._dtype not in _COMPILED:
@@ -75,4 +75,4 @@ class TeamOfThreads:
         return result
 
     def _dismiss(self) -> None:
-        self._team.phase[0] = self._kernels.END
+        self._team.queues[self._kernels.LEAVE :: self._kernels.LINE] = 1

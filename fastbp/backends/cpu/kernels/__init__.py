@@ -51,14 +51,15 @@ from fastbp.backends.cpu.kernels.one_sample import (
 )
 from fastbp.backends.cpu.kernels.online import ONLINE_KERNELS, ROWS_OF_A_CHUNK, online_epochs
 from fastbp.backends.cpu.kernels.predict import predict
-from fastbp.backends.cpu.kernels.shares import ALONE, END, can_wait, make_team
+from fastbp.backends.cpu.kernels.shares import ALONE, LEAVE, LINE, can_wait, make_team
 from fastbp.backends.cpu.kernels.team import team_epochs
 from fastbp.backends.cpu.kernels.workspace import Workspace, make_workspace
 
 __all__ = [
     "ALONE",
-    "END",
     "IS_COMPILED",
+    "LEAVE",
+    "LINE",
     "NOT_FINITE",
     "ONLINE_KERNELS",
     "OVERFLOW",

@@ -36,6 +36,7 @@ __all__ = [
     "activate_output",
     "add_block",
     "add_gradient",
+    "add_output_biases",
     "block_of",
     "errors_of_block",
     "forward_block",
@@ -165,7 +166,9 @@ def add_block(network, data, rows, workspace):
     """
     forward_block(network, data, rows, workspace)
     total = _output_errors(network, data, rows, workspace)
-    for layer in range(network.activations.size - 1, -1, -1):
+    last = network.activations.size - 1
+    add_output_biases(network, workspace, rows.size, 0, network.sizes[last + 1])
+    for layer in range(last, -1, -1):
         add_gradient(network, workspace, layer, rows.size, 0, network.padded[layer + 1])
         if layer > 0:
             _errors_below(network, workspace, layer, rows.size)
@@ -210,17 +213,16 @@ def send_below(network, workspace, layer, delta, w, outputs):
 
 @part
 def add_gradient(network, workspace, layer, n, begin, end):
-    """Add the gradient of n rows for some units of a layer, whose numbers are whole vectors."""
+    """Add the gradient of n rows for some units of a layer, in whole vectors.
+
+    Of the output layer's biases it is `add_output_biases`.
+    """
     x = block_of(network, workspace.outputs, workspace, layer, n)
     n_units = min(end, network.sizes[layer + 1]) - begin
     units = n_vectors(n_units, x)
     delta = columns(_errors_of(network, workspace, layer, n), begin, end - begin)
-    b_gradient = biases_of(network, workspace.gradient, layer)
-    if layer == network.activations.size - 1:
-        for j in range(n_units):
-            errors = stretch(row(delta.T, j), 0, n_vectors(n, x) * lanes(x))
-            b_gradient[begin + j] += vector_sum(errors)
-    else:
+    if layer < network.activations.size - 1:
+        b_gradient = biases_of(network, workspace.gradient, layer)
         ones = matrix(workspace.ones, 0, 1, n)
         add_product(ones, delta, matrix(b_gradient, begin, 1, units * lanes(x)), units)
     w_gradient = weights_of(network, workspace.gradient, layer)
@@ -229,3 +231,14 @@ def add_gradient(network, workspace, layer, n, begin, end):
         add_product(delta.T, x, w_gradient, n_vectors(network.sizes[layer], x))
     else:
         add_product(x.T, delta, columns(w_gradient, begin, units * lanes(x)), units)
+
+
+@part
+def add_output_biases(network, workspace, n, begin, end):
+    """Add the gradient of some outputs' biases, of the n rows of a block."""
+    last = network.activations.size - 1
+    delta = _output_block(network, workspace.deltas, workspace)
+    b_gradient = biases_of(network, workspace.gradient, last)
+    n_lanes = n_vectors(n, b_gradient) * lanes(b_gradient)
+    for j in range(begin, min(end, network.sizes[last + 1])):
+        b_gradient[j] += vector_sum(stretch(row(delta, j), 0, n_lanes))

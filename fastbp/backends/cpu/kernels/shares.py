@@ -11,26 +11,25 @@ from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.matmul import TILE_VECTORS
 from fastbp.machine.waiting import clock_and_yield
 
-__all__ = ["END", "LINE", "Team", "can_wait", "make_team"]
+__all__ = ["Team", "can_wait", "make_team"]
 
 #: Integers between numbers that different threads write: two lines of the cache, which chips fetch
 #: in pairs.
 LINE = 16
-#: What `Team.phase` holds when members are to leave.
-END = -1
+#: The kinds of items, which is also where in a member's line its queue of each is; and where it is
+#: told to leave.
+ROWS, UNITS, STEPS, LEAVE = range(4)
 #: Places in `Team.tally`.
-ALONE, BEGUN, WAITED, PHASES, ITEMS, OTHERS = range(6)
+ALONE, BEGUN, WAITED, CHUNKS, ITEMS, OTHERS = range(6)
 #: Places in `Team.chunk`.
-BEGIN, ROWS, N_ITEMS, IS_FIRST, IS_LAST = range(5)
+BEGIN, N_ROWS, IS_FIRST, IS_LAST = range(4)
 #: Places in `Team.numbers`.
 RATE, SCALE, DECAY, ALPHA, PENALTY = range(5)
 
-# A member's outputs and error signals are to stay in the second-level cache, and so is what an item
-# of units sums and then moves the parameters along.
+# A member's outputs and error signals are to stay in the second-level cache.
 _STORE_BYTES = 512 * 1024
-_STRIPE_BYTES = 128 * 1024
-#: Items of rows that a member has of a batch: as many as even out what threads lose to others.
-_ITEMS_OF_A_MEMBER = 3
+#: Items of rows that a member has of a batch, and stripes.
+_ITEMS_OF_A_MEMBER, _STRIPES_OF_A_MEMBER = 3, 4
 _MAX_SLOTS = 256
 
 
@@ -46,28 +45,31 @@ class Team(NamedTuple):
     outputs, deltas : ndarray
         Slots, each as a workspace's for one block of rows.
     losses : ndarray
-        The same of the losses of pieces.
-    targets, row_weights : ndarray
+        Slots of the losses of a block's pieces.
+    targets, row_weights, starts : ndarray
         As a workspace's, for each member.
-    starts : ndarray
-        Likewise, a number of lines for each member.
     stripes : ndarray of shape (3 * n_stripes,)
-        Layer, first and last + 1 of the units of each item of units, in whole vectors.
+        Layer, first and last + 1 of the units of each stripe, in whole vectors.
     shares : ndarray of shape (n_members + 1,)
-        Where in the items of units each member's own begin.
+        Where in the stripes each member's own begin, whose step it makes.
     queues : ndarray of shape (LINE * n_members,)
-        Each member's queue.
-    phase, n_done : ndarray of shape (LINE,)
-        The number of the phase now, or that it is over; how many items others than the leader have
-        done.
-    chunk : ndarray of shape (5,)
-        What an item has to know: where in the rows the chunk begins, how many rows it has; how many
-        items of rows or of units there are; whether it is the batch's first or last chunk.
+        Each member's queue of each kind of item (see ``team.py``), and a 1 when it is to leave.
+    n_rows_done : ndarray of shape (LINE * n_members,)
+        How many items of rows of each segment have been done in this call.
+    progress : ndarray of shape (LINE * n_stripes,)
+        How many items of each stripe have been done in this call.
+    chunk : ndarray of shape (4,)
+        What the items of a chunk have to know: where in the rows it begins, how many rows it has,
+        whether it is the batch's first or last one.
+    segments : ndarray of shape (n_members + 1,)
+        Where in the chunk's rows each segment begins.
+    n_rows_due : ndarray of shape (n_members,)
+        What is in ``n_rows_done`` when all rows of a segment are done.
     numbers : ndarray of shape (5,)
         Rate, scale and decay of the step; alpha, and the penalty.
     tally : ndarray of shape (6,)
         The leader's: whether it is alone; when the call began and how long it has waited since, in
-        ns; how many phases and items there were, and how many items others have done.
+        ns; how many chunks and items there were, and how many items others have done.
     n_members, n_slots, slot_size, item_rows : int
         Members; slots, and the length of one; rows of an item, in whole pieces.
     clock, leave : int
@@ -87,9 +89,11 @@ class Team(NamedTuple):
     stripes: NDArray[np.int64]
     shares: NDArray[np.int64]
     queues: NDArray[np.int64]
-    phase: NDArray[np.int64]
-    n_done: NDArray[np.int64]
+    n_rows_done: NDArray[np.int64]
+    progress: NDArray[np.int64]
     chunk: NDArray[np.int64]
+    segments: NDArray[np.int64]
+    n_rows_due: NDArray[np.int64]
     numbers: NDArray[np.float64]
     tally: NDArray[np.int64]
     n_members: int
@@ -138,9 +142,11 @@ def make_team(
         stripes=stripes,
         shares=shares,
         queues=np.zeros(n_members * LINE, np.int64),
-        phase=np.zeros(LINE, np.int64),
-        n_done=np.zeros(LINE, np.int64),
+        n_rows_done=np.zeros(n_members * LINE, np.int64),
+        progress=np.zeros(len(stripes) // 3 * LINE, np.int64),
         chunk=np.zeros(LINE, np.int64),
+        segments=np.zeros(n_members + 1, np.int64),
+        n_rows_due=np.zeros(n_members, np.int64),
         numbers=np.zeros(LINE),
         tally=np.zeros(LINE, np.int64),
         n_members=n_members,
@@ -155,7 +161,7 @@ def make_team(
 def _stripes(
     layout: Layout, dtype: np.dtype, n_members: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut the units of all layers into items, and those into shares of about the same work."""
+    """Cut the units of all layers into stripes, and those into shares of about the same work."""
     lanes = VECTOR_BYTES // dtype.itemsize
     grains = []  # layer, first and last + 1 unit, weights
     sizes, padded = layout.sizes.tolist(), layout.padded.tolist()
@@ -166,19 +172,17 @@ def _stripes(
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
             grains.append((layer, begin, end, (fan_in + 1) * (min(end, fan_out) - begin)))
     total, before = sum(grain[-1] for grain in grains), 0
+    largest = max(total // (_STRIPES_OF_A_MEMBER * n_members), 1)
     stripes: list[list[int]] = []
-    members: list[int] = []
-    largest, last = _STRIPE_BYTES // dtype.itemsize, 0
+    ends, n_weights_of_last = [], 0
     for layer, begin, end, n_weights in grains:
-        member = int((before + n_weights / 2) * n_members / total)
-        is_next = bool(stripes) and stripes[-1][0] == layer and members[-1] == member
-        if is_next and last + n_weights <= largest:
-            stripes[-1][2] = end
-            last += n_weights
+        before += n_weights
+        if stripes and stripes[-1][0] == layer and n_weights_of_last + n_weights <= largest:
+            stripes[-1][2], ends[-1] = end, before
+            n_weights_of_last += n_weights
         else:
             stripes.append([layer, begin, end])
-            members.append(member)
-            last = n_weights
-        before += n_weights
-    shares = np.searchsorted(members, np.arange(n_members + 1))
-    return np.array(stripes, np.int64).ravel(), shares.astype(np.int64)
+            ends.append(before)
+            n_weights_of_last = n_weights
+    cuts = [np.abs(np.array([0, *ends]) - total * i / n_members).argmin() for i in range(n_members + 1)]
+    return np.array(stripes, np.int64).ravel(), np.array(cuts, np.int64)

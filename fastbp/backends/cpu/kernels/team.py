@@ -1,54 +1,67 @@
 """Mini-batches by a team: threads that share every batch, in one compiled call each.
 
-A batch is done in two phases, each cut into pieces of work, its *items*:
+A batch's rows are cut into as many *segments* as there are members, the units of all layers into
+*stripes*; the work is cut into items of three kinds:
 
-    rows     some rows of the batch: forward and backward pass; their outputs and error signals stay
-             where all members see them
-    units    some units of a layer: their gradient, summed over the batch's blocks of rows in order,
-             and then their step
+    rows     some rows of a segment: forward and backward pass; outputs and error signals stay where
+             all members could see them
+    units    a stripe's gradient of a segment's rows, added to that of the segments before
+    steps    the step of a stripe's parameters along the finished gradient
 
-No sum is cut: every number is made by the additions that `batch_epochs` makes, in the same order, so
-it has the same bits for any number of members. A batch of more blocks than there are slots for is
-done by one chunk of slots after another.
+No sum is cut: a stripe's gradient passes from segment to segment, and every number is made by the
+additions that `batch_epochs` makes, in the same order. So it has the same bits for any number of
+members. While one adds its segment to a stripe, the next one adds its own to the stripe before, as
+on an assembly line; what goes from core to core is the gradient and the new parameters, not the rows.
+A batch of more blocks of rows than there are slots for is done by one *chunk* after another.
 
-The leader runs the epochs; it posts a phase by giving each member's queue the member's share of the
-items. Members claim one after another, from their own queue first, whose numbers are in their cache,
-then from the others'. So a phase ends when its items are done, not when all members have come: who
-has no core is not waited for, unless it has begun an item. One that waits pauses for some
-microseconds and then gives up its core again and again. If the leader has waited for a larger part of
-its time than the others did of the work, it dissolves the team and goes on alone.
+The leader runs the epochs. It posts a chunk by filling each member's queues; members claim items one
+after another, first from their own queues, whose numbers are in their cache, then from the others'.
+A chunk ends when its items are done, not when all members have come: who has no core is not waited
+for, unless it has begun an item. One that waits pauses for some microseconds and then gives up its
+core again and again. If the leader has waited for a larger part of the time than the others did of
+the work, it dissolves the team and goes on alone.
 
-A queue is one number, which one atomic addition reads and claims from: phase * 2^32 + end * 2^16 +
-next item.
+Nobody waits for ever. An item waits for others of segments before its own, or, a step, for all of its
+stripe's; and the leader claims those before, if nobody else has.
+
+A queue is one number: the chunk's number * 2^32 + the end of its items * 2^16 + the next one.
 """
 
 from fastbp.backends.cpu.kernels.batch import penalty_of, sweep_of
 from fastbp.backends.cpu.kernels.epochs import epochs_of
 from fastbp.backends.cpu.kernels.packing import is_by_unit, transpose_layers, transpose_units
-from fastbp.backends.cpu.kernels.passes import add_gradient, errors_of_block
+from fastbp.backends.cpu.kernels.passes import add_gradient, add_output_biases, errors_of_block
 from fastbp.backends.cpu.kernels.shares import (
     ALONE,
     ALPHA,
     BEGIN,
     BEGUN,
+    CHUNKS,
     DECAY,
-    END,
     IS_FIRST,
     IS_LAST,
     ITEMS,
+    LEAVE,
     LINE,
-    N_ITEMS,
+    N_ROWS,
     OTHERS,
     PENALTY,
-    PHASES,
     RATE,
     ROWS,
     SCALE,
+    STEPS,
+    UNITS,
     WAITED,
 )
 from fastbp.backends.cpu.kernels.update_rules import move_all, step_size
 from fastbp.backends.cpu.kernels.workspace import Workspace
-from fastbp.machine.atomics import atomic_add, atomic_load, atomic_store, pause
+from fastbp.machine.atomics import (
+    atomic_add,
+    atomic_load,
+    atomic_replace,
+    atomic_store,
+    pause,
+)
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
@@ -66,14 +79,15 @@ _FREE_NANOSECONDS = 300_000
 
 
 @part
-def _at(network, team, member, slot, row):
-    """Make a workspace of a slot, from a row of its block on, for a member."""
+def _at(network, team, member, row):
+    """Make a workspace of the slots, from a row of the chunk on, for a member."""
     w, n_starts = team.workspace, team.workspace.starts.size
     starts = stretch(team.starts, member * (team.starts.size // team.n_members), n_starts)
-    last = n_starts - 1
+    slot, row_of_block = row // w.block_rows, row % w.block_rows
     for layer in range(n_starts):
-        step = network.padded[layer] if layer < last else 1
-        starts[layer] = w.starts[layer] + slot * team.slot_size + row * step
+        length = network.padded[layer] if layer < n_starts - 1 else 1
+        starts[layer] = w.starts[layer] + slot * team.slot_size + row_of_block * length
+    piece = slot * w.losses.size + row_of_block // w.piece_rows
     return Workspace(
         w.parameters,
         w.gradient,
@@ -92,61 +106,97 @@ def _at(network, team, member, slot, row):
         w.loss_parameters,
         w.unit_loss_parameters,
         w.ones,
-        stretch(team.losses, slot * w.losses.size + row // w.piece_rows, w.losses.size),
+        stretch(team.losses, piece, w.losses.size),
         w.block_rows,
         w.piece_rows,
     )
 
 
 @part
-def _do_rows(network, data, rows, team, member, item):
-    """Forward and backward pass of some rows."""
+def _cell(team, row):
+    """Number of the item of rows that a row would be in, if segments did not cut them."""
     block_rows = team.workspace.block_rows
     per_block = (block_rows + team.item_rows - 1) // team.item_rows
-    slot, row = item // per_block, item % per_block * team.item_rows
-    place = slot * block_rows + row
-    n = min(team.item_rows, block_rows - row, team.chunk[ROWS] - place)
-    item_rows = stretch(rows, team.chunk[BEGIN] + place, n)
-    errors_of_block(network, data, item_rows, _at(network, team, member, slot, row))
+    return row // block_rows * per_block + row % block_rows // team.item_rows
 
 
 @part
-def _do_units(network, rule, team, member, item):
-    """Gradient and step of some units of a layer."""
-    layer = team.stripes[3 * item]
-    begin, end = team.stripes[3 * item + 1], team.stripes[3 * item + 2]
-    workspace, n_rows = team.workspace, team.chunk[ROWS]
-    if team.chunk[IS_FIRST] == 1:
-        _clear_gradient(network, workspace, layer, begin, end)
-    for slot in range((n_rows + workspace.block_rows - 1) // workspace.block_rows):
-        n = min(workspace.block_rows, n_rows - slot * workspace.block_rows)
-        add_gradient(network, _at(network, team, member, slot, 0), layer, n, begin, end)
-    if team.chunk[IS_LAST] == 1:
-        _move(network, rule, workspace, team.numbers, layer, begin, end)
-        if 0 < layer < network.activations.size - 1:
-            transpose_units(network, workspace, layer, begin, end)
+def _do_rows(network, data, rows, team, member, segment, item):
+    """Forward and backward pass of some rows of a segment; or the penalty, the last item of all."""
+    begin, end = team.segments[segment], team.segments[segment + 1]
+    if begin == end or item > _cell(team, end - 1) - _cell(team, begin):
+        penalty = penalty_of(network, team.workspace, team.numbers[ALPHA])
+        team.numbers[PENALTY] = penalty
+    else:
+        block_rows = team.workspace.block_rows
+        per_block = (block_rows + team.item_rows - 1) // team.item_rows
+        cell = _cell(team, begin) + item
+        block, first = cell // per_block * block_rows, cell % per_block * team.item_rows
+        end = min(end, block + min(first + team.item_rows, block_rows))
+        begin = max(begin, block + first)
+        batch = stretch(rows, team.chunk[BEGIN] + begin, end - begin)
+        errors_of_block(network, data, batch, _at(network, team, member, begin))
+    atomic_add(team.n_rows_done, segment * LINE, 1)
+
+
+@part
+def _do_units(network, team, member, segment, stripe, before):
+    """Add a segment's gradient of a stripe, of which ``before`` items came with other chunks."""
+    layer, block_rows = team.stripes[3 * stripe], team.workspace.block_rows
+    begin, end = team.stripes[3 * stripe + 1], team.stripes[3 * stripe + 2]
+    _await(team, member, team.n_rows_done, segment * LINE, team.n_rows_due[segment])
+    _await(team, member, team.progress, stripe * LINE, before + segment)
+    if segment == 0 and team.chunk[IS_FIRST] == 1:
+        _clear_gradient(network, team.workspace, layer, begin, end)
+    row = team.segments[segment]
+    while row < team.segments[segment + 1]:
+        n = min(block_rows - row % block_rows, team.segments[segment + 1] - row)
+        add_gradient(network, _at(network, team, member, row), layer, n, begin, end)
+        row += n
+    done = segment + 1
+    if done == team.n_members:
+        if layer == network.activations.size - 1:
+            for row in range(0, team.chunk[N_ROWS], block_rows):
+                n = min(block_rows, team.chunk[N_ROWS] - row)
+                add_output_biases(network, _at(network, team, member, row), n, begin, end)
+        if team.chunk[IS_LAST] == 0:
+            done += 1  # there is no step
+    atomic_store(team.progress, stripe * LINE, before + done)
+
+
+@part
+def _do_step(network, rule, team, member, stripe, before):
+    """Make the step of a stripe's parameters."""
+    layer = team.stripes[3 * stripe]
+    begin, end = team.stripes[3 * stripe + 1], team.stripes[3 * stripe + 2]
+    _await(team, member, team.progress, stripe * LINE, before + team.n_members)
+    _move(network, rule, team.workspace, team.numbers, layer, begin, end)
+    if 0 < layer < network.activations.size - 1:
+        transpose_units(network, team.workspace, layer, begin, end)
+    atomic_store(team.progress, stripe * LINE, before + team.n_members + 1)
 
 
 @part
 def _runs_of(network, layer, begin, end):
     """Where the weights of some units are: runs, the first's start, their length and distance."""
-    start, length = network.padded_weights[layer], end - begin
+    start = network.padded_weights[layer]
     if is_by_unit(network, layer):
         per_unit = network.padded[layer]
         n_units = min(end, network.sizes[layer + 1]) - begin
         return 1, start + begin * per_unit, n_units * per_unit, 0
-    return network.sizes[layer], start + begin, length, network.padded[layer + 1]
+    return network.sizes[layer], start + begin, end - begin, network.padded[layer + 1]
 
 
 @part
 def _clear_gradient(network, workspace, layer, begin, end):
     gradient = workspace.gradient
     n_runs, start, length, distance = _runs_of(network, layer, begin, end)
-    for run in range(n_runs):
-        for i in range(start + run * distance, start + run * distance + length, lanes(gradient)):
+    for run in range(n_runs + 1):
+        if run == n_runs:
+            start, length = network.padded_biases[layer] + begin, end - begin
+        for i in range(start, start + length, lanes(gradient)):
             store(gradient, i, splat(gradient, 0.0))
-    for i in range(begin, end, lanes(gradient)):
-        store(gradient, network.padded_biases[layer] + i, splat(gradient, 0.0))
+        start += distance
 
 
 @part
@@ -163,111 +213,161 @@ def _move(network, rule, workspace, numbers, layer, begin, end):
         start += distance
 
 
+@part
+def _await(team, member, numbers, i, due):
+    """Wait until a number that others raise is high enough."""
+    for _ in range(_PAUSES):
+        if atomic_load(numbers, i) >= due:
+            return
+        pause()
+    _await_long(team, member, numbers, i, due)
+
+
+@routine
+def _await_long(team, member, numbers, i, due):
+    begun = nanoseconds(team.clock)
+    while atomic_load(numbers, i) < due:
+        yield_core(team.leave)
+    if member == 0:
+        team.tally[WAITED] += nanoseconds(team.clock) - begun
+
+
+@routine
+def _do_all(network, data, rows, rule, team, member, owner, kind, is_patient):
+    """Do what is in a queue; steps that would have to wait only if patient. Returns how many."""
+    n_done, place = 0, owner * LINE + kind
+    while True:
+        word = atomic_load(team.queues, place)
+        item, before = word & _ITEM, ((word >> 32) - 1) * (team.n_members + 1)
+        if item >= (word >> 16) & _ITEM:
+            return n_done
+        if kind == STEPS and not is_patient:
+            if atomic_load(team.progress, item * LINE) < before + team.n_members:
+                return n_done
+        if not atomic_replace(team.queues, place, word, word + 1):
+            continue
+        # What is said of a chunk holds until all of its items are done, so also until this one is.
+        if kind == ROWS:
+            _do_rows(network, data, rows, team, member, owner, item)
+        elif kind == UNITS:
+            _do_units(network, team, member, owner, item, before)
+        else:
+            _do_step(network, rule, team, member, item, before)
+        n_done += 1
+
+
 @routine
 def _work(network, data, rows, rule, team, member):
     """Do items until there are none to be claimed; returns how many."""
-    n_done = 0
-    for other in range(team.n_members):
-        place = (member + other) % team.n_members * LINE
-        while True:
-            word = atomic_load(team.queues, place)
-            if word & _ITEM < (word >> 16) & _ITEM:
-                word = atomic_add(team.queues, place, 1)
-            item = word & _ITEM
-            if item >= (word >> 16) & _ITEM:
-                break
-            # What an item has to know holds until all are done, so also until this one is.
-            if (word >> 32) % 2 == 0:
-                _do_units(network, rule, team, member, item)
-            elif item == team.chunk[N_ITEMS]:
-                penalty = penalty_of(network, team.workspace, team.numbers[ALPHA])
-                team.numbers[PENALTY] = penalty
-            else:
-                _do_rows(network, data, rows, team, member, item)
-            n_done += 1
-            if member > 0:
-                atomic_add(team.n_done, 0, 1)
+    n_done, n = 0, team.n_members
+    for turn in range(n):
+        owner = (member + turn) % n
+        n_done += _do_all(network, data, rows, rule, team, member, owner, ROWS, False)
+        n_done += _do_all(network, data, rows, rule, team, member, owner, UNITS, False)
+        if turn == 0:
+            n_done += _do_all(network, data, rows, rule, team, member, owner, STEPS, False)
+    for turn in range(n):
+        owner = (member + turn) % n
+        n_done += _do_all(network, data, rows, rule, team, member, owner, STEPS, True)
     return n_done
 
 
 @part
-def _run_phase(network, data, rows, rule, team):
-    """Post the items of the next phase, take part in it, and wait for its end."""
-    tally, n_members = team.tally, team.n_members
-    tally[PHASES] += 1
-    number, n_items = tally[PHASES], team.chunk[N_ITEMS]
-    is_of_rows = number % 2 == 1
-    if is_of_rows and team.numbers[ALPHA] > 0.0 and team.chunk[IS_LAST] == 1:
-        n_items += 1  # the penalty
-    for member in range(n_members):
-        begin, end = member * n_items // n_members, (member + 1) * n_items // n_members
-        if not is_of_rows:
-            begin, end = team.shares[member], team.shares[member + 1]
-        atomic_store(team.queues, member * LINE, (number << 32) | (end << 16) | begin)
-    if tally[ALONE] == 0:
-        atomic_store(team.phase, 0, number)
-    tally[ITEMS] += n_items
-    tally[OTHERS] += n_items - _work(network, data, rows, rule, team, 0)
-    for _ in range(_PAUSES):
-        if atomic_load(team.n_done, 0) == tally[OTHERS]:
-            return
-        pause()
-    _wait(team)
-
-
-@routine
-def _wait(team):
-    """Wait long for what others have begun; dissolve the team if that is not worth it."""
-    tally = team.tally
-    begun = nanoseconds(team.clock)
-    while atomic_load(team.n_done, 0) != tally[OTHERS]:
-        yield_core(team.leave)
-    now = nanoseconds(team.clock)
-    tally[WAITED] += now - begun
-    share_of_others = tally[OTHERS] / tally[ITEMS]
-    allowed = share_of_others * (now - tally[BEGUN]) + _FREE_NANOSECONDS
-    if tally[WAITED] > allowed:
-        tally[ALONE] = 1
-        atomic_store(team.phase, 0, END)
-
-
-@part
 def _help(network, data, rows, rule, team, member):
-    """Take part in the phases until there are no more."""
-    seen = 0
+    """Take part in the chunks until there are no more."""
+    seen, place = 0, member * LINE
     while True:
-        number = _next_phase(team, seen)
-        if number == END:
+        _await_chunk(team, place, seen)
+        number = atomic_load(team.queues, place) >> 32
+        if number == seen or atomic_load(team.queues, place + LEAVE) == 1:
             return
         _work(network, data, rows, rule, team, member)
         seen = number
 
 
 @part
-def _next_phase(team, seen):
-    """Wait for another phase than the one seen."""
+def _await_chunk(team, place, seen):
+    """Wait for another chunk than the one seen, for the call to leave, or for too long."""
     for _ in range(_PAUSES):
-        number = atomic_load(team.phase, 0)
-        if number != seen:
-            return number
+        if _is_called(team, place, seen):
+            return
         pause()
     begun = nanoseconds(team.clock)
     while nanoseconds(team.clock) - begun < _IDLE_NANOSECONDS:
-        number = atomic_load(team.phase, 0)
-        if number != seen:
-            return number
+        if _is_called(team, place, seen):
+            return
         yield_core(team.leave)
-    return END
 
 
 @part
-def _add_losses(loss, n_rows, team):
+def _is_called(team, place, seen):
+    is_new = atomic_load(team.queues, place) >> 32 != seen
+    return is_new or atomic_load(team.queues, place + LEAVE) == 1
+
+
+@part
+def _run_chunk(network, data, rows, rule, team):
+    """Post a chunk, take part in it, and wait for its end."""
+    tally, n = team.tally, team.n_members
+    n_items, n_stripes = _post(team), team.progress.size // LINE
+    n_own = _work(network, data, rows, rule, team, 0)
+    for stripe in range(n_stripes):
+        _await(team, 0, team.progress, stripe * LINE, tally[CHUNKS] * (n + 1))
+    tally[ITEMS] += n_items
+    tally[OTHERS] += n_items - n_own
+    if tally[WAITED] > _FREE_NANOSECONDS and tally[ALONE] == 0:
+        time = nanoseconds(team.clock) - tally[BEGUN]
+        if tally[WAITED] - _FREE_NANOSECONDS > time * (tally[OTHERS] / tally[ITEMS]):
+            tally[ALONE] = 1
+            _send_away(team)
+
+
+@part
+def _post(team):
+    """Cut a chunk's rows into segments and fill the queues; returns how many items there are."""
+    n, block_rows, piece_rows = team.n_members, team.workspace.block_rows, team.workspace.piece_rows
+    n_rows, n_stripes, n_steps = team.chunk[N_ROWS], team.progress.size // LINE, 0
+    for i in range(1, n + 1):
+        row = (n_rows * i + n // 2) // n
+        row -= row % block_rows % piece_rows
+        team.segments[i] = row if i < n else n_rows
+    if team.chunk[IS_LAST] == 1:
+        n_steps = n_stripes
+        if team.numbers[ALPHA] > 0.0:
+            team.n_rows_due[n - 1] += 1  # the penalty
+    for i in range(n):
+        begin, end = team.segments[i], team.segments[i + 1]
+        if begin < end:
+            team.n_rows_due[i] += _cell(team, end - 1) - _cell(team, begin) + 1
+    team.tally[CHUNKS] += 1
+    number, n_items = team.tally[CHUNKS] << 32, n * n_stripes + n_steps
+    for i in range(n):
+        n_before = atomic_load(team.n_rows_done, i * LINE)
+        n_own = team.n_rows_due[i] - n_before
+        n_items += n_own
+        if n_steps > 0:
+            steps = (team.shares[i + 1] << 16) | team.shares[i]
+            atomic_store(team.queues, i * LINE + STEPS, number | steps)
+        atomic_store(team.queues, i * LINE + UNITS, number | (n_stripes << 16))
+        # The last, since by this a helper notices a chunk.
+        atomic_store(team.queues, i * LINE + ROWS, number | (n_own << 16))
+    return n_items
+
+
+@part
+def _send_away(team):
+    for member in range(1, team.n_members):
+        atomic_store(team.queues, member * LINE + LEAVE, 1)
+
+
+@part
+def _add_losses(loss, team):
     """Add the chunk's losses, block by block."""
-    w = team.workspace
+    w, n_rows = team.workspace, team.chunk[N_ROWS]
     for begin in range(0, n_rows, w.block_rows):
         of_block, first = 0.0, begin // w.block_rows * w.losses.size
-        n_pieces = -(-min(w.block_rows, n_rows - begin) // w.piece_rows)
-        for piece in range(n_pieces):
+        n = min(w.block_rows, n_rows - begin)
+        for piece in range((n + w.piece_rows - 1) // w.piece_rows):
             of_block += team.losses[first + piece]
         loss += of_block
     return loss
@@ -275,25 +375,21 @@ def _add_losses(loss, n_rows, team):
 
 @part
 def _make_step(network, data, rows, start, n, alpha, divisor, rule, n_steps, team):
-    """Make a mini-batch's update in two phases for each chunk of slots."""
-    chunk, numbers, block_rows = team.chunk, team.numbers, team.workspace.block_rows
+    """Do what `batch._make_step` does, chunk by chunk."""
+    chunk, numbers = team.chunk, team.numbers
     numbers[RATE], numbers[ALPHA] = step_size(rule, n_steps), alpha
     numbers[SCALE], numbers[DECAY] = 1.0 / divisor, alpha / divisor
-    if team.tally[PHASES] == 0:
+    if team.tally[CHUNKS] == 0:
         transpose_layers(network, team.workspace)
-    loss, per_chunk = 0.0, team.n_slots * block_rows
+    loss, per_chunk = 0.0, team.n_slots * team.workspace.block_rows
     for begin in range(0, n, per_chunk):
-        n_rows = min(per_chunk, n - begin)
-        chunk[BEGIN], chunk[ROWS] = start + begin, n_rows
-        chunk[IS_FIRST], chunk[IS_LAST] = begin == 0, begin + n_rows == n
-        per_block = -(-block_rows // team.item_rows)
-        rest = -(-(n_rows % block_rows) // team.item_rows)
-        chunk[N_ITEMS] = n_rows // block_rows * per_block + rest
-        _run_phase(network, data, rows, rule, team)
-        loss = _add_losses(loss, n_rows, team)
-        chunk[N_ITEMS] = team.stripes.size // 3
-        _run_phase(network, data, rows, rule, team)
-    return loss + numbers[PENALTY] if alpha > 0.0 else loss
+        chunk[BEGIN], chunk[N_ROWS] = start + begin, min(per_chunk, n - begin)
+        chunk[IS_FIRST], chunk[IS_LAST] = begin == 0, begin + per_chunk >= n
+        _run_chunk(network, data, rows, rule, team)
+        loss = _add_losses(loss, team)
+    if alpha > 0.0:
+        loss += numbers[PENALTY]
+    return loss
 
 
 _epochs = epochs_of(sweep_of(_make_step))
@@ -306,7 +402,7 @@ def team_epochs(
     """Do what `batch_epochs` does as member 0, the leader, or help it as another one.
 
     member : int.  team : Team, the same for all; the other arguments and what is returned are those
-    of `batch_epochs`. Of a helper nothing is returned that means anything.
+    of `batch_epochs`. What is returned to a helper means nothing.
     """
     if member > 0:
         _help(network, data, rows, rule, team, member)
@@ -315,5 +411,5 @@ def team_epochs(
     result = _epochs(
         network, parameters, data, rows, batch_size, alpha, rule, moments, state, team
     )
-    atomic_store(team.phase, 0, END)
+    _send_away(team)
     return result
