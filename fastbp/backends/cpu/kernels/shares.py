@@ -9,6 +9,7 @@ from fastbp.backends.cpu.kernels.workspace import Workspace, cut
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.matmul import TILE_VECTORS
+from fastbp.machine.memory import aligned_zeros
 from fastbp.machine.waiting import clock_and_yield
 
 __all__ = ["Team", "can_wait", "make_team"]
@@ -28,8 +29,13 @@ RATE, SCALE, DECAY, ALPHA, PENALTY = range(5)
 
 # A member's outputs and error signals are to stay in the second-level cache.
 _STORE_BYTES = 512 * 1024
-#: Items of rows that a member has of a batch, and stripes.
-_ITEMS_OF_A_MEMBER, _STRIPES_OF_A_MEMBER = 3, 4
+#: Items of rows that a member has of a batch.
+_ITEMS_OF_A_MEMBER = 3
+# With many stripes, the second member waits shortly for the first; with few, it waits seldom for what
+# comes from another core. The time of both together is least where a stripe takes as long as a
+# segment's gradient and such a wait would in the geometric mean; in floating-point operations:
+_FLOPS_OF_A_WAIT = 15_000
+_MAX_STRIPES_OF_A_MEMBER = 8
 _MAX_SLOTS = 256
 
 
@@ -45,7 +51,7 @@ class Team(NamedTuple):
     outputs, deltas : ndarray
         Slots, each as a workspace's for one block of rows.
     losses : ndarray
-        Slots of the losses of a block's pieces.
+        Slots of the losses of a block's pieces, a number of lines each.
     targets, row_weights, starts : ndarray
         As a workspace's, for each member.
     stripes : ndarray of shape (3 * n_stripes,)
@@ -121,8 +127,11 @@ def make_team(
     piece_rows = workspace.piece_rows
     rows = min(batch_size, n_slots * block_rows) / (_ITEMS_OF_A_MEMBER * n_members)
     item_rows = min(-int(-rows // piece_rows) * piece_rows, block_rows)
-    stripes, shares = _stripes(layout, dtype, n_members)
+    flops = 2 * layout.n_weights * min(batch_size, n_slots * block_rows) / n_members
+    n_stripes = min((flops / _FLOPS_OF_A_WAIT) ** 0.5, _MAX_STRIPES_OF_A_MEMBER * n_members)
+    stripes, shares = _stripes(layout, dtype, n_stripes, n_members)
     lines_of_starts = -(-len(workspace.starts) // LINE)
+    lines_of_losses = -(-len(workspace.losses) // LINE)
     # A row's place in the last slot may have no whole block behind it, of which none is used.
     lengths = {
         "outputs": n_slots * slot_size + block_rows,
@@ -131,24 +140,28 @@ def make_team(
         "row_weights": n_members * workspace.row_weights.size,
     }
     clock, leave = clock_and_yield() or (0, 0)
+
+    def integers(n_lines: int) -> NDArray[np.int64]:
+        return aligned_zeros(n_lines * LINE, np.int64)
+
     return Team(
         parameters=workspace.parameters,
         first=workspace.first,
         second=workspace.second,
         workspace=workspace,
         **cut(lengths, dtype),
-        losses=np.zeros(n_slots * len(workspace.losses)),
-        starts=np.zeros(n_members * lines_of_starts * LINE, np.int64),
+        losses=aligned_zeros(n_slots * LINE * lines_of_losses, np.float64),
+        starts=integers(n_members * lines_of_starts),
         stripes=stripes,
         shares=shares,
-        queues=np.zeros(n_members * LINE, np.int64),
-        n_rows_done=np.zeros(n_members * LINE, np.int64),
-        progress=np.zeros(len(stripes) // 3 * LINE, np.int64),
-        chunk=np.zeros(LINE, np.int64),
+        queues=integers(n_members),
+        n_rows_done=integers(n_members),
+        progress=integers(len(stripes) // 3),
+        chunk=integers(1),
         segments=np.zeros(n_members + 1, np.int64),
         n_rows_due=np.zeros(n_members, np.int64),
-        numbers=np.zeros(LINE),
-        tally=np.zeros(LINE, np.int64),
+        numbers=aligned_zeros(LINE, np.float64),
+        tally=integers(1),
         n_members=n_members,
         n_slots=n_slots,
         slot_size=slot_size,
@@ -159,9 +172,9 @@ def make_team(
 
 
 def _stripes(
-    layout: Layout, dtype: np.dtype, n_members: int
+    layout: Layout, dtype: np.dtype, n_stripes: float, n_members: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut the units of all layers into stripes, and those into shares of about the same work."""
+    """Cut all layers' units into about so many stripes, and those into shares of the same work."""
     lanes = VECTOR_BYTES // dtype.itemsize
     grains = []  # layer, first and last + 1 unit, weights
     sizes, padded = layout.sizes.tolist(), layout.padded.tolist()
@@ -172,17 +185,19 @@ def _stripes(
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
             grains.append((layer, begin, end, (fan_in + 1) * (min(end, fan_out) - begin)))
     total, before = sum(grain[-1] for grain in grains), 0
-    largest = max(total // (_STRIPES_OF_A_MEMBER * n_members), 1)
+    largest = total / n_stripes
     stripes: list[list[int]] = []
     ends, n_weights_of_last = [], 0
     for layer, begin, end, n_weights in grains:
         before += n_weights
-        if stripes and stripes[-1][0] == layer and n_weights_of_last + n_weights <= largest:
+        is_same = bool(stripes) and stripes[-1][0] == layer
+        if is_same and n_weights_of_last + n_weights / 2 <= largest:
             stripes[-1][2], ends[-1] = end, before
             n_weights_of_last += n_weights
         else:
             stripes.append([layer, begin, end])
             ends.append(before)
             n_weights_of_last = n_weights
-    cuts = [np.abs(np.array([0, *ends]) - total * i / n_members).argmin() for i in range(n_members + 1)]
+    places = np.array([0, *ends])
+    cuts = [np.abs(places - total * i / n_members).argmin() for i in range(n_members + 1)]
     return np.array(stripes, np.int64).ravel(), np.array(cuts, np.int64)

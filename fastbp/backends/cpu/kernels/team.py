@@ -87,7 +87,7 @@ def _at(network, team, member, row):
     for layer in range(n_starts):
         length = network.padded[layer] if layer < n_starts - 1 else 1
         starts[layer] = w.starts[layer] + slot * team.slot_size + row_of_block * length
-    piece = slot * w.losses.size + row_of_block // w.piece_rows
+    piece = slot * (team.losses.size // team.n_slots) + row_of_block // w.piece_rows
     return Workspace(
         w.parameters,
         w.gradient,
@@ -365,7 +365,7 @@ def _add_losses(loss, team):
     """Add the chunk's losses, block by block."""
     w, n_rows = team.workspace, team.chunk[N_ROWS]
     for begin in range(0, n_rows, w.block_rows):
-        of_block, first = 0.0, begin // w.block_rows * w.losses.size
+        of_block, first = 0.0, begin // w.block_rows * (team.losses.size // team.n_slots)
         n = min(w.block_rows, n_rows - begin)
         for piece in range((n + w.piece_rows - 1) // w.piece_rows):
             of_block += team.losses[first + piece]
