@@ -19,7 +19,7 @@ from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
 from fastbp.model.data import batch_divisor
 
-__all__ = ["accumulate", "batch_epochs", "penalise", "penalty_of", "step", "sweep_of"]
+__all__ = ["accumulate", "batch_epochs", "penalise", "squares_of", "step", "sweep_of", "with_penalty"]
 
 _divisor = part(batch_divisor)
 
@@ -109,16 +109,22 @@ def _make_step(network, data, rows, start, n, alpha, divisor, rule, n_steps, wor
     """Make the update of one mini-batch; returns the sum of its losses, penalty included."""
     loss = _sum_rows(network, data, stretch(rows, start, n), workspace)
     if alpha > 0.0:
-        loss += penalty_of(network, workspace, alpha)
+        loss = with_penalty(loss, alpha, squares_of(network, workspace))
     rate = step_size(rule, n_steps)
     _step(network, workspace, rule, rate, 1.0 / divisor, alpha / divisor)
     return loss
 
 
 @part
-def penalty_of(network, workspace, alpha):
-    """alpha / 2 |W|^2 of the padded parameters."""
-    return 0.5 * alpha * square_sum(stretch(workspace.parameters, 0, network.n_padded_weights))
+def squares_of(network, workspace):
+    """|W|^2 of the padded parameters."""
+    return square_sum(stretch(workspace.parameters, 0, network.n_padded_weights))
+
+
+@part
+def with_penalty(loss, alpha, squares):
+    """Loss and penalty; in one expression, which may become one rounding wherever it stands."""
+    return loss + 0.5 * alpha * squares
 
 
 def sweep_of(make_step):

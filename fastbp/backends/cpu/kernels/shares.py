@@ -25,7 +25,7 @@ ALONE, BEGUN, WAITED, CHUNKS, ITEMS, OTHERS = range(6)
 #: Places in `Team.chunk`.
 BEGIN, N_ROWS, IS_FIRST, IS_LAST = range(4)
 #: Places in `Team.numbers`.
-RATE, SCALE, DECAY, ALPHA, PENALTY = range(5)
+RATE, SCALE, DECAY, ALPHA, SQUARES = range(5)
 
 # A member's outputs and error signals are to stay in the second-level cache.
 _STORE_BYTES = 512 * 1024
@@ -72,7 +72,7 @@ class Team(NamedTuple):
     n_rows_due : ndarray of shape (n_members,)
         What is in ``n_rows_done`` when all rows of a segment are done.
     numbers : ndarray of shape (5,)
-        Rate, scale and decay of the step; alpha, and the penalty.
+        Rate, scale and decay of the step; alpha; |W|^2.
     tally : ndarray of shape (6,)
         The leader's: whether it is alone; when the call began and how long it has waited since, in
         ns; how many chunks and items there were, and how many items others have done.

@@ -27,7 +27,7 @@ stripe's; and the leader claims those before, if nobody else has.
 A queue is one number: the chunk's number * 2^32 + the end of its items * 2^16 + the next one.
 """
 
-from fastbp.backends.cpu.kernels.batch import penalty_of, sweep_of
+from fastbp.backends.cpu.kernels.batch import squares_of, sweep_of, with_penalty
 from fastbp.backends.cpu.kernels.epochs import epochs_of
 from fastbp.backends.cpu.kernels.packing import is_by_unit, transpose_layers, transpose_units
 from fastbp.backends.cpu.kernels.passes import add_gradient, add_output_biases, errors_of_block
@@ -45,10 +45,10 @@ from fastbp.backends.cpu.kernels.shares import (
     LINE,
     N_ROWS,
     OTHERS,
-    PENALTY,
     RATE,
     ROWS,
     SCALE,
+    SQUARES,
     STEPS,
     UNITS,
     WAITED,
@@ -122,11 +122,10 @@ def _cell(team, row):
 
 @part
 def _do_rows(network, data, rows, team, member, segment, item):
-    """Forward and backward pass of some rows of a segment; or the penalty, the last item of all."""
+    """Forward and backward pass of some rows of a segment; the last item of all is |W|^2."""
     begin, end = team.segments[segment], team.segments[segment + 1]
     if begin == end or item > _cell(team, end - 1) - _cell(team, begin):
-        penalty = penalty_of(network, team.workspace, team.numbers[ALPHA])
-        team.numbers[PENALTY] = penalty
+        team.numbers[SQUARES] = squares_of(network, team.workspace)
     else:
         block_rows = team.workspace.block_rows
         per_block = (block_rows + team.item_rows - 1) // team.item_rows
@@ -334,7 +333,7 @@ def _post(team):
     if team.chunk[IS_LAST] == 1:
         n_steps = n_stripes
         if team.numbers[ALPHA] > 0.0:
-            team.n_rows_due[n - 1] += 1  # the penalty
+            team.n_rows_due[n - 1] += 1  # |W|^2
     for i in range(n):
         begin, end = team.segments[i], team.segments[i + 1]
         if begin < end:
@@ -388,7 +387,7 @@ def _make_step(network, data, rows, start, n, alpha, divisor, rule, n_steps, tea
         _run_chunk(network, data, rows, rule, team)
         loss = _add_losses(loss, team)
     if alpha > 0.0:
-        loss += numbers[PENALTY]
+        loss = with_penalty(loss, alpha, numbers[SQUARES])
     return loss
 
 
