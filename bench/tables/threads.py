@@ -1,11 +1,11 @@
 """Mini-batches in one thread and in two, beside JAX and PyTorch with both cores.
 
 Epochs of Adam, relu, below the estimators. All train for an epoch from the same weights first, and
-must have arrived at the same ones, fastbp's threads at the same bits; else nothing is printed but what
-differs. They take turns for some rounds, and a ratio is the median over rounds of one time over the
-other: "2 threads" of fastbp's one thread over its two, in brackets the goal; the rivals' of their time
-over fastbp's two threads. The last column is the first ratio again beside two busy processes, for
-which it has to be 0.7 at least.
+must have arrived at the same ones, fastbp's threads at the same bits; else nothing is printed but
+what differs. They take turns for some rounds, and a ratio is the median over rounds of one time
+over another: "2 threads" of fastbp's one thread over its two, in brackets the goal; a rival's of
+its time over fastbp's two threads. The last column is the first ratio again beside two busy
+processes.
 """
 
 import math
@@ -110,7 +110,5 @@ def main(arguments):
     rounds = own.parse_args(arguments).rounds
     print(f"{machine.line()}\n")
     heads = ["1 thread, ns a row", "2 threads, ns", "2 threads", "JAX", "PyTorch", "2 busy beside"]
-    rows = (
-        row(*what, dtype, goal, rounds) for what, goal in CASES.items() for dtype in DTYPES
-    )
+    rows = (row(*what, dtype, goal, rounds) for what, goal in CASES.items() for dtype in DTYPES)
     table(["mini-batch", "dtype", *heads], rows)

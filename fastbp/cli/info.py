@@ -50,6 +50,7 @@ def warmup() -> None:
     # compiled call.
     steps: dict[str, dict[str, Any]] = {
         "adam, mini-batches": {"solver": "adam", "batch_size": 100},
+        "the same in threads": {"solver": "adam", "batch_size": 200, "n_jobs": 2},
         "lbfgs": {"solver": "lbfgs"},
         "sgd, one large batch": {"solver": "sgd", "batch_size": "full"},
     }

@@ -1,7 +1,7 @@
 """Numbers that several threads read and write: each access whole, and in an order all agree on.
 
-What a thread has written before it stores a number, another one sees once it has loaded that number:
-so results are handed over.
+What a thread has written before it stores a number, another one sees once it has loaded that
+number: so results are handed over.
 """
 
 import time
@@ -40,7 +40,7 @@ def atomic_add(array: Any, i: int, number: int) -> int:
 
 
 def atomic_replace(array: Any, i: int, old: int, new: int) -> bool:
-    """Put a new integer in the place of an old one, if that is still there; tells whether it was."""
+    """Put a new integer in the place of an old one, if that is there; tells whether it was."""
     with _CHANGING:
         if array[i] != old:
             return False

@@ -186,7 +186,9 @@ def test_helpers_leave_when_the_leader_fails(train, rng, monkeypatch):
         train(3, network, case, 60)
 
 
-def test_a_team_is_as_large_as_the_batch_is_worth(rng):
+def test_a_team_is_as_large_as_the_batch_is_worth(rng, monkeypatch):
+    monkeypatch.setattr(team, "_n_cores", lambda: 6)
+
     def n_members(hidden, batch_size, n_threads, n_rows=1000):
         network = Network((8, hidden, 1), "tanh")
         _, X, y, _ = _case(network, n_rows, np.float64, rng)
@@ -194,7 +196,9 @@ def test_a_team_is_as_large_as_the_batch_is_worth(rng):
         return team.n_members_for(full_pass, batch_size)
 
     assert n_members(1000, 200, 1) == n_members(1000, 1, 8) == 1
-    assert n_members(1000, 200, 4) == n_members(1000, 10**9, 4) == 4
+    assert n_members(1000, 400, 4) == n_members(1000, 10**9, 4) == 4
+    assert n_members(1000, 10**9, 16) == 6
+    assert n_members(1000, 200, 16) == 3
     assert n_members(4, 16, 4) == n_members(100, 10**9, 4, n_rows=10) == 1
 
 
@@ -206,7 +210,7 @@ def test_stripes_are_all_units_once_and_shares_all_stripes(sizes, n_members, dty
     _, X, y, _ = _case(network, 50, dtype, rng)
     full_pass = Objective(network, as_data(X, y))._full_pass
     layout = full_pass.layout
-    shared = load_kernels().make_team(layout, dtype, full_pass.workspace, 50, n_members)
+    shared = load_kernels().make_team(layout, full_pass.workspace, 50, n_members)
     assert shared.shares[0] == 0
     assert (np.diff(shared.shares) >= 0).all()
     assert 3 * shared.shares[-1] == len(shared.stripes)

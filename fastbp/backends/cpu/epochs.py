@@ -140,7 +140,7 @@ class CpuRun:
 
     @lazy
     def _run(self) -> Callable:
-        """The function that makes epochs: that of the online loop, of a team, or of one thread."""
+        """Choose what makes epochs: the online loop, a team, or the loop of one thread."""
         if self._batch_size == 1:
             return self._kernels.online_epochs
         n_members = n_members_for(self._full_pass, self._batch_size)

@@ -3,6 +3,7 @@
 ``kernels/team.py`` has what the members of a team do.
 """
 
+import os
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from fastbp.machine.threads import run_team
 
 __all__ = ["TeamOfThreads", "n_members_for"]
 
-#: Floating-point operations of a batch that are worth a thread.
-_FLOPS_OF_A_MEMBER = 250_000
+# A thread is worth it from so many floating-point operations of a batch on: some 15 microseconds,
+# beside one or two of waiting. And whatever the network, what goes from core to core for a weight
+# takes as long as a few dozen rows' work on it.
+_FLOPS_OF_A_MEMBER, _ROWS_OF_A_MEMBER = 500_000, 64
 _MAX_RESTS = 32
 
 #: Dtypes whose kernel is compiled: the thread that calls does so, where Ctrl-C is seen.
@@ -25,8 +28,17 @@ def n_members_for(full_pass: FullPass, batch_size: int) -> int:
     """How many threads are worth it for batches of so many rows; 1 is the ordinary loop."""
     if batch_size == 1 or not load_kernels().can_wait():
         return 1
-    flops = 6 * full_pass.network.n_parameters * min(batch_size, full_pass.data.n_samples)
-    return max(1, min(full_pass.n_threads, flops // _FLOPS_OF_A_MEMBER))
+    n_rows = min(batch_size, full_pass.data.n_samples)
+    flops = 6 * full_pass.network.n_parameters * n_rows
+    worth_it = min(flops // _FLOPS_OF_A_MEMBER, n_rows // _ROWS_OF_A_MEMBER)
+    return max(1, min(full_pass.n_threads, worth_it, _n_cores()))
+
+
+def _n_cores() -> int:
+    """How many cores this process may use: a thread without one only delays the others."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class TeamOfThreads:
@@ -46,7 +58,7 @@ class TeamOfThreads:
         self._kernels, self._dtype = load_kernels(), full_pass.data.dtype
         self._n_helpers = n_members - 1
         self._team = self._kernels.make_team(
-            full_pass.layout, self._dtype, full_pass.workspace, batch_size, n_members
+            full_pass.layout, full_pass.workspace, batch_size, n_members
         )
         # Calls that are made alone after one that dissolved the team: twice as many each time.
         self._n_rests = self._rests_left = 0

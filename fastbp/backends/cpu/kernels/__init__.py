@@ -17,10 +17,11 @@ for a block of rows, ``update_rules.py`` how parameters move. On these stand ``b
 over rows and the sweep over mini-batches, ``online.py``, the sweep that updates after every sample,
 ``predict.py``, the forward pass alone, ``jacobian.py``, the predictions' derivatives, and
 ``normal_equations.py``, those of least squares.
-``epochs.py`` makes several sweeps in a call, ``team.py`` mini-batches in threads, ``one_sample.py`` does one sample. To read them one
-needs, of ``machine/``: ``simd.py`` (what a vector is), ``matmul.py`` and ``dots.py`` (how products
-fill the chip), ``switch.py`` and ``by_address.py`` (one of several functions) and ``views.py``
-(arrays without ceremony).
+``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample, ``team.py`` with
+``items.py`` and ``shares.py`` mini-batches in threads. To read them one needs, of ``machine/``:
+``simd.py`` (what a vector is), ``matmul.py`` and ``dots.py`` (how products fill the chip),
+``switch.py`` and ``by_address.py`` (one of several functions) and ``views.py`` (arrays without
+ceremony).
 
 Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
 outputs and error signals of every layer for one block of rows, one layer's block after another's

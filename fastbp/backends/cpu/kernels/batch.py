@@ -19,7 +19,15 @@ from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
 from fastbp.model.data import batch_divisor
 
-__all__ = ["accumulate", "batch_epochs", "penalise", "squares_of", "step", "sweep_of", "with_penalty"]
+__all__ = [
+    "accumulate",
+    "batch_epochs",
+    "penalise",
+    "squares_of",
+    "step",
+    "sweep_of",
+    "with_penalty",
+]
 
 _divisor = part(batch_divisor)
 
@@ -117,13 +125,13 @@ def _make_step(network, data, rows, start, n, alpha, divisor, rule, n_steps, wor
 
 @part
 def squares_of(network, workspace):
-    """|W|^2 of the padded parameters."""
+    """Sum the squares of the padded weights, |W|^2."""
     return square_sum(stretch(workspace.parameters, 0, network.n_padded_weights))
 
 
 @part
 def with_penalty(loss, alpha, squares):
-    """Loss and penalty; in one expression, which may become one rounding wherever it stands."""
+    """Add the penalty: in one expression, which may become one rounding wherever it stands."""
     return loss + 0.5 * alpha * squares
 
 

@@ -31,9 +31,9 @@ RATE, SCALE, DECAY, ALPHA, SQUARES = range(5)
 _STORE_BYTES = 512 * 1024
 #: Items of rows that a member has of a batch.
 _ITEMS_OF_A_MEMBER = 3
-# With many stripes, the second member waits shortly for the first; with few, it waits seldom for what
-# comes from another core. The time of both together is least where a stripe takes as long as a
-# segment's gradient and such a wait would in the geometric mean; in floating-point operations:
+# With many stripes, the second member waits shortly for the first; with few, it waits seldom for
+# what comes from another core. Both together take least where a stripe takes the geometric mean of
+# a segment's gradient and of such a wait, which is, in floating-point operations:
 _FLOPS_OF_A_WAIT = 15_000
 _MAX_STRIPES_OF_A_MEMBER = 8
 _MAX_SLOTS = 256
@@ -115,11 +115,9 @@ def can_wait() -> bool:
     return clock_and_yield() is not None
 
 
-def make_team(
-    layout: Layout, dtype: np.typing.DTypeLike, workspace: Workspace, batch_size: int, n_members: int
-) -> Team:
+def make_team(layout: Layout, workspace: Workspace, batch_size: int, n_members: int) -> Team:
     """Make what a team shares, for batches of about so many rows."""
-    dtype = np.dtype(dtype)
+    dtype = workspace.parameters.dtype
     slot_size, block_rows = workspace.outputs.size, workspace.block_rows
     slots_of_a_batch = -(-batch_size // block_rows)
     fitting = n_members * _STORE_BYTES // (2 * slot_size * dtype.itemsize)

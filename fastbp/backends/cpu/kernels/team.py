@@ -11,26 +11,33 @@ A batch's rows are cut into as many *segments* as there are members, the units o
 No sum is cut: a stripe's gradient passes from segment to segment, and every number is made by the
 additions that `batch_epochs` makes, in the same order. So it has the same bits for any number of
 members. While one adds its segment to a stripe, the next one adds its own to the stripe before, as
-on an assembly line; what goes from core to core is the gradient and the new parameters, not the rows.
-A batch of more blocks of rows than there are slots for is done by one *chunk* after another.
+on an assembly line; what goes from core to core is the gradient and the new parameters, not what
+belongs to rows. A batch of more blocks of rows than there are slots for is done in *chunks*.
 
-The leader runs the epochs. It posts a chunk by filling each member's queues; members claim items one
+The leader runs the epochs. It posts a chunk by filling each member's queues; members claim one item
 after another, first from their own queues, whose numbers are in their cache, then from the others'.
 A chunk ends when its items are done, not when all members have come: who has no core is not waited
 for, unless it has begun an item. One that waits pauses for some microseconds and then gives up its
 core again and again. If the leader has waited for a larger part of the time than the others did of
 the work, it dissolves the team and goes on alone.
 
-Nobody waits for ever. An item waits for others of segments before its own, or, a step, for all of its
-stripe's; and the leader claims those before, if nobody else has.
+Nobody waits for ever. An item waits for others of segments before its own, or, a step, for all of
+its stripe's; and the leader claims those before, if nobody else has.
 
 A queue is one number: the chunk's number * 2^32 + the end of its items * 2^16 + the next one.
 """
 
-from fastbp.backends.cpu.kernels.batch import squares_of, sweep_of, with_penalty
+from fastbp.backends.cpu.kernels.batch import sweep_of, with_penalty
 from fastbp.backends.cpu.kernels.epochs import epochs_of
-from fastbp.backends.cpu.kernels.packing import is_by_unit, transpose_layers, transpose_units
-from fastbp.backends.cpu.kernels.passes import add_gradient, add_output_biases, errors_of_block
+from fastbp.backends.cpu.kernels.items import (
+    PAUSES,
+    await_number,
+    cell_of,
+    do_rows,
+    do_step,
+    do_units,
+)
+from fastbp.backends.cpu.kernels.packing import transpose_layers
 from fastbp.backends.cpu.kernels.shares import (
     ALONE,
     ALPHA,
@@ -53,182 +60,18 @@ from fastbp.backends.cpu.kernels.shares import (
     UNITS,
     WAITED,
 )
-from fastbp.backends.cpu.kernels.update_rules import move_all, step_size
-from fastbp.backends.cpu.kernels.workspace import Workspace
-from fastbp.machine.atomics import (
-    atomic_add,
-    atomic_load,
-    atomic_replace,
-    atomic_store,
-    pause,
-)
+from fastbp.backends.cpu.kernels.update_rules import step_size
+from fastbp.machine.atomics import atomic_load, atomic_replace, atomic_store, pause
 from fastbp.machine.jit import kernel, part, routine
-from fastbp.machine.simd import lanes, splat, store
-from fastbp.machine.views import stretch
 from fastbp.machine.waiting import nanoseconds, yield_core
 
 __all__ = ["team_epochs"]
 
 _ITEM = 2**16 - 1
-#: How often one who waits looks before it gives up its core.
-_PAUSES = 200
 #: After so long without work a helper leaves by itself.
 _IDLE_NANOSECONDS = 20_000_000
 #: So much waiting is no reason to dissolve a team.
 _FREE_NANOSECONDS = 300_000
-
-
-@part
-def _at(network, team, member, row):
-    """Make a workspace of the slots, from a row of the chunk on, for a member."""
-    w, n_starts = team.workspace, team.workspace.starts.size
-    starts = stretch(team.starts, member * (team.starts.size // team.n_members), n_starts)
-    slot, row_of_block = row // w.block_rows, row % w.block_rows
-    for layer in range(n_starts):
-        length = network.padded[layer] if layer < n_starts - 1 else 1
-        starts[layer] = w.starts[layer] + slot * team.slot_size + row_of_block * length
-    piece = slot * (team.losses.size // team.n_slots) + row_of_block // w.piece_rows
-    return Workspace(
-        w.parameters,
-        w.gradient,
-        w.first,
-        w.second,
-        w.transposed,
-        w.transposed_starts,
-        team.outputs,
-        team.deltas,
-        starts,
-        stretch(team.targets, member * w.targets.size, w.targets.size),
-        stretch(team.row_weights, member * w.row_weights.size, w.row_weights.size),
-        w.products,
-        w.below,
-        w.is_output,
-        w.loss_parameters,
-        w.unit_loss_parameters,
-        w.ones,
-        stretch(team.losses, piece, w.losses.size),
-        w.block_rows,
-        w.piece_rows,
-    )
-
-
-@part
-def _cell(team, row):
-    """Number of the item of rows that a row would be in, if segments did not cut them."""
-    block_rows = team.workspace.block_rows
-    per_block = (block_rows + team.item_rows - 1) // team.item_rows
-    return row // block_rows * per_block + row % block_rows // team.item_rows
-
-
-@part
-def _do_rows(network, data, rows, team, member, segment, item):
-    """Forward and backward pass of some rows of a segment; the last item of all is |W|^2."""
-    begin, end = team.segments[segment], team.segments[segment + 1]
-    if begin == end or item > _cell(team, end - 1) - _cell(team, begin):
-        team.numbers[SQUARES] = squares_of(network, team.workspace)
-    else:
-        block_rows = team.workspace.block_rows
-        per_block = (block_rows + team.item_rows - 1) // team.item_rows
-        cell = _cell(team, begin) + item
-        block, first = cell // per_block * block_rows, cell % per_block * team.item_rows
-        end = min(end, block + min(first + team.item_rows, block_rows))
-        begin = max(begin, block + first)
-        batch = stretch(rows, team.chunk[BEGIN] + begin, end - begin)
-        errors_of_block(network, data, batch, _at(network, team, member, begin))
-    atomic_add(team.n_rows_done, segment * LINE, 1)
-
-
-@part
-def _do_units(network, team, member, segment, stripe, before):
-    """Add a segment's gradient of a stripe, of which ``before`` items came with other chunks."""
-    layer, block_rows = team.stripes[3 * stripe], team.workspace.block_rows
-    begin, end = team.stripes[3 * stripe + 1], team.stripes[3 * stripe + 2]
-    _await(team, member, team.n_rows_done, segment * LINE, team.n_rows_due[segment])
-    _await(team, member, team.progress, stripe * LINE, before + segment)
-    if segment == 0 and team.chunk[IS_FIRST] == 1:
-        _clear_gradient(network, team.workspace, layer, begin, end)
-    row = team.segments[segment]
-    while row < team.segments[segment + 1]:
-        n = min(block_rows - row % block_rows, team.segments[segment + 1] - row)
-        add_gradient(network, _at(network, team, member, row), layer, n, begin, end)
-        row += n
-    done = segment + 1
-    if done == team.n_members:
-        if layer == network.activations.size - 1:
-            for row in range(0, team.chunk[N_ROWS], block_rows):
-                n = min(block_rows, team.chunk[N_ROWS] - row)
-                add_output_biases(network, _at(network, team, member, row), n, begin, end)
-        if team.chunk[IS_LAST] == 0:
-            done += 1  # there is no step
-    atomic_store(team.progress, stripe * LINE, before + done)
-
-
-@part
-def _do_step(network, rule, team, member, stripe, before):
-    """Make the step of a stripe's parameters."""
-    layer = team.stripes[3 * stripe]
-    begin, end = team.stripes[3 * stripe + 1], team.stripes[3 * stripe + 2]
-    _await(team, member, team.progress, stripe * LINE, before + team.n_members)
-    _move(network, rule, team.workspace, team.numbers, layer, begin, end)
-    if 0 < layer < network.activations.size - 1:
-        transpose_units(network, team.workspace, layer, begin, end)
-    atomic_store(team.progress, stripe * LINE, before + team.n_members + 1)
-
-
-@part
-def _runs_of(network, layer, begin, end):
-    """Where the weights of some units are: runs, the first's start, their length and distance."""
-    start = network.padded_weights[layer]
-    if is_by_unit(network, layer):
-        per_unit = network.padded[layer]
-        n_units = min(end, network.sizes[layer + 1]) - begin
-        return 1, start + begin * per_unit, n_units * per_unit, 0
-    return network.sizes[layer], start + begin, end - begin, network.padded[layer + 1]
-
-
-@part
-def _clear_gradient(network, workspace, layer, begin, end):
-    gradient = workspace.gradient
-    n_runs, start, length, distance = _runs_of(network, layer, begin, end)
-    for run in range(n_runs + 1):
-        if run == n_runs:
-            start, length = network.padded_biases[layer] + begin, end - begin
-        for i in range(start, start + length, lanes(gradient)):
-            store(gradient, i, splat(gradient, 0.0))
-        start += distance
-
-
-@part
-def _move(network, rule, workspace, numbers, layer, begin, end):
-    n_runs, start, length, distance = _runs_of(network, layer, begin, end)
-    decay = numbers[DECAY]
-    for run in range(n_runs + 1):
-        if run == n_runs:
-            start, length, decay = network.padded_biases[layer] + begin, end - begin, 0.0
-        move_all(
-            rule, numbers[RATE], numbers[SCALE], decay, workspace.gradient,
-            workspace.parameters, workspace.first, workspace.second, start, start + length,
-        )  # fmt: skip
-        start += distance
-
-
-@part
-def _await(team, member, numbers, i, due):
-    """Wait until a number that others raise is high enough."""
-    for _ in range(_PAUSES):
-        if atomic_load(numbers, i) >= due:
-            return
-        pause()
-    _await_long(team, member, numbers, i, due)
-
-
-@routine
-def _await_long(team, member, numbers, i, due):
-    begun = nanoseconds(team.clock)
-    while atomic_load(numbers, i) < due:
-        yield_core(team.leave)
-    if member == 0:
-        team.tally[WAITED] += nanoseconds(team.clock) - begun
 
 
 @routine
@@ -247,11 +90,11 @@ def _do_all(network, data, rows, rule, team, member, owner, kind, is_patient):
             continue
         # What is said of a chunk holds until all of its items are done, so also until this one is.
         if kind == ROWS:
-            _do_rows(network, data, rows, team, member, owner, item)
+            do_rows(network, data, rows, team, member, owner, item)
         elif kind == UNITS:
-            _do_units(network, team, member, owner, item, before)
+            do_units(network, team, member, owner, item, before)
         else:
-            _do_step(network, rule, team, member, item, before)
+            do_step(network, rule, team, member, item, before)
         n_done += 1
 
 
@@ -287,7 +130,7 @@ def _help(network, data, rows, rule, team, member):
 @part
 def _await_chunk(team, place, seen):
     """Wait for another chunk than the one seen, for the call to leave, or for too long."""
-    for _ in range(_PAUSES):
+    for _ in range(PAUSES):
         if _is_called(team, place, seen):
             return
         pause()
@@ -311,7 +154,7 @@ def _run_chunk(network, data, rows, rule, team):
     n_items, n_stripes = _post(team), team.progress.size // LINE
     n_own = _work(network, data, rows, rule, team, 0)
     for stripe in range(n_stripes):
-        _await(team, 0, team.progress, stripe * LINE, tally[CHUNKS] * (n + 1))
+        await_number(team, 0, team.progress, stripe * LINE, tally[CHUNKS] * (n + 1))
     tally[ITEMS] += n_items
     tally[OTHERS] += n_items - n_own
     if tally[WAITED] > _FREE_NANOSECONDS and tally[ALONE] == 0:
@@ -337,7 +180,7 @@ def _post(team):
     for i in range(n):
         begin, end = team.segments[i], team.segments[i + 1]
         if begin < end:
-            team.n_rows_due[i] += _cell(team, end - 1) - _cell(team, begin) + 1
+            team.n_rows_due[i] += cell_of(team, end - 1) - cell_of(team, begin) + 1
     team.tally[CHUNKS] += 1
     number, n_items = team.tally[CHUNKS] << 32, n * n_stripes + n_steps
     for i in range(n):
@@ -407,8 +250,6 @@ def team_epochs(
         _help(network, data, rows, rule, team, member)
         return 0, 0, moments[2]
     team.tally[BEGUN] = nanoseconds(team.clock)
-    result = _epochs(
-        network, parameters, data, rows, batch_size, alpha, rule, moments, state, team
-    )
+    result = _epochs(network, parameters, data, rows, batch_size, alpha, rule, moments, state, team)
     _send_away(team)
     return result
