@@ -306,17 +306,15 @@ def test_many_ctrl_c_while_a_team_works(python):
     """Wherever it strikes, the fit ends, and the next one has its bits."""
     code = f"""{TEAM}
 import signal, threading, time
-interrupted = 0
 for round in range(30):
     timer = threading.Timer(0.001 * round, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     try:
+        timer.start()
         fit(max_iter=40)
         timer.join()
-        time.sleep(0.01)
-    except KeyboardInterrupt:
-        interrupted += 1
-    timer.join()
+        time.sleep(1)
+    except KeyboardInterrupt:  # before the training, or after it
+        pass
 print(fit() == expected[0])
 """
     assert python(code, timeout=120).split() == ["True"]
