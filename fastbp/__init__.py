@@ -15,12 +15,13 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       input_gradient), ``uncertainty`` (return_std, committees),
                       ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``,
                       ``table_encoder`` (columns of text, missing values);
-                      ``parameters``, ``checks``, ``refusals``: what a user may give
+                      ``parameters``, ``checks``, ``plain``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
                       a solver's), ``validation_set``, ``side_by_side`` (many fits on a GPU),
                       ``callbacks`` (scikit-learn's), ``checkpoint``, ``stored_state`` (a training
-                      in a file), ``interrupts``, ``advice``, ``warn``: what a user is told
+                      in a file), ``generators``, ``interrupts``; ``advice``, ``warn``: what
+                      a user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
                       ``states``: what a checkpoint holds; ``stopping``: when and why

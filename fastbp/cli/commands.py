@@ -9,7 +9,7 @@ from fastbp.backends.device import DEVICES
 from fastbp.cli.csv_file import STANDARD
 from fastbp.cli.csv_table import TASKS
 from fastbp.cli.option_types import batch_size, count, decay, fraction, seed
-from fastbp.cli.terminal import say
+from fastbp.cli.terminal import InputError, say
 from fastbp.model.activations import HIDDEN_ACTIVATIONS
 from fastbp.model.losses import losses_where
 from fastbp.solvers.registry import SOLVERS
@@ -40,10 +40,13 @@ def _info(_options: argparse.Namespace) -> None:
     info()
 
 
-def _warmup(_options: argparse.Namespace) -> None:
-    from fastbp.cli.info import warmup
+def _warmup(options: argparse.Namespace) -> None:
+    from fastbp.cli.warmup import WARMUPS, warmup
 
-    warmup()
+    unknown = [name for name in options.names if name not in WARMUPS]
+    if unknown:
+        raise InputError(f"there is no {unknown[0]!r} to compile, only {', '.join(WARMUPS)}")
+    warmup(options.names)
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -95,7 +98,10 @@ def parser() -> argparse.ArgumentParser:
         "warmup",
         help="compile everything now, so that no later fit has to",
         description="Compile every kernel for float64 and float32 and keep the code for later "
-        "processes: for images, servers and batch jobs.",
+        "processes: for images, servers and batch jobs. With names, only those of its list.",
+    )
+    warmup.add_argument(
+        "names", nargs="*", metavar="NAME", help='what to compile, such as "mini-batches predict"'
     )
     warmup.set_defaults(command=_warmup)
     return parser

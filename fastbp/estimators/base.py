@@ -4,7 +4,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -12,21 +12,24 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from fastbp.backends.cpu.one_sample import OneSample
-from fastbp.backends.cpu.predict import predict
+from fastbp.backends.cpu.predict import Predictor, predict
 from fastbp.diagnostics.uncertainty import Posterior
 from fastbp.estimators.checks import check_inputs
 from fastbp.estimators.parameters import (
     CONSTRAINTS,
+    ValidOnes,
     check_solver,
     has_partial_fit,
     refuse_early_stopping,
 )
 from fastbp.estimators.uncertainty import mean_of, refuse_committee
 from fastbp.export.skl2onnx import NetworkToOnnx
+from fastbp.machine.threads import is_worth_threads
 from fastbp.model.activations import Activation
 from fastbp.model.data import as_data
 from fastbp.model.losses import Loss
@@ -37,12 +40,15 @@ from fastbp.solvers.stochastic import OptimiserState, invscaled_rate
 from fastbp.training.callbacks import CallbackSupportMixin, FitReport
 from fastbp.training.checkpoint import Keeper, KeptTraining
 from fastbp.training.fit import fit
+from fastbp.training.generators import generator_of, use_again
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
 from fastbp.training.warn import warn
 from fastbp.version import __version__
 
 __all__ = ["BackpropEstimator"]
+
+_VALID = ValidOnes()
 
 
 class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
@@ -77,6 +83,8 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
     _network: Network
     _state: OptimiserState | None
     _one_sample: OneSample | None
+    #: Predicts tables by the same parameters.
+    _predictor: Predictor | None
     #: Of a committee, the parameters of all starts but the best, whose are `coefs_`.
     _other_parameters: tuple[NDArray[np.floating], ...] = ()
     #: How far the data determine the parameters, where the fit tells.
@@ -97,6 +105,12 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
     def _default_parameters(cls) -> dict[str, Any]:
         # Read once: callbacks that look at each iteration copy the estimator as often.
         return {name: each.default for name, each in inspect.signature(cls).parameters.items()}
+
+    def _validate_params(self) -> None:
+        key = _VALID.key(self)
+        if key not in _VALID:
+            super()._validate_params()
+            _VALID.add(key)
 
     @property
     @abstractmethod
@@ -186,6 +200,8 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
             self._set_fitted(task.network, fit(task._replace(report=report)))
             if report is not None:
                 report.end()
+            if resume_from is None:
+                use_again(task.start.random_state, self.random_state)
         return self
 
     @available_if(has_partial_fit)
@@ -217,6 +233,7 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         with self._all_or_nothing():
             task = self._fit_task(X, y, sample_weight, one_epoch=True)
             self._set_fitted(task.network, fit(task))
+            use_again(task.start.random_state, self.random_state)
         return self
 
     def __sklearn_tags__(self) -> Tags:
@@ -253,7 +270,7 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
             self._check_rows_go_on(table)
         rows_to_validate = self._given_to_validate(table, *validation)
         # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
-        random_state = check_random_state(self.random_state)
+        random_state = generator_of(self.random_state)
         kept = None if resume_from is None else KeptTraining(resume_from)
         n_outputs = 1 if table.y.ndim == 1 else table.y.shape[1]
         network = self._new_network(table.X.shape[1], n_outputs)
@@ -338,7 +355,7 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
                 f"hidden_layer_sizes must be > 0, whole numbers, one a layer; got {hidden}."
             )
         layer_sizes = (n_features, *(int(size) for size in hidden), n_outputs)
-        return Network(
+        return _network_of(
             layer_sizes,
             tuple(one) if isinstance(one := self.activation, list) else one,
             self._loss,
@@ -346,9 +363,35 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
             self._loss_parameters,
         )
 
+    def _check_is_fitted(self) -> None:
+        if "coefs_" not in vars(self):  # to ask scikit-learn takes as long as to predict a row
+            check_is_fitted(self)
+
     def _outputs(self, X: Any, network: Network) -> NDArray[np.floating]:
         """Check inputs, and predict: (n_samples, n_outputs)."""
-        return mean_of(self._of_each_network(predict, X, network))
+        return mean_of(self._outputs_of_each(X, network))
+
+    def _outputs_of_each(self, X: Any, network: Network) -> list[NDArray[np.floating]]:
+        """Check inputs, and predict by each network of the committee."""
+        predictor, one = self.__dict__.get("_predictor"), self.__dict__.get("_one_sample")
+        if (
+            predictor is None
+            or one is None
+            or not one.holds(self.coefs_, self.intercepts_)
+            or not predictor.is_finite
+        ):
+            return self._of_each_network(predict, X, network)
+        X = check_inputs(self, X)
+        data = as_data(X, dtype=one.padded.dtype, is_finite=True)
+        found = [predictor.predict(network, data, self._n_threads(data.n_samples, network))]
+        _warn_of_overflow(found)
+        return found
+
+    def _n_threads(self, n_samples: int, network: Network) -> int:
+        """How many threads go through some rows."""
+        if is_worth_threads(n_samples, 2 * network.n_parameters):
+            return effective_n_jobs(self.n_jobs)
+        return 1
 
     def _of_each_network(
         self, function: Callable[..., NDArray[np.floating]], X: Any, network: Network
@@ -361,13 +404,9 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         X, found = check_inputs(self, X), []
         for parameters in self.members_:
             data = as_data(X, dtype=parameters.dtype, is_finite=True)
-            found.append(function(network, parameters, data, effective_n_jobs(self.n_jobs)))
-        if not all(np.isfinite(array).all() for array in found):
-            warn(
-                "Some predictions overflow to infinity or NaN: their inputs are far outside of "
-                "what the network was trained on. Scale them as in training.",
-                RuntimeWarning,
-            )
+            n_threads = self._n_threads(data.n_samples, network)
+            found.append(function(network, parameters, data, n_threads))
+        _warn_of_overflow(found)
         return found
 
     @property
@@ -438,6 +477,7 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         self.coefs_, self.intercepts_ = list(one.coefs), list(one.intercepts)
         # A committee's have to go the slow way, on which they are refused.
         self._one_sample = None if self._other_parameters else one
+        self._predictor = None if self._other_parameters else Predictor(one.padded)
 
     def _store_learnt_moments(self) -> None:
         """Take the moments over from the samples learnt one by one, if there were any."""
@@ -460,7 +500,8 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
     def __getstate__(self) -> dict:
         self._store_learnt_moments()
         state = dict(super().__getstate__(), _fastbp_version=__version__)
-        state.pop("_one_sample", None)
+        for name in ("_one_sample", "_predictor"):
+            state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict) -> None:
@@ -476,3 +517,23 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         super().__setstate__(self._default_parameters() | state)
         if "coefs_" in state:
             self._adopt(self._parameters())
+
+
+_known_network = lru_cache(maxsize=64)(Network)
+
+
+def _network_of(*arguments: Any) -> Network:
+    """Make a network, or give the one that was made of the same: its checks take a while."""
+    try:
+        return _known_network(*arguments)
+    except TypeError:  # it holds what has no hash, which the checks refuse
+        return Network(*arguments)
+
+
+def _warn_of_overflow(found: list[NDArray[np.floating]]) -> None:
+    if not all(np.isfinite(array).all() for array in found):
+        warn(
+            "Some predictions overflow to infinity or NaN: their inputs are far outside of what "
+            "the network was trained on. Scale them as in training.",
+            RuntimeWarning,
+        )

@@ -16,6 +16,13 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import check_array, validate_data
 
 from fastbp.estimators.labels import missing_label
+from fastbp.estimators.plain import (
+    are_plain_labels,
+    are_plain_targets,
+    has_its_columns,
+    is_plain,
+    record_columns,
+)
 from fastbp.estimators.refusals import (
     refuse_dates,
     refuse_masked,
@@ -62,6 +69,9 @@ def check_inputs(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> An
     ValueError
         If X is not a finite table of numbers with the features of the fit.
     """
+    if not reset and is_plain(X) and has_its_columns(estimator, X):
+        refuse_not_finite(X, estimator)
+        return X
     refuse_masked(X, "X")
     refuse_dates(X, "X")
     try:
@@ -108,15 +118,16 @@ def check_training_data(
     ValueError
         If they are not finite tables of numbers with as many rows each.
     """
-    for name, array in (("X", X), ("y", y)):
-        refuse_masked(array, name)
-        refuse_dates(array, name)
     given = y
+    if not _is_plain(estimator, X, y, are_plain_targets, reset=reset):
+        for name, array in (("X", X), ("y", y)):
+            refuse_masked(array, name)
+            refuse_dates(array, name)
 
-    def refuse_wrong(y: Any) -> None:
-        refuse_wrong_entries(y, "y")
+        def refuse_wrong(y: Any) -> None:
+            refuse_wrong_entries(y, "y")
 
-    X, y = _converted(estimator, X, y, refuse_wrong, reset=reset, y_numeric=True)
+        X, y = _converted(estimator, X, y, refuse_wrong, reset=reset, y_numeric=True)
     if y.dtype.kind not in "fiub":
         refuse_wrong_entries(given, "y")
         raise ValueError(
@@ -170,16 +181,28 @@ def check_labelled_data(
                 "each class, (n_samples, n_classes). Give a column a class, or soft_labels=False."
             )
         return X, y
-    for name, array in (("X", X), ("y", y)):
-        refuse_masked(array, name)
-    refuse_dates(X, "X")
-    X, y = _converted(estimator, X, y, _refuse_missing_labels, reset=reset)
+    if not _is_plain(estimator, X, y, are_plain_labels, reset=reset):
+        for name, array in (("X", X), ("y", y)):
+            refuse_masked(array, name)
+        refuse_dates(X, "X")
+        X, y = _converted(estimator, X, y, _refuse_missing_labels, reset=reset)
     refuse_not_finite(X, estimator)
     _refuse_missing_labels(y)
     if y.ndim == 2 and y.shape[1] == 1:
         _warn_of_a_column()
         y = y.toarray().ravel() if hasattr(y, "toarray") else y.ravel()
     return X, y
+
+
+def _is_plain(
+    estimator: BaseEstimator, X: Any, y: Any, is_plain_y: Callable[[Any, int], bool], *, reset: bool
+) -> bool:
+    """Whether there is nothing to convert; the columns are then recorded, or as they were."""
+    if not (is_plain(X) and is_plain_y(y, len(X))):
+        return False
+    if reset:
+        record_columns(estimator, X)
+    return reset or has_its_columns(estimator, X)
 
 
 def _converted(

@@ -7,6 +7,7 @@ how labels become targets.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -19,15 +20,14 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted
 
-from fastbp.backends.cpu.predict import predict
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import check_labelled_data, check_sample_weight
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.labels import Labels, accuracy, class_accuracy
 from fastbp.estimators.parameters import has_partial_fit
 from fastbp.estimators.uncertainty import mean_of
+from fastbp.model.network import Network
 from fastbp.solvers.registry import names_where
 from fastbp.training.validation_set import Table
 
@@ -275,7 +275,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         y : ndarray of shape (n_samples,), or (n_samples, n_classes) of several labels a row
             The most probable class; of several labels a row, all that are more probable than not.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         return self._labels.decode(self._outputs(X, self._network))
 
     def predict_proba(self, X: Any) -> NDArray[np.floating]:
@@ -291,7 +291,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         p : ndarray of shape (n_samples, n_classes)
             The probability of each class, in the order of ``classes_``.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         if self._network.layer_sizes[-1] > 1:
             return self._outputs(X, self._network)
         # 1 - p has no digits left where p is close to 1.
@@ -311,7 +311,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             The logarithm of the probability of each class, worked out from the net inputs of the
             output layer.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         raw, is_single = self._raw_outputs(X), self._network.layer_sizes[-1] == 1
         if is_single:
             raw = [np.hstack([-z, z]) for z in raw]
@@ -406,8 +406,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
 
     def _raw_outputs(self, X: Any) -> list[NDArray[np.floating]]:
         """Net inputs of the output layer, of each network: (n_samples, n_outputs)."""
-        raw = replace(self._network, loss="squared_error", output_activation="identity")
-        return self._of_each_network(predict, X, raw)
+        return self._outputs_of_each(X, _without_output_activation(self._network))
 
     def _decode_gradient(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
         if self._network.layer_sizes[-1] > 1:
@@ -517,3 +516,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
                 "classes=..., first."
             )
         return self._labels.encode_one(label, self.coefs_[0].dtype)
+
+
+@lru_cache(maxsize=64)
+def _without_output_activation(network: Network) -> Network:
+    return replace(network, loss="squared_error", output_activation="identity")

@@ -10,7 +10,6 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from fastbp.backends.cpu.jacobian import input_gradient
 from fastbp.backends.device import make_objective
@@ -91,7 +90,7 @@ class InspectedEstimator(OneSampleEstimator):
         NotFittedError
             If there are no fitted weights.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         objective, parameters = self._objective_here(X, y, sample_weight)
         if tol is None:
             tol = self.tol if self.gtol is None else self.gtol
@@ -124,7 +123,7 @@ class InspectedEstimator(OneSampleEstimator):
         NotFittedError
             If there are no fitted weights.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         return self._decode_gradient(
             mean_of(self._of_each_network(input_gradient, X, self._network))
         )

@@ -14,7 +14,13 @@ from fastbp.solvers.conjugate_gradient import UPDATES
 from fastbp.solvers.registry import SOLVERS, names_where
 from fastbp.solvers.stopping import CRITERIA
 
-__all__ = ["CONSTRAINTS", "check_solver", "has_partial_fit", "refuse_early_stopping"]
+__all__ = [
+    "CONSTRAINTS",
+    "ValidOnes",
+    "check_solver",
+    "has_partial_fit",
+    "refuse_early_stopping",
+]
 
 #: What each parameter may be, but for the loss.
 CONSTRAINTS: dict[str, list] = {
@@ -60,6 +66,45 @@ CONSTRAINTS: dict[str, list] = {
     "checkpoint": [str, PathLike, None],
     "checkpoint_every": [Interval(Real, 0, None, closed="left")],
 }
+
+
+class ValidOnes:
+    """Parameters that were found valid one by one, which a fit need not find out again.
+
+    Constraints look at types and values, of lists and tuples at the type alone. Other types are not
+    remembered: whether an object is valid may change, and it would be kept alive.
+    """
+
+    _TYPES = frozenset({bool, float, int, str, type(None)})
+    _MOST = 1000
+
+    def __init__(self) -> None:
+        self._found: set[tuple] = set()
+
+    def key(self, estimator: Any) -> tuple | None:
+        """Give what tells one estimator's parameters from another's; None if they are not kept."""
+        own, key = vars(estimator), [type(estimator)]
+        for name in estimator._get_param_names():
+            value = own.get(name, estimator)  # which is of no such type
+            kind = type(value)
+            if kind in self._TYPES:
+                key += [kind, value]
+            elif kind in (list, tuple):
+                key.append(kind)
+            else:
+                return None
+        return tuple(key)
+
+    def __contains__(self, key: tuple | None) -> bool:
+        """Whether parameters were found valid before."""
+        return key in self._found
+
+    def add(self, key: tuple | None) -> None:
+        """Remember parameters."""
+        if key is not None:
+            if len(self._found) >= self._MOST:  # of a search through random numbers
+                self._found.clear()
+            self._found.add(key)
 
 
 def check_solver(estimator: Any, loss: str | Loss) -> None:

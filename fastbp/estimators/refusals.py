@@ -88,7 +88,7 @@ def refuse_not_finite(X: Any, estimator: BaseEstimator) -> None:
     else:
         # One sum finds most tables finite; only where it overflows is every entry looked at.
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.sum(X)) or np.isfinite(X).all():
+            if math.isfinite(np.add.reduce(X, axis=None)) or np.isfinite(X).all():
                 return
         row, column = (int(i) for i in np.argwhere(~np.isfinite(X))[0])
         value = X[row, column]

@@ -16,9 +16,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from fastbp.backends.cpu.predict import predict
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import (
     check_quantiles,
@@ -385,8 +383,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
             If X is not a finite table of numbers with the features of the fit, or the fit does not
             tell a standard deviation.
         """
-        check_is_fitted(self)
-        outputs = self._of_each_network(predict, X, self._network)
+        self._check_is_fitted()
+        outputs = self._outputs_of_each(X, self._network)
         prediction, scaling = _flat(mean_of(outputs)), self._target_scaling
         if scaling is not None:
             prediction = scaling.undo(prediction)

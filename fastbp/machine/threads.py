@@ -14,9 +14,10 @@ from operator import length_hint
 from threading import Event, Lock
 from typing import TypeVar
 
-__all__ = ["rows_per_call", "run_all", "run_slabs"]
+__all__ = ["is_worth_threads", "rows_per_call", "run_all", "run_slabs"]
 
 _FLOPS_PER_CALL = 1e9
+_FLOPS_WORTH_A_THREAD = 1e6  # some 50 microseconds
 _MAX_THREADS = 4096
 
 T = TypeVar("T")
@@ -30,6 +31,11 @@ def rows_per_call(flops_per_row: float, block: int = 1) -> int:
     Then Python looks for Ctrl-C.
     """
     return block * math.ceil(_FLOPS_PER_CALL / flops_per_row / block)
+
+
+def is_worth_threads(n_rows: int, flops_per_row: float) -> bool:
+    """Whether rows take longer than to hand some of them to another thread."""
+    return n_rows * flops_per_row > _FLOPS_WORTH_A_THREAD
 
 
 def run_all(
@@ -107,6 +113,10 @@ def run_slabs(
         How many threads, the calling one among them.
     """
     per_call, per_slab = rows_per_call(flops_per_row), math.ceil(n_rows / n_threads)
+    if n_rows <= per_call and n_threads == 1:  # a small table, of which Python is to take no more
+        for _ in task([slice(0, n_rows)]):
+            pass
+        return
 
     def run_slab(begin: int) -> Iterator[None]:
         end = min(begin + per_slab, n_rows)

@@ -12,6 +12,7 @@ checks bounds.
 """
 
 import operator
+from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -63,7 +64,7 @@ def borrow(arguments: Any) -> Any:
 
 
 def write_plan(named_tuple: Any) -> Any:
-    """Write down a named tuple of arrays and numbers as one array of integers.
+    """Write down a named tuple of arrays, numbers and such tuples as one array of integers.
 
     A call from Python looks at every array of its arguments, a tenth of a microsecond each, and the
     code that does so is a seventh of a kernel's. So kernels take a plan of what stays where it is.
@@ -72,13 +73,17 @@ def write_plan(named_tuple: Any) -> Any:
     """
     if config.DISABLE_JIT:
         return named_tuple
-    plan: list[int] = []
-    for field in named_tuple:
-        if isinstance(field, np.ndarray):
-            plan += [field.__array_interface__["data"][0], *field.shape]
-        else:
-            plan.append(int(np.float64(field).view(np.int64)) if type(field) is float else field)
-    return np.array(plan, dtype=np.int64)
+    return np.array(list(_numbers_of(named_tuple)), dtype=np.int64)
+
+
+def _numbers_of(field: Any) -> Iterator[int]:
+    if isinstance(field, np.ndarray):
+        yield from (field.__array_interface__["data"][0], *field.shape)
+    elif isinstance(field, tuple):
+        for each in field:
+            yield from _numbers_of(each)
+    else:
+        yield int(np.float64(field).view(np.int64)) if isinstance(field, float) else field
 
 
 # The type, and what each function and operator means to the compiler.
@@ -292,18 +297,16 @@ def _borrowed(context, builder, argument, value):
     return context.cast(builder, value, argument, _borrowed_type(argument))
 
 
-def _field_type(hint: Any, number: types.Type) -> types.Type:
+def _planned_type(hint: Any, number: types.Type) -> types.Type:
+    """Give the type of a named tuple, or a field, whose arrays hold such floating-point numbers."""
+    if hasattr(hint, "_fields"):
+        fields = [_planned_type(each, number) for each in get_type_hints(hint).values()]
+        return types.NamedTuple(fields, hint)
     if not get_args(hint):
         return from_dtype(np.dtype(hint))
     shape, scalar = get_args(hint)[0], get_args(get_args(hint)[1])[0]
     n_dimensions = 2 if get_args(shape) == (int, int) else 1
     return View(number if scalar is np.floating else from_dtype(np.dtype(scalar)), n_dimensions)
-
-
-def _planned_type(plan: type, number: types.Type) -> types.Type:
-    """Give the type of a named tuple whose floating-point arrays hold such numbers."""
-    fields = [_field_type(hint, number) for hint in get_type_hints(plan).values()]
-    return types.NamedTuple(fields, plan)
 
 
 def _read_plan(context, builder, result, array, value):
@@ -316,16 +319,17 @@ def _read_plan(context, builder, result, array, value):
         place = builder.gep(place, [ir.Constant(_INDEX, 1)])
         return number
 
-    members = []
-    for field in result.types:
-        if isinstance(field, View):
-            data = next_number(context.get_value_type(types.CPointer(field.dtype)))
-            lengths = [next_number() for _ in range(field.ndim)]
-            strides = [lengths[1], ir.Constant(_INDEX, 1)] if field.ndim == 2 else []
-            members.append(new_view(context, builder, field, data, *lengths, *strides))
-        else:
-            members.append(next_number(context.get_value_type(field)))
-    return context.make_tuple(builder, result, members)
+    def read(field):
+        if isinstance(field, types.BaseTuple):
+            return context.make_tuple(builder, field, [read(each) for each in field.types])
+        if not isinstance(field, View):
+            return next_number(context.get_value_type(field))
+        data = next_number(context.get_value_type(types.CPointer(field.dtype)))
+        lengths = [next_number() for _ in range(field.ndim)]
+        strides = [lengths[1], ir.Constant(_INDEX, 1)] if field.ndim == 2 else []
+        return new_view(context, builder, field, data, *lengths, *strides)
+
+    return read(result)
 
 
 def borrower(plans: list[type | None]) -> Any:

@@ -3,7 +3,8 @@
 A kernel is compiled for each type of array it meets: read-only, strided or byte-swapped arrays
 would each be one more compile of ten seconds. Here they all become C-ordered, native, aligned and
 writable arrays of one dtype (a copy is made only where that is not so already), and a sparse matrix
-keeps its three CSR arrays. Kernels read these arrays and never write to them.
+keeps its three CSR arrays. Kernels read these arrays and never write to them: so one that lacks
+only the leave to write, such as a file in memory, is not copied but said to be writable.
 """
 
 import hashlib
@@ -157,9 +158,22 @@ def _weights(sample_weight: ArrayLike, n_samples: int) -> NDArray:
     return weights
 
 
-def _own(array: ArrayLike, dtype: np.typing.DTypeLike) -> NDArray:
-    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
-        return array  # it is all that, and the rest takes 10 microseconds to find out
+class _Unlocked:
+    """The memory of an array as a writable one: for what is never written, which would crash."""
+
+    def __init__(self, array: NDArray) -> None:
+        self._array = array  # whose memory it is
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+def _own(array: Any, dtype: np.typing.DTypeLike) -> NDArray:
+    if type(array) in (np.ndarray, np.memmap) and array.dtype == dtype:
+        flags = array.flags
+        if flags.carray:
+            return np.asarray(array)  # it is all that, and the rest takes 10 microseconds
+        if flags.c_contiguous and flags.aligned:
+            return np.asarray(_Unlocked(array))
     if np.iscomplexobj(array):
         raise ValueError("Complex numbers cannot be trained on or predicted for.")
     with np.errstate(over="ignore"):  # as_data names what overflows

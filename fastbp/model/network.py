@@ -8,6 +8,7 @@ penalised, are one leading slice. ``coefs_`` and ``intercepts_`` are views of it
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from numbers import Integral
 from typing import Any
@@ -241,16 +242,9 @@ class Network:
         intercepts : list of ndarray of shape (fan_out,)
             The bias vectors.
         """
-        weights, biases = self.starts
-        coefs = [
-            parameters[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
-            for start, (fan_in, fan_out) in zip(weights, self.shapes, strict=True)
-        ]
-        intercepts = [
-            parameters[start : start + fan_out]
-            for start, (_, fan_out) in zip(biases, self.shapes, strict=True)
-        ]
-        return coefs, intercepts
+        slices = _slices(self)
+        coefs = [parameters[weights].reshape(shape) for shape, weights, _ in slices]
+        return coefs, [parameters[biases] for _, _, biases in slices]
 
     def pack(
         self,
@@ -336,6 +330,16 @@ class Network:
             coef[...] = random_state.uniform(-bound, bound, coef.shape)
             intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
         return parameters
+
+
+@lru_cache(maxsize=64)
+def _slices(network: Network) -> list[tuple[tuple[int, int], slice, slice]]:
+    """Each layer's shape, and where in the parameter vector its weights and biases are."""
+    starts = zip(*(each.tolist() for each in network.starts), strict=True)
+    return [
+        (shape, slice(w, w + shape[0] * shape[1]), slice(b, b + shape[1]))
+        for shape, (w, b) in zip(network.shapes, starts, strict=True)
+    ]
 
 
 def _checked_sizes(layer_sizes: Iterable[int]) -> tuple[int, ...]:

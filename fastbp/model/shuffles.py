@@ -38,24 +38,32 @@ class Shuffles:
     random_state : RandomState or None
         Where the shuffles are drawn from; None shuffles nothing. It must not be used inside the
         context, and has advanced by all the shuffles after it.
-
-    Attributes
-    ----------
-    generator : Generator
-        Its state; without words if there is nothing to shuffle, or if it is no Mersenne Twister.
+    is_for_one : bool, default=False
+        Whether there will be one shuffle, which Python then makes: to take the state out and put it
+        back takes longer than to shuffle a small table.
     """
 
-    def __init__(self, random_state: np.random.RandomState | None) -> None:
-        self._random_state = random_state
-        self.generator = Generator(np.empty(0, np.uint32), np.zeros(1, np.int64))
+    def __init__(
+        self, random_state: np.random.RandomState | None, is_for_one: bool = False
+    ) -> None:
+        self._random_state, self._is_for_one = random_state, is_for_one
+        self._lent: Generator | None = None
+
+    @property
+    def generator(self) -> Generator:
+        """Its state; without words if there is nothing to shuffle, or it is no Mersenne Twister."""
+        if self._lent is None:
+            self._lent = self._take()
+        return self._lent
 
     @property
     def are_compiled(self) -> bool:
-        """Whether kernels can shuffle by themselves, or have nothing to shuffle."""
-        return self._random_state is None or len(self.generator.words) > 0
+        """Whether kernels shuffle by themselves, or have nothing to shuffle."""
+        if self._random_state is None:
+            return True
+        return not self._is_for_one and len(self.generator.words) > 0
 
     def __enter__(self) -> "Shuffles":
-        self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,16 +71,16 @@ class Shuffles:
 
     def give_back(self) -> None:
         """Bring the RandomState up to the shuffles so far."""
-        if len(self.generator.words):
-            state = {"key": self.generator.words, "pos": int(self.generator.position[0])}
+        if self._lent is not None and len(self._lent.words):
+            state = {"key": self._lent.words, "pos": int(self._lent.position[0])}
             self._random_state.set_state(self._state | {"state": state})  # type: ignore[union-attr]
 
     def shuffle(self, rows: NDArray[np.int64]) -> None:
         """Shuffle rows in place, in Python."""
         if self._random_state is not None:
             self.give_back()
-            rows[:] = rows[self._random_state.permutation(len(rows))]
-            self._take()
+            self._lent = None
+            self._random_state.shuffle(rows)  # draws as permutation does, but makes no other array
 
     @property
     def state(self) -> tuple[bytes, int]:
@@ -85,10 +93,10 @@ class Shuffles:
         self.generator.words[:] = np.frombuffer(words, np.uint32)
         self.generator.position[0] = position
 
-    def _take(self) -> None:
-        if self._random_state is None:
-            return
-        self._state = self._random_state.get_state(legacy=False)
-        if self._state["bit_generator"] == "MT19937":
-            words, position = self._state["state"]["key"], self._state["state"]["pos"]
-            self.generator = Generator(words.copy(), np.array([position], np.int64))
+    def _take(self) -> Generator:
+        if self._random_state is not None:
+            self._state = self._random_state.get_state(legacy=False)
+            if self._state["bit_generator"] == "MT19937":
+                words, position = self._state["state"]["key"], self._state["state"]["pos"]
+                return Generator(words.copy(), np.array([position], np.int64))
+        return Generator(np.empty(0, np.uint32), np.zeros(1, np.int64))

@@ -63,7 +63,8 @@ _PARTS = {
 }
 #: What stands elsewhere in the file, or follows from the rest.
 _ELSEWHERE = {
-    *("_network", "_state", "_one_sample", "_learns_by", "_labels", "_target_scaling"),
+    *("_network", "_state", "_one_sample", "_predictor", "_learns_by", "_labels"),
+    "_target_scaling",
     *("coefs_", "intercepts_", "n_layers_", "n_outputs_", "out_activation_"),
     *("_encodes_targets", "target_mean_", "target_scale_", "_posterior", "_other_parameters"),
 }

@@ -124,7 +124,9 @@ def minimise(objective: Epochs, parameters: NDArray[np.floating], options: Optio
     result : Minimised
         The last parameters, or the best by validation score; after "diverged" they are not finite.
     """
-    with Shuffles(options.random_state if options.shuffle else None) as shuffles:
+    random_state = options.random_state if options.shuffle else None
+    is_for_one = options.one_epoch or options.limits.max_iter == 1
+    with Shuffles(random_state, is_for_one) as shuffles:
         state = options.state
         run = objective.run(parameters, options.batch_size, state.rule, state.moments, shuffles)
         if options.resumed is not None:

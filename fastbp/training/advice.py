@@ -1,5 +1,6 @@
 """What a user is told of data and results that a fit accepts but should not be left alone with."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = ["how_to_scale", "nothing_learnt", "warn_before"]
 
 #: Where less than this part of the best constant's loss is gone, nothing was learnt.
 _LEAST_GAIN = 1e-3
+_ROWS_AT_A_TIME = 100_000
 #: alpha="bayes" takes columns of X and y whose mean is at most so many standard deviations,
 _MAX_OFFSET = 2.5
 #: and whose standard deviation is off 1 by at most this factor.
@@ -97,21 +99,33 @@ def _loss_of_best_constant(task: FitTask) -> float:
     weights = task.data.weights if task.data.weights.size else None
     total = 0.0
     with np.errstate(all="ignore"):
-        for given, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
-            column = given.astype(np.float64)
-            if not column.min() < column.max():
+        for column, parameter in zip(y.T, task.network.loss_parameter_of_outputs, strict=True):
+            between = float(column.min()), float(column.max())
+            if not between[0] < between[1]:
                 continue
 
             def mean_loss(constant: float, y: Any = column, parameter: Any = parameter) -> float:
-                return _mean(loss.value(np.full_like(y, constant), y, parameter), weights)
+                def losses(y: NDArray[np.float64]) -> NDArray[np.float64]:
+                    return loss.value(np.full_like(y, constant), y, parameter)
+
+                return _mean(losses, y, weights)
 
             if loss.canonical is not None:  # whose sum of errors, prediction - y, is 0 there
-                total += mean_loss(_mean(column, weights))
+                total += mean_loss(_mean(lambda y: y, column, weights))
             else:
-                between = column.min(), column.max()
                 total += float(minimize_scalar(mean_loss, bounds=between, method="bounded").fun)
     return total
 
 
-def _mean(numbers: NDArray[np.float64], weights: NDArray[np.floating] | None) -> float:
-    return float(numbers.mean() if weights is None else np.average(numbers, weights=weights))
+def _mean(
+    function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    y: NDArray[np.floating],
+    weights: NDArray[np.floating] | None,
+) -> float:
+    """Mean of a function of y, some rows at a time: they may lie in a file, larger than memory."""
+    total = 0.0
+    for start in range(0, len(y), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        values = function(y[rows].astype(np.float64))
+        total += float(values.sum() if weights is None else values @ weights[rows])
+    return total / (len(y) if weights is None else float(weights.sum(dtype=np.float64)))

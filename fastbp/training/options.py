@@ -115,8 +115,7 @@ def next_state(
     make_rule = SOLVERS[estimator.solver].rule
     assert make_rule is not None
     rule = make_rule(estimator)
-    moments = Moments.zeros(parameters.size, parameters.dtype)
-    history = History()
+    moments, history = None, History()
     if last is not None:
         last = last.copy()
         history = last.history
@@ -128,6 +127,8 @@ def next_state(
         history.best_loss = None
     elif history.best_loss is None:
         history.best_loss = math.inf
+    if moments is None:
+        moments = Moments.zeros(parameters.size, parameters.dtype)
     return OptimiserState(rule, moments, history, float(estimator.learning_rate_init))
 
 

@@ -96,6 +96,16 @@ def test_version_and_help_load_no_compiler():
         assert result.stdout.endswith("False False\n")
 
 
+def test_warmup_compiles_what_is_named(capsys):
+    main(["warmup", "functions", "predict"])
+    first, second, *_, last = capsys.readouterr().out.splitlines()
+    assert "float64  functions" in first
+    assert "float64  predict" in second
+    assert str(cache_directory()) in last
+    error = error_of(capsys, "warmup", "everything")
+    assert "no 'everything' to compile, only mini-batches, online" in error
+
+
 @SUBPROCESS
 def test_warmup_compiles_every_kernel_once(python):
     code = """
@@ -103,7 +113,7 @@ from fastbp.backends.cpu import kernels
 from fastbp.cli.main import main
 main(["warmup"])
 every = [getattr(kernels, name) for name in kernels.__all__]
-every = [*every, *kernels.ONLINE_KERNELS]
+every = [*every, *kernels.ONLINE_KERNELS, *kernels.LEARN_ONE_KERNELS]
 every = [kernel for kernel in every if hasattr(kernel, "signatures")]
 for number, kernel in enumerate(every):
     print("KERNEL", number, len(kernel.signatures))
@@ -116,9 +126,9 @@ print("MISSES", sum(sum(kernel.stats.cache_misses.values()) for kernel in every)
     after = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
     compiled = re.findall(r"KERNEL \d+ (\d+)", output)
     alone = [name for name in kernels.__all__ if hasattr(getattr(kernels, name), "signatures")]
-    assert len(kernels.ONLINE_KERNELS) == len(UPDATE_RULES)
+    assert len(kernels.ONLINE_KERNELS) == len(kernels.LEARN_ONE_KERNELS) == len(UPDATE_RULES)
     # float64 and float32
-    assert compiled == ["2"] * (len(alone) + len(kernels.ONLINE_KERNELS))
+    assert compiled == ["2"] * (len(alone) + 2 * len(UPDATE_RULES))
     assert "MISSES 0" in output
     assert after == before
     assert str(directory) in output

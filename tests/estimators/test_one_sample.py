@@ -497,7 +497,7 @@ def test_threads_that_all_predict_first_leave_a_plan_of_arrays_that_live(problem
 
             with ThreadPoolExecutor(8) as pool:
                 assert len({p.tobytes() for p in pool.map(predict, range(8))}) == 1
-            kept = kernels.plan_of(one_sample._layout, one_sample._workspace)
+            kept = kernels.write_plan(kernels.Net(one_sample._layout, one_sample._workspace))
             np.testing.assert_array_equal(one_sample._plan, kept)
     finally:
         sys.setswitchinterval(interval)
@@ -512,7 +512,8 @@ def test_no_sample_compiles_a_kernel_anew(problem):
     sample = X[0].copy()
     expected = net.predict_one(sample)
     net.learn_one(sample, 0.5)
-    n_compiled = [len(each.signatures) for each in (kernels.predict_one, kernels.learn_one)]
+    ones = (kernels.predict_one, *kernels.LEARN_ONE_KERNELS)
+    n_compiled = [len(each.signatures) for each in ones]
     read_only = sample.copy()
     read_only.setflags(write=False)
     strided = np.repeat(sample, 2)[::2]
@@ -521,4 +522,4 @@ def test_no_sample_compiles_a_kernel_anew(problem):
         net = _net().fit(X, y)
         assert net.predict_one(each) == expected
         net.learn_one(each, 0.5)
-    assert n_compiled == [len(each.signatures) for each in (kernels.predict_one, kernels.learn_one)]
+    assert n_compiled == [len(each.signatures) for each in ones]

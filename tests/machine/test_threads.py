@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fastbp.machine.threads import run_all
+from fastbp.machine.threads import is_worth_threads, run_all, run_slabs
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
@@ -95,6 +95,23 @@ def test_threads_are_shared_by_all_numbers_of_them():
     for n_threads in range(1, 10):
         run_all(nap, range(20), n_threads)
     assert threading.active_count() == before
+
+
+def test_a_table_of_one_call_goes_through_no_pool(monkeypatch):
+    monkeypatch.setattr("fastbp.machine.threads.run_all", None)
+    seen = []
+
+    def task(calls):
+        seen.extend(calls)
+        yield
+
+    run_slabs(task, 10, 1.0, 1)
+    assert seen == [slice(0, 10)]
+
+
+def test_few_rows_are_not_worth_threads():
+    assert not is_worth_threads(200, 1200)
+    assert is_worth_threads(20_000, 1200)
 
 
 def test_any_number_of_threads_may_be_asked_for():

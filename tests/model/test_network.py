@@ -1,5 +1,7 @@
 """Network and Data: layout, packing, the border."""
 
+import weakref
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -116,10 +118,32 @@ def test_data_is_of_one_kind(X):
     assert data.X.flags.writeable
 
 
-def test_read_only_and_unaligned_arrays_are_copied():
+def test_read_only_arrays_are_shared():
+    X, y = np.arange(12.0).reshape(4, 3), np.arange(4.0)
+    weights = np.ones(4)
+    for array in (X, y, weights):
+        array.flags.writeable = False
+    data = as_data(X, y, weights)
+    for own, given in ((data.X, X), (data.y, y), (data.weights, weights)):
+        assert type(own) is np.ndarray
+        assert own.flags.carray
+        assert np.shares_memory(own, given)
+    assert not X.flags.writeable
+
+
+def test_a_shared_array_lives_as_long_as_it_is_used():
     X = np.arange(12.0).reshape(4, 3)
     X.flags.writeable = False
-    assert as_data(X).X.flags.writeable
+    own = as_data(X).X
+    alive = weakref.ref(X)
+    del X
+    assert alive() is not None
+    np.testing.assert_array_equal(own, np.arange(12.0).reshape(4, 3))
+    del own
+    assert alive() is None
+
+
+def test_unaligned_arrays_are_copied():
     raw = np.zeros(12 * 8 + 1, dtype=np.uint8)[1:].view(np.float64).reshape(4, 3)
     assert not raw.flags.aligned
     assert as_data(raw).X.flags.aligned

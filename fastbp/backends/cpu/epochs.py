@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.full_pass import FullPass
+from fastbp.machine.lazy import lazy
 from fastbp.model.data import batch_divisor
 from fastbp.model.objective import NO_PATIENCE, EpochPlan, Patience
 from fastbp.model.shuffles import Shuffles
@@ -45,8 +46,6 @@ class CpuRun:
         The parameters now.
     moments : Moments
         What the rule remembers now.
-    rows : ndarray of int
-        The rows in the order of the latest epoch, from which the next one's is drawn.
     """
 
     def __init__(
@@ -59,10 +58,14 @@ class CpuRun:
         shuffles: Shuffles,
     ) -> None:
         self.parameters, self.moments = parameters.copy(), moments
-        self.rows = np.arange(full_pass.data.n_samples)
         self._full_pass, self._data, self._alpha = full_pass, full_pass.data, alpha
         self._batch_size, self._shuffles = batch_size, shuffles
         self._kernels = load_kernels()
+
+    @lazy
+    def rows(self) -> NDArray[np.int64]:
+        """Give the rows in the order of the latest epoch, from which the next one's is drawn."""
+        return np.arange(self._data.n_samples)
 
     @property
     def is_finite(self) -> bool:
@@ -117,13 +120,12 @@ class CpuRun:
             return full_pass.loss_and_gradient(parameters, self._alpha)[1]
         rate = 2.0 ** (-100 if dtype == np.float32 else -500)
         total_weight, gradient = full_pass.total_weight, np.zeros_like(parameters)
-        is_online = self._batch_size == 1
-        rows = np.arange(self._data.n_samples)
+        is_online, n_samples = self._batch_size == 1, self._data.n_samples
         per_call = self._rows_per_call if is_online else full_pass.rows_per_call
         moments = Moments.zeros(parameters.size, dtype)
         there = CpuRun(full_pass, 0.0, parameters, self._batch_size, moments, _NO_SHUFFLES)
-        for start in range(0, len(rows), per_call):
-            part = rows[start : start + per_call]
+        for start in range(0, n_samples, per_call):
+            part = np.arange(start, min(start + per_call, n_samples))
             there.moments = Moments.zeros(parameters.size, dtype)
             there._batch_size = 1 if is_online else len(part)
             there._call(part, sgd(rate, 1.0, False), _NO_SHUFFLES, NO_PATIENCE, 1)

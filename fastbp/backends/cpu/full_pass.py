@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
-from fastbp.backends.cpu.layout import layout_of
+from fastbp.backends.cpu.plans import planned_layout_of, planned_workspace
 from fastbp.machine.lazy import lazy
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
@@ -50,10 +50,9 @@ class FullPass:
         kernels = load_kernels()
 
         self.network, self.data, self.n_threads = network, data, n_threads
-        layout = layout_of(network, data.dtype)
-        workspace = kernels.make_workspace(layout, data.dtype)
-        self.layout, self.data_plan = kernels.write_plan(layout), kernels.write_plan(data)
-        self.workspace = kernels.write_plan(workspace)
+        layout, self.layout = planned_layout_of(network, data.dtype)
+        workspace, self.workspace = planned_workspace(layout, data.dtype)
+        self.data_plan = kernels.write_plan(data)
         self.rows_per_call = rows_per_call(6 * network.n_parameters, workspace.block_rows)
         self._kernels = kernels
         self._planned = layout, workspace  # plans hold no reference
@@ -130,8 +129,7 @@ class FullPass:
         try:
             return self._spare_workspaces.pop()
         except IndexError:  # all are in use by other threads
-            workspace = self._kernels.make_workspace(self._planned[0], self.data.dtype)
-            return workspace, self._kernels.write_plan(workspace)
+            return planned_workspace(self._planned[0], self.data.dtype)
 
 
 def _slabs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

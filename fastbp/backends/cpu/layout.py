@@ -15,7 +15,15 @@ from fastbp.machine.forks import LOADING
 from fastbp.model.activations import SOFTMAX
 from fastbp.model.network import Network
 
-__all__ = ["Layout", "layout_of", "n_padded_of", "pad", "padded_length", "unpack_padded", "unpad"]
+__all__ = [
+    "Layout",
+    "layout_of",
+    "n_padded_of",
+    "pad",
+    "padded_length",
+    "unpack_padded",
+    "unpad",
+]
 
 
 class Layout(NamedTuple):
@@ -167,18 +175,26 @@ def unpack_padded(
     intercepts : list of ndarray of shape (fan_out,)
         The bias vectors.
     """
-    places = _places(network, padded.dtype)
     coefs, intercepts = [], []
+    for by_unit, weights, shape, columns, biases in _slices(network, padded.dtype):
+        matrix = padded[weights].reshape(shape)[:, columns]
+        coefs.append(matrix.T if by_unit else matrix)
+        intercepts.append(padded[biases])
+    return coefs, intercepts
+
+
+@lru_cache(maxsize=64)
+def _slices(network: Network, dtype: np.dtype) -> list[tuple[bool, slice, tuple, slice, slice]]:
+    """Where in a padded vector each layer is, so that its views are quickly made."""
+    places, slices = _places(network, dtype), []
     for layer, (fan_in, fan_out) in enumerate(network.shapes):
         by_unit = layer > 0 or len(network.shapes) == 1
         rows, columns = (fan_out, fan_in) if by_unit else (fan_in, fan_out)
-        length = places["padded"][layer if by_unit else layer + 1]
-        start = places["padded_weights"][layer]
-        matrix = padded[start : start + rows * length].reshape(rows, length)[:, :columns]
-        coefs.append(matrix.T if by_unit else matrix)
-        start = places["padded_biases"][layer]
-        intercepts.append(padded[start : start + fan_out])
-    return coefs, intercepts
+        length = int(places["padded"][layer if by_unit else layer + 1])
+        start, start_b = int(places["padded_weights"][layer]), int(places["padded_biases"][layer])
+        weights, biases = slice(start, start + rows * length), slice(start_b, start_b + fan_out)
+        slices.append((by_unit, weights, (rows, length), slice(columns), biases))
+    return slices
 
 
 def pad(network: Network, parameters: NDArray[np.floating], padded: NDArray[np.floating]) -> None:

@@ -5,6 +5,7 @@ and its ``coefs`` and ``intercepts`` are views of that place: an edit of theirs 
 prediction uses, an update changes them in place, and nothing is copied between calls.
 """
 
+import itertools
 import operator
 import warnings
 from typing import Any
@@ -35,6 +36,8 @@ class OneSample:
 
     Attributes
     ----------
+    padded : ndarray of shape (n_padded,)
+        The padded parameters (see `Layout`), in the one place where they are.
     coefs : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer, views of the place where they are used and learnt.
     intercepts : list of ndarray of shape (fan_out,)
@@ -46,9 +49,14 @@ class OneSample:
     def __init__(self, network: Network, parameters: NDArray[np.floating]) -> None:
         self.network = network
         self._dtype = parameters.dtype
-        self._padded = aligned_zeros(n_padded_of(network, self._dtype), self._dtype)
-        pad(network, parameters, self._padded)
-        self.coefs, self.intercepts = unpack_padded(network, self._padded)
+        self.padded = aligned_zeros(n_padded_of(network, self._dtype), self._dtype)
+        self.coefs, self.intercepts = unpack_padded(network, self.padded)
+        for place, array in zip(
+            (*self.coefs, *self.intercepts),
+            itertools.chain(*network.unpack(parameters)),
+            strict=True,
+        ):
+            place[...] = array
         self._n_features, self._n_outputs = network.layer_sizes[0], network.layer_sizes[-1]
         self._loss, self.repeats_target = network.loss_record, False
         self._plan: Any = None
@@ -87,7 +95,7 @@ class OneSample:
             self._prepare()
         x = self._sample(x, self._n_features, "x")
         prediction = np.empty(self._n_outputs, self._dtype)
-        problem = self._kernels.predict_one(*self._plan, x, prediction)
+        problem = self._kernels.predict_one(self._plan, x, prediction)
         if problem == self._kernels.NOT_FINITE:
             _refuse_not_finite(x, "x")
         elif problem == self._kernels.OVERFLOW:
@@ -126,7 +134,7 @@ class OneSample:
             y = np.repeat(y, self._n_outputs)
         if not self._loss.takes_zero:  # the kernels' loss of a target of 0 is finite
             refuse_targets(self._loss, y)
-        loss = self._kernels.learn_one(*self._plan, x, y, self._numbers)
+        loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
         if loss == -1:
             loss = self._learn_with_care(x, y)
         if loss - loss != 0:
@@ -142,10 +150,10 @@ class OneSample:
 
     def _learn_with_care(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
         """Make an update that may overflow; if it does, undo it and return NaN."""
-        changed = (self._padded, self._workspace.first, self._workspace.second, self._numbers)
+        changed = (self.padded, self._workspace.first, self._workspace.second, self._numbers)
         before = [array.copy() for array in changed]
         limit, self._numbers[7] = self._numbers[7], np.inf
-        loss = self._kernels.learn_one(*self._plan, x, y, self._numbers)
+        loss = self._kernels.learn_one(self._plan, x, y, self._numbers)
         self._numbers[7] = limit
         if all(np.isfinite(array).all() for array in changed):
             return loss
@@ -198,9 +206,9 @@ class OneSample:
             # The plan holds addresses: layout and workspace are kept as long as it is.
             self._layout = layout_of(self.network, self._dtype)
             self._workspace = kernels.make_workspace(
-                self._layout, self._dtype, parameters=self._padded
+                self._layout, self._dtype, parameters=self.padded
             )
-            self._plan = kernels.write_plan(self._layout), kernels.write_plan(self._workspace)
+            self._plan = kernels.write_plan(kernels.Net(self._layout, self._workspace))
 
     def _sample(self, numbers: ArrayLike, size: int, name: str) -> NDArray[np.floating]:
         if type(numbers) is float and abs(numbers) < 1e38:  # the usual target

@@ -43,8 +43,10 @@ from fastbp.backends.cpu.kernels.normal_equations import (
 )
 from fastbp.backends.cpu.kernels.one_sample import (
     IS_COMPILED,
+    LEARN_ONE_KERNELS,
     NOT_FINITE,
     OVERFLOW,
+    Net,
     learn_one,
     predict_one,
 )
@@ -55,12 +57,14 @@ from fastbp.machine.views import write_plan
 
 __all__ = [
     "IS_COMPILED",
+    "LEARN_ONE_KERNELS",
     "NOT_FINITE",
     "ONLINE_KERNELS",
     "OVERFLOW",
     "ROWS_OF_A_CHUNK",
     "DerivativeWorkspace",
     "EpochState",
+    "Net",
     "JacobianWorkspace",
     "Workspace",
     "accumulate",

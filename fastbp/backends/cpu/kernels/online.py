@@ -42,7 +42,6 @@ from fastbp.machine.chip import max_accumulators
 from fastbp.machine.dots import dots
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
-from fastbp.machine.switch import switch
 from fastbp.machine.views import matrix, row, stretch
 from fastbp.model.data import Data, batch_divisor
 from fastbp.model.update_rules import UPDATE_RULES
@@ -50,9 +49,9 @@ from fastbp.model.update_rules import UPDATE_RULES
 __all__ = [
     "ONLINE_KERNELS",
     "ROWS_OF_A_CHUNK",
+    "SWEEPS",
     "forward_sample",
     "online_epochs",
-    "sweep_in_chunks",
 ]
 
 #: After so many rows the scale is taken in and |W|^2 summed; a call of more rows does the same
@@ -430,15 +429,6 @@ def _sweep(record):
     return sweep
 
 
-_SWEEPS = [_sweep(record) for record in UPDATE_RULES.values()]
-_sweep_of_code = switch(_SWEEPS)
-
-
-@part
-def _sweep_by_rule(network, data, rows, alpha, rule, n_steps, workspace):
-    return _sweep_of_code(rule.code, (network, data, rows, alpha, rule, n_steps, workspace))
-
-
 def _in_chunks(sweep):
     """Make a function that goes through all rows from one that goes through a chunk."""
 
@@ -456,14 +446,15 @@ def _in_chunks(sweep):
     return sweep_in_chunks
 
 
-#: ``sweep_in_chunks(network, data, rows, batch_size, alpha, rule, n_steps, workspace)``: go once
-#: through some rows, updating the padded parameters after each, by whichever rule.
-sweep_in_chunks = _in_chunks(_sweep_by_rule)
+#: For each rule, at its code, ``(network, data, rows, batch_size, alpha, rule, n_steps, workspace)
+#: -> (sum of losses, rows, n_steps)``: go once through some rows, updating the padded parameters
+#: after each.
+SWEEPS = tuple(_in_chunks(_sweep(record)) for record in UPDATE_RULES.values())
 
 
 def _epochs_by(name, sweep):
     """Make the kernel of one rule."""
-    epochs = epochs_of(_in_chunks(sweep))
+    epochs = epochs_of(sweep)
 
     def run(
         network: Layout, parameters, data: Data, rows, batch_size, alpha, rule, moments, state,
@@ -479,7 +470,7 @@ def _epochs_by(name, sweep):
 
 #: The kernel of each rule, at its code.
 ONLINE_KERNELS = tuple(
-    _epochs_by(name, sweep) for name, sweep in zip(UPDATE_RULES, _SWEEPS, strict=True)
+    _epochs_by(name, sweep) for name, sweep in zip(UPDATE_RULES, SWEEPS, strict=True)
 )
 
 

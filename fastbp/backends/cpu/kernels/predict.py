@@ -2,6 +2,8 @@
 
 from fastbp.backends.cpu.kernels.packing import pack, transpose_layers
 from fastbp.backends.cpu.kernels.passes import activate_output, forward_block
+from fastbp.backends.cpu.kernels.workspace import Workspace
+from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.jit import kernel
 from fastbp.machine.views import stretch
 
@@ -9,13 +11,15 @@ __all__ = ["predict"]
 
 
 @kernel
-def predict(network, parameters, data, rows, workspace, prediction):
+def predict(network: Layout, parameters, data, rows, workspace: Workspace, prediction):
     """Predict some rows.
 
-    network : Layout.  parameters : (n_parameters,).  data : Data, of which y is not read.
-    rows : (n,) row numbers.  prediction : (n, n_outputs), overwritten.
+    network : Layout.  parameters : (n_parameters,); none where the workspace holds them already.
+    data : Data, of which y is not read.  rows : (n,) row numbers.
+    prediction : (n, n_outputs), overwritten.
     """
-    pack(network, parameters, workspace.parameters)
+    if parameters.size > 0:
+        pack(network, parameters, workspace.parameters)
     transpose_layers(network, workspace)
     last = network.activations.size
     for start in range(0, rows.size, workspace.block_rows):
