@@ -26,6 +26,7 @@ with a class of self-scaling quasi-Newton algorithms", JOTA 96 (1998), for tau <
 523 (2025), for networks.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,6 +39,7 @@ from fastbp.solvers.line_search import line_search
 
 __all__ = ["State", "minimise"]
 
+_EPS = float(np.finfo(np.float64).eps)
 _MAX_SCALE = 1e100
 
 
@@ -83,7 +85,7 @@ def _iterate(descent: Descent, state: State) -> None:
     s, y = step * state.direction, gradient - last
     curvature = s @ y
     tau = min(1.0, float(curvature / (-step * (s @ last))))
-    least = np.finfo(np.float64).eps * np.linalg.norm(s) * np.linalg.norm(y)
+    least = _EPS * math.sqrt(s @ s) * math.sqrt(y @ y)
     is_curved = curvature > least and tau > 0
     state.first_step = 1.0
     if is_curved and state.matrix is None:

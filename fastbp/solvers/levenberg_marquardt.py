@@ -71,10 +71,10 @@ class Damping:
             If there is none as far as numbers can tell, or no more evaluation is left.
         """
         start = descent.point
-        diagonal = hessian.diagonal()
+        largest = float(hessian.diagonal().max())
         if math.isnan(self.mu):
-            self.mu = _FIRST_MU * max(float(diagonal.max()), np.finfo(np.float64).tiny)
-        while self.mu < _MAX_MU * max(1.0, float(diagonal.max())):
+            self.mu = _FIRST_MU * max(largest, np.finfo(np.float64).tiny)
+        while self.mu < _MAX_MU * max(1.0, largest):
             step = _solve(hessian, self.mu, -start.gradient)
             if step is not None:
                 trial = descent.evaluate(start.parameters + step)
