@@ -179,7 +179,7 @@ class CpuRun:
             losses=np.zeros(n_epochs),
         )
         n_made, n_counted, moments.n_steps = run(
-            full_pass.layout,
+            full_pass.layout_plan,
             self.parameters,
             full_pass.data_plan,
             rows,
@@ -188,7 +188,7 @@ class CpuRun:
             rule,
             (moments.first, moments.second, moments.n_steps),
             state,
-            full_pass.workspace,
+            full_pass.workspace_plan,
         )
         return state.losses[:n_made], n_counted
 
@@ -206,7 +206,12 @@ class CpuRun:
             )
             state = (moments.first, moments.second, moments.n_steps)
             self._kernels.step(
-                full_pass.layout, self.parameters, gradient, rule, state, full_pass.workspace
+                full_pass.layout_plan,
+                self.parameters,
+                gradient,
+                rule,
+                state,
+                full_pass.workspace_plan,
             )
             moments.n_steps += 1
             loss, n_rows = loss + batch_loss * len(batch), n_rows + len(batch)

@@ -40,8 +40,12 @@ class FullPass:
 
     Attributes
     ----------
-    layout, data_plan, workspace : plans
-        What kernels take of network, data and a workspace that is for the calling thread alone.
+    layout : Layout
+        The network as kernels see it.
+    workspace : Workspace
+        One that is for the calling thread alone.
+    layout_plan, data_plan, workspace_plan : ndarray of int
+        What kernels take in the place of layout, data and workspace (see ``machine/views.py``).
     rows_per_call : int
         Rows that a compiled call may visit.
     """
@@ -50,12 +54,11 @@ class FullPass:
         kernels = load_kernels()
 
         self.network, self.data, self.n_threads = network, data, n_threads
-        layout, self.layout = planned_layout_of(network, data.dtype)
-        workspace, self.workspace = planned_workspace(layout, data.dtype)
+        self.layout, self.layout_plan = planned_layout_of(network, data.dtype)
+        self.workspace, self.workspace_plan = planned_workspace(self.layout, data.dtype)
         self.data_plan = kernels.write_plan(data)
-        self.rows_per_call = rows_per_call(6 * network.n_parameters, workspace.block_rows)
+        self.rows_per_call = rows_per_call(6 * network.n_parameters, self.workspace.block_rows)
         self._kernels = kernels
-        self._planned = layout, workspace  # plans hold no reference
         self._spare_workspaces: list[Any] = []
 
     def loss_and_gradient(
@@ -95,7 +98,7 @@ class FullPass:
             # A small table, of which Python must not take longer than the sum.
             gradient = np.zeros(parameters.size, parameters.dtype)
             loss = kernels.accumulate(
-                self.layout, parameters, self.data_plan, rows, self.workspace, gradient
+                self.layout_plan, parameters, self.data_plan, rows, self.workspace_plan, gradient
             )
         else:
             loss, gradient = self._sum_slabs(parameters, slabs)
@@ -113,7 +116,7 @@ class FullPass:
             for start in range(0, len(slabs[i]), self.rows_per_call):
                 part = slabs[i][start : start + self.rows_per_call]
                 losses[i] += self._kernels.accumulate(
-                    self.layout, parameters, self.data_plan, part, plan, gradients[i]
+                    self.layout_plan, parameters, self.data_plan, part, plan, gradients[i]
                 )
                 yield
             self._spare_workspaces.append((workspace, plan))
@@ -129,7 +132,7 @@ class FullPass:
         try:
             return self._spare_workspaces.pop()
         except IndexError:  # all are in use by other threads
-            return planned_workspace(self._planned[0], self.data.dtype)
+            return planned_workspace(self.layout, self.data.dtype)
 
 
 def _slabs(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
