@@ -83,13 +83,13 @@ def _iterate(descent: Descent, state: State) -> None:
     descent.accept(point)
     gradient = point.gradient
     s, y = step * state.direction, gradient - last
-    curvature = s @ y
-    tau = min(1.0, float(curvature / (-step * (s @ last))))
-    least = _EPS * math.sqrt(s @ s) * math.sqrt(y @ y)
+    curvature = s.dot(y)
+    tau = min(1.0, float(curvature / (-step * s.dot(last))))
+    least = _EPS * math.sqrt(s.dot(s)) * math.sqrt(y.dot(y))
     is_curved = curvature > least and tau > 0
     state.first_step = 1.0
     if is_curved and state.matrix is None:
-        state.scale, tau = float(curvature / (y @ y)), 1.0
+        state.scale, tau = float(curvature / y.dot(y)), 1.0
         state.matrix = np.asfortranarray(np.eye(s.size))
         state.direction = -state.scale * (gradient - y)  # what H makes of the last gradient
     if state.matrix is not None:
@@ -97,14 +97,14 @@ def _iterate(descent: Descent, state: State) -> None:
         if is_curved:
             state.scale /= tau
             hy, q = (q + state.direction) / tau, q / tau
-            v = (0.5 * (1.0 + y @ hy / curvature) * s - hy) / curvature
+            v = (0.5 * (1.0 + y.dot(hy) / curvature) * s - hy) / curvature
             state.matrix = dsyr2(1.0 / state.scale, s, v, a=state.matrix, overwrite_a=True)
-            state.direction = -(q + s * (v @ gradient) + v * (s @ gradient))
+            state.direction = -(q + s * v.dot(gradient) + v * s.dot(gradient))
             if state.scale > _MAX_SCALE:
                 state.matrix, state.scale = state.scale * state.matrix, 1.0
         else:  # with no curvature along s, H would not stay positive: it stays what it is
             state.direction = -q
-    if state.matrix is None or not gradient @ state.direction < 0:
+    if state.matrix is None or not gradient.dot(state.direction) < 0:
         state.matrix, state.direction = None, -gradient
         state.first_step = _first_step(gradient)
 

@@ -26,7 +26,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastbp.model.objective import LeastSquares
 from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
-from fastbp.solvers.states import Point
+from fastbp.solvers.states import Point, all_finite
 from fastbp.solvers.stopping import Stop
 
 __all__ = ["Damping", "minimise", "normal_equations"]
@@ -78,7 +78,7 @@ class Damping:
             step = _solve(hessian, self.mu, -start.gradient)
             if step is not None:
                 trial = descent.evaluate(start.parameters + step)
-                promised = 0.5 * float(step @ (self.mu * step - start.gradient))
+                promised = 0.5 * float(step.dot(self.mu * step - start.gradient))
                 if trial.loss < start.loss and trial.is_finite:
                     gain = (start.loss - trial.loss) / promised if promised > 0 else 1.0
                     self.mu *= max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
@@ -131,4 +131,4 @@ def _solve(
     if info != 0:
         return None
     solution, info = dpotrs(factor, right, lower=True)
-    return solution if info == 0 and np.isfinite(solution).all() else None
+    return solution if info == 0 and all_finite(solution) else None
