@@ -29,9 +29,10 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``uncertainty`` (Laplace's approximation)
                       |  ``export/``  one format a file, over ``fitted`` and ``trace``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
-                      minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
-                      ``kernels/``; on the CPU ``elementwise`` and ``softmax`` compile a network's
-                      activations and loss, which kernels call by the addresses in its ``layout``
+                      minimise), ``epochs`` (with ``team``: in threads) or ``fleet``,
+                      ``full_pass``, ``predict``, ``jacobian``, ``kernels/``; on the CPU
+                      ``elementwise`` and ``softmax`` compile a network's activations and loss,
+                      which kernels call by the addresses in its ``layout``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
                       Python, no compiler

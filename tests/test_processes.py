@@ -175,11 +175,13 @@ if __name__ == "__main__":
 
 
 @POSIX
-@pytest.mark.parametrize("solver", ["sgd-online", "adam", "adam-full", "lbfgs-threads"])
+@pytest.mark.parametrize(
+    "solver", ["sgd-online", "adam", "adam-full", "adam-team", "lbfgs-threads"]
+)
 def test_ctrl_c_ends_a_long_fit_within_a_second(tmp_path, solver):
     name, _, mode = solver.partition("-")
     # So that the first seconds see an update.
-    hidden = {"full": (32,), "threads": (128,)}.get(mode, (128, 128))
+    hidden = {"full": (32,), "team": (32,), "threads": (128,)}.get(mode, (128, 128))
     code = f"""
 import warnings, time, sys, threading
 import numpy as np
@@ -188,13 +190,14 @@ X = np.random.RandomState(0).standard_normal((400_000, 64)).astype(np.float32)
 y = X[:, 0]
 small = BackpropRegressor("squared_error", (4,), "relu", solver="{name}", tol=1e9, batch_size=10)
 net = BackpropRegressor("squared_error", {hidden}, "relu", solver="{name}", max_iter=10**6,
-    max_fun=10**6, n_jobs={2 if mode == "threads" else 1},
+    max_fun=10**6, n_jobs={2 if mode in ("threads", "team") else 1},
     batch_size={ {"online": 1, "full": 400_000}.get(mode, 200) })
 small.set_params(batch_size=net.batch_size if net.batch_size == 1 else 10).fit(X[:99], y[:99])
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     net.max_iter = 1
-    net.set_params(hidden_layer_sizes={hidden if mode == "full" else (4,)}).fit(X, y)  # compiles
+    first = {hidden if mode in ("full", "team") else (4,)}
+    net.set_params(hidden_layer_sizes=first).fit(X, y)  # compiles
 net.set_params(hidden_layer_sizes={hidden}, max_iter=10**6)
 threading.Timer(2.0, lambda: print("fitting", flush=True)).start()
 with warnings.catch_warnings(record=True) as record:
@@ -223,6 +226,98 @@ print(net.stop_reason_, any("interrupted by user" in str(w.message) for w in rec
             process.kill()
     assert output == ["interrupted", "True", "True"]
     assert waited < 5  # a second on a machine of one's own; this says that it did not wait for more
+
+
+# Batches that are worth a team (backends/cpu/team.py).
+TEAM = """
+import numpy as np, os, warnings
+warnings.simplefilter("ignore")
+from fastbp import BackpropRegressor
+X = np.random.RandomState(0).standard_normal((1500, 16))
+y = np.tanh(X.sum(axis=1))
+def fit(seed=0, n_jobs=2, max_iter=4, **parameters):
+    net = BackpropRegressor("squared_error", (48, 48), "tanh", max_iter=max_iter, batch_size=300,
+                            random_state=seed, n_jobs=n_jobs, **parameters)
+    return net.fit(X, y).predict(X).tobytes()
+expected = [fit(seed, n_jobs=1) for seed in range(3)]
+assert fit() == expected[0]  # compiles
+"""
+
+
+@pytest.mark.parametrize("n_rounds", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_team_beside_busy_processes_ends_with_the_bits_of_one_thread(python, n_rounds):
+    code = f"""{TEAM}
+import subprocess, sys
+busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+try:
+    print({{fit(n_jobs=2 + round % 3) == expected[0] for round in range({n_rounds})}})
+finally:
+    for process in busy:
+        process.kill()
+"""
+    assert python(code, timeout=300).strip() == "{True}"
+
+
+@POSIX
+def test_a_fork_while_a_team_works_hangs_no_child(python):
+    code = f"""{TEAM}
+import threading, time
+stop = threading.Event()
+def fit_on():
+    while not stop.is_set():
+        fit()
+threads = [threading.Thread(target=fit_on) for _ in range(2)]
+for thread in threads:
+    thread.start()
+codes = []
+for _ in range(10):
+    time.sleep(0.02)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if fit() == expected[0] else 1)
+    codes.append(os.waitpid(pid, 0)[1])
+stop.set()
+for thread in threads:
+    thread.join()
+print(set(codes))
+"""
+    assert python(code, timeout=120).strip() == "{0}"
+
+
+def test_teams_in_threads_of_others(python):
+    code = f"""{TEAM}
+from concurrent.futures import ThreadPoolExecutor
+from sklearn.model_selection import GridSearchCV
+from joblib import parallel_backend
+with ThreadPoolExecutor(6) as pool:
+    together = list(pool.map(lambda i: fit(i % 3, 2 + i % 2), range(30)))
+print(together == [expected[i % 3] for i in range(30)])
+print(fit(n_init=3, n_jobs=3) == fit(n_init=3, n_jobs=1))
+net = BackpropRegressor("squared_error", (48, 48), batch_size=300, max_iter=2, n_jobs=2)
+with parallel_backend("threading"):
+    search = GridSearchCV(net, {{"alpha": [0.1, 0.2]}}, cv=2, n_jobs=2).fit(X, y)
+print(np.isfinite(search.best_score_))
+"""
+    assert python(code, timeout=120).split() == ["True"] * 3
+
+
+@POSIX
+def test_many_ctrl_c_while_a_team_works(python):
+    """Wherever it strikes, the fit ends, and the next one has its bits."""
+    code = f"""{TEAM}
+import signal, threading, time
+for round in range(30):
+    timer = threading.Timer(0.001 * round, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        fit(max_iter=40)
+        timer.join()
+        time.sleep(1)
+    except KeyboardInterrupt:  # before the training, or after it
+        pass
+print(fit() == expected[0])
+"""
+    assert python(code, timeout=120).split() == ["True"]
 
 
 def test_memory_stays_flat_over_many_fits(python):

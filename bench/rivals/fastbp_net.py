@@ -20,17 +20,21 @@ def fits(case, dtype):
     return True
 
 
-def epochs(case, X, y):
+def epochs(case, X, y, n_threads=1):
     parameters = initial_parameters(case, X.dtype)
-    objective = Objective(case.network, as_data(X, y), case.alpha)
+    objective = Objective(case.network, as_data(X, y), case.alpha, n_threads)
     moments = Moments.zeros(parameters.size, parameters.dtype)
     if case.solver == "sgd":
         rule = update_rules.sgd(RATE, case.momentum, case.update == "nesterov")
     else:
         rule = update_rules.adam(RATE, 0.9, 0.999, 1e-8)
     run = objective.run(parameters, case.batch_size, rule, moments, Shuffles(None))
-    plan = EpochPlan(rule, NO_PATIENCE, 1)
-    return lambda: run.epochs(plan), lambda: run.parameters
+
+    def epochs_in_few_calls(n_epochs=1):
+        while n_epochs > 0:
+            n_epochs -= len(run.epochs(EpochPlan(rule, NO_PATIENCE, n_epochs)))
+
+    return epochs_in_few_calls, lambda: run.parameters
 
 
 def prediction(case, X):

@@ -108,6 +108,7 @@ def _rules(network: Network, dtype: np.dtype) -> list[tuple[Rule, Moments]]:
 #: What can be compiled ahead, by name. Together they call every kernel.
 WARMUPS: dict[str, Callable[[NDArray], None]] = {
     "mini-batches": _fit(solver="adam", batch_size=100),
+    "threads": _fit(solver="adam", batch_size=200, hidden_layer_sizes=(1000,), n_jobs=2),
     "online": _train_online,
     "one-sample": _learn_one,
     # A batch that is too much for one compiled call; what it takes is a gradient over all rows.

@@ -114,8 +114,8 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     max_fun : int, default=15000
         Evaluations of the loss that batch solvers may make; lbfgs looks at it between iterations.
     n_jobs : int or None, default=None
-        Threads for batches of many rows and for predictions, in joblib's meaning. The results
-        have the same bits for any number.
+        Threads for batches that are worth it and for predictions, in joblib's meaning. The
+        results have the same bits for any number.
     output_activation : str, Activation or None, default=None
         Activation of the output layer: any of the above, or "exp". None takes the one that
         belongs to the loss, "exp" for poisson and gamma and else "identity".

@@ -14,7 +14,7 @@ from operator import length_hint
 from threading import Event, Lock
 from typing import TypeVar
 
-__all__ = ["is_worth_threads", "rows_per_call", "run_all", "run_slabs"]
+__all__ = ["is_worth_threads", "rows_per_call", "run_all", "run_slabs", "run_team"]
 
 _FLOPS_PER_CALL = 1e9
 _FLOPS_WORTH_A_THREAD = 1e6  # some 50 microseconds
@@ -128,6 +128,40 @@ def run_slabs(
         return task([slice(i, min(i + per_call, end)) for i in range(begin, end, per_call)])
 
     run_all(run_slab, range(0, n_rows, per_slab), n_threads)
+
+
+def run_team(
+    lead: Callable[[], T],
+    assist: Callable[[int], object],
+    n_helpers: int,
+    dismiss: Callable[[], None],
+) -> T:
+    """Run a leader in this thread and helpers beside it, and return when all have ended.
+
+    The leader must get on without any of them: a helper may come late or never.
+
+    Parameters
+    ----------
+    lead : callable
+        The leader; what it returns is returned.
+    assist : callable
+        Called with each helper's number: 1, 2, ...
+    n_helpers : int
+        How many helpers.
+    dismiss : callable
+        Makes helpers return soon, and those return at once that start later; called in any case.
+    """
+    helpers: list[Future] = []
+    try:
+        helpers += [_pool().submit(assist, i) for i in range(1, n_helpers + 1)]
+        result = lead()
+    finally:
+        dismiss()
+        _await(helpers, Event())
+    for helper in helpers:
+        if not helper.cancelled():
+            helper.result()  # raises what it has raised
+    return result
 
 
 def _await(others: list[Future], stop: Event) -> None:

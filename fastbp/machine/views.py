@@ -36,6 +36,7 @@ __all__ = [
     "View",
     "borrow",
     "borrower",
+    "columns",
     "matrix",
     "row",
     "stretch",
@@ -56,6 +57,11 @@ def stretch(vector: Any, start: int, n: int) -> Any:
 def row(matrix: Any, i: int) -> Any:
     """View row ``i`` of a row-major matrix as a vector."""
     return matrix[i]
+
+
+def columns(matrix: Any, start: int, n: int) -> Any:
+    """View ``n`` columns of a matrix from ``start`` on as a matrix."""
+    return matrix[:, start : start + n]
 
 
 def borrow(arguments: Any) -> Any:
@@ -176,8 +182,15 @@ def _emit_row(context, builder, signature, matrix, i):
     return new_view(context, builder, signature.return_type, data, matrix.length_1)
 
 
+def _emit_columns(context, builder, signature, matrix, start, n):
+    data = builder.gep(matrix.data, [builder.mul(start, matrix.stride_1)])
+    numbers = matrix.length_0, n, matrix.stride_0, matrix.stride_1
+    return new_view(context, builder, signature.return_type, data, *numbers)
+
+
 _function(stretch, lambda view: View(view.dtype, 1), _emit_stretch, *[types.Integer] * 2)
 _function(matrix, lambda view: View(view.dtype, 2), _emit_matrix, *[types.Integer] * 3)
+_function(columns, lambda view: view, _emit_columns, *[types.Integer] * 2)
 _function(row, lambda view: View(view.dtype, 1), _emit_row, types.Integer)
 
 

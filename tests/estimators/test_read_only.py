@@ -9,6 +9,7 @@ import pytest
 from fastbp import BackpropClassifier
 from fastbp.model.data import as_data
 from helpers.fits import SHORT, make_net, vector_of
+from helpers.guards import NEEDS_A_COMPILER
 
 pytestmark = SHORT
 
@@ -51,6 +52,7 @@ def test_a_frame_of_one_block_is_not_copied(rng):
     assert np.shares_memory(as_data(frame.to_numpy()).X, table)
 
 
+@NEEDS_A_COMPILER
 def test_read_only_tables_compile_no_kernel_anew(problem):
     from fastbp.backends.cpu import kernels
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fastbp.machine.threads import is_worth_threads, run_all, run_slabs
+from fastbp.machine.threads import is_worth_threads, run_all, run_slabs, run_team
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
@@ -123,3 +123,34 @@ def test_any_number_of_threads_may_be_asked_for():
 
     run_all(task, range(3), 2**62)
     assert sorted(done) == [0, 1, 2]
+
+
+def test_a_leader_gets_helpers_and_all_leave_with_it():
+    leave, came = threading.Event(), []
+
+    def assist(number):
+        came.append(number)
+        leave.wait(10)
+
+    def lead():
+        while len(came) < 3:
+            time.sleep(0.001)
+        return "done"
+
+    assert run_team(lead, assist, 3, leave.set) == "done"
+    assert sorted(came) == [1, 2, 3]
+
+
+def test_helpers_are_dismissed_when_the_leader_fails_and_their_errors_raised():
+    leave = threading.Event()
+
+    def fail(_):
+        raise ValueError("a helper's")
+
+    def lead():
+        raise KeyError("the leader's")
+
+    with pytest.raises(KeyError, match="the leader's"):
+        run_team(lead, lambda _: leave.wait(10), 2, leave.set)
+    with pytest.raises(ValueError, match="a helper's"):
+        run_team(lambda: time.sleep(0.2), fail, 1, leave.set)

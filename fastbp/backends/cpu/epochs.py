@@ -5,12 +5,14 @@ to be done in between.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.full_pass import FullPass
+from fastbp.backends.cpu.team import TeamOfThreads, n_members_for
 from fastbp.machine.lazy import lazy
 from fastbp.model.data import batch_divisor
 from fastbp.model.objective import NO_PATIENCE, EpochPlan, Patience
@@ -127,7 +129,7 @@ class CpuRun:
         for start in range(0, n_samples, per_call):
             part = np.arange(start, min(start + per_call, n_samples))
             there.moments = Moments.zeros(parameters.size, dtype)
-            there._batch_size = 1 if is_online else len(part)
+            there._batch_size, there._run = 1 if is_online else len(part), self._run
             there._call(part, sgd(rate, 1.0, False), _NO_SHUFFLES, NO_PATIENCE, 1)
             divisor = batch_divisor(
                 there._batch_size, self._data.total_weight_of(part), self._data.mean_weight
@@ -136,6 +138,16 @@ class CpuRun:
         n = network.n_weights
         gradient[:n] += parameters[:n] * dtype.type(self._alpha / total_weight)
         return gradient
+
+    @lazy
+    def _run(self) -> Callable:
+        """Choose what makes epochs: the online loop, a team, or the loop of one thread."""
+        if self._batch_size == 1:
+            return self._kernels.online_epochs
+        n_members = n_members_for(self._full_pass, self._batch_size)
+        if n_members > 1:
+            return TeamOfThreads(self._full_pass, self._batch_size, n_members).epochs
+        return self._kernels.batch_epochs
 
     @property
     def _rows_per_call(self) -> int:
@@ -168,7 +180,6 @@ class CpuRun:
     ) -> tuple[NDArray[np.float64], int]:
         """Call the kernel; returns the losses of the epochs made, and the rows in the last one."""
         moments, full_pass, kernels = self.moments, self._full_pass, self._kernels
-        run = kernels.online_epochs if self._batch_size == 1 else kernels.batch_epochs
         state = kernels.EpochState(
             generator=shuffles.generator,
             draws=np.empty(len(rows) + 1, np.int64),
@@ -178,7 +189,7 @@ class CpuRun:
             max_bad_epochs=float(patience.max_bad_epochs),
             losses=np.zeros(n_epochs),
         )
-        n_made, n_counted, moments.n_steps = run(
+        n_made, n_counted, moments.n_steps = self._run(
             full_pass.layout_plan,
             self.parameters,
             full_pass.data_plan,

@@ -17,10 +17,11 @@ for a block of rows, ``update_rules.py`` how parameters move. On these stand ``b
 over rows and the sweep over mini-batches, ``online.py``, the sweep that updates after every sample,
 ``predict.py``, the forward pass alone, ``jacobian.py``, the predictions' derivatives, and
 ``normal_equations.py``, those of least squares.
-``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample. To read them one
-needs, of ``machine/``: ``simd.py`` (what a vector is), ``matmul.py`` and ``dots.py`` (how products
-fill the chip), ``switch.py`` and ``by_address.py`` (one of several functions) and ``views.py``
-(arrays without ceremony).
+``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample, ``team.py`` with
+``items.py`` and ``shares.py`` mini-batches in threads. To read them one needs, of ``machine/``:
+``simd.py`` (what a vector is), ``matmul.py`` and ``dots.py`` (how products fill the chip),
+``switch.py`` and ``by_address.py`` (one of several functions) and ``views.py`` (arrays without
+ceremony).
 
 Shapes are given at each function. Arrays named ``outputs`` and ``deltas`` are workspace: the
 outputs and error signals of every layer for one block of rows, one layer's block after another's
@@ -52,12 +53,17 @@ from fastbp.backends.cpu.kernels.one_sample import (
 )
 from fastbp.backends.cpu.kernels.online import ONLINE_KERNELS, ROWS_OF_A_CHUNK, online_epochs
 from fastbp.backends.cpu.kernels.predict import predict
+from fastbp.backends.cpu.kernels.shares import ALONE, LEAVE, LINE, can_wait, make_team
+from fastbp.backends.cpu.kernels.team import team_epochs
 from fastbp.backends.cpu.kernels.workspace import Workspace, make_workspace
 from fastbp.machine.views import write_plan
 
 __all__ = [
+    "ALONE",
     "IS_COMPILED",
     "LEARN_ONE_KERNELS",
+    "LEAVE",
+    "LINE",
     "NOT_FINITE",
     "ONLINE_KERNELS",
     "OVERFLOW",
@@ -70,10 +76,12 @@ __all__ = [
     "accumulate",
     "add_normal_equations",
     "batch_epochs",
+    "can_wait",
     "input_gradient",
     "learn_one",
     "make_derivative_workspace",
     "make_jacobian_workspace",
+    "make_team",
     "make_workspace",
     "online_epochs",
     "panel_width",
@@ -83,4 +91,5 @@ __all__ = [
     "predict_one",
     "step",
     "write_plan",
+    "team_epochs",
 ]

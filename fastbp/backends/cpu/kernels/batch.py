@@ -21,7 +21,15 @@ from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
 from fastbp.model.data import Data, batch_divisor
 
-__all__ = ["accumulate", "batch_epochs", "penalise", "step"]
+__all__ = [
+    "accumulate",
+    "batch_epochs",
+    "penalise",
+    "squares_of",
+    "step",
+    "sweep_of",
+    "with_penalty",
+]
 
 _divisor = part(batch_divisor)
 
@@ -107,31 +115,56 @@ def step(network: Layout, parameters, gradient, rule, moments, workspace: Worksp
 
 
 @part
-def _sweep(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
-    """Go once through some rows in mini-batches, updating the padded parameters after each.
+def _make_step(network, data, rows, start, n, alpha, divisor, rule, n_steps, workspace):
+    """Make the update of one mini-batch; returns the sum of its losses, penalty included."""
+    loss = _sum_rows(network, data, stretch(rows, start, n), workspace)
+    if alpha > 0.0:
+        loss = with_penalty(loss, alpha, squares_of(network, workspace))
+    rate = step_size(rule, n_steps)
+    _step(network, workspace, rule, rate, 1.0 / divisor, alpha / divisor)
+    return loss
 
-    Returns (sum over batches of loss * rows, rows counted in it, n_steps).
+
+@part
+def squares_of(network, workspace):
+    """Sum the squares of the padded weights, |W|^2."""
+    return square_sum(stretch(workspace.parameters, 0, network.n_padded_weights))
+
+
+@part
+def with_penalty(loss, alpha, squares):
+    """Add the penalty: in one expression, which may become one rounding wherever it stands."""
+    return loss + 0.5 * alpha * squares
+
+
+def sweep_of(make_step):
+    """Make a function that goes once through some rows, from one that makes a mini-batch's update.
+
+    It returns (sum over batches of loss * rows, rows counted in it, n_steps).
     """
-    loss_sum, n_counted = 0.0, 0
-    for start in range(0, rows.size, batch_size):
-        batch = stretch(rows, start, min(batch_size, rows.size - start))
-        divisor = _divisor(batch.size, _sum_weights(data, batch), data.mean_weight)
-        if batch.size == 1 or divisor > 0.0:
-            n_counted += batch.size
-        if divisor == 0.0:
-            continue
-        loss = _sum_rows(network, data, batch, workspace)
-        if alpha > 0.0:
-            weights = stretch(workspace.parameters, 0, network.n_padded_weights)
-            loss += 0.5 * alpha * square_sum(weights)
-        loss_sum += loss / divisor * batch.size
-        n_steps += 1
-        rate = step_size(rule, n_steps)
-        _step(network, workspace, rule, rate, 1.0 / divisor, alpha / divisor)
-    return loss_sum, n_counted, n_steps
+
+    @part
+    def sweep(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
+        loss_sum, n_counted = 0.0, 0
+        for start in range(0, rows.size, batch_size):
+            n = min(batch_size, rows.size - start)
+            total_weight = _sum_weights(data, stretch(rows, start, n))
+            divisor = _divisor(n, total_weight, data.mean_weight)
+            if n == 1 or divisor > 0.0:
+                n_counted += n
+            if divisor == 0.0:
+                continue
+            n_steps += 1
+            loss = make_step(
+                network, data, rows, start, n, alpha, divisor, rule, n_steps, workspace
+            )
+            loss_sum += loss / divisor * n
+        return loss_sum, n_counted, n_steps
+
+    return sweep
 
 
-_epochs = epochs_of(_sweep)
+_epochs = epochs_of(sweep_of(_make_step))
 
 
 @kernel

@@ -32,7 +32,7 @@ from fastbp.machine.chip import VECTOR_BYTES
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.matmul import TILE_VECTORS, add_product
 from fastbp.machine.simd import lanes, load, store
-from fastbp.machine.views import matrix, stretch
+from fastbp.machine.views import columns, matrix, stretch
 from fastbp.model.data import Data
 
 __all__ = ["JacobianWorkspace", "add_normal_equations", "make_jacobian_workspace", "panel_width"]
@@ -172,7 +172,8 @@ def _add_squares(jacobian, n, first, last, products, gradient):
         left, begin = _panel(jacobian, p, n), p * width
         height = min(width, end - begin)
         add_product(errors, left, matrix(gradient, begin, 1, height), n_vectors(height, left))
+        lines = matrix(products, begin * gradient.size, height, gradient.size)
         for corner in range(begin, end, width):
-            square = matrix(products, begin * gradient.size + corner, height, gradient.size)
-            columns = n_vectors(min(width, end - corner), left)
-            add_product(left.T, _panel(jacobian, corner // width, n), square, columns)
+            square = columns(lines, corner, min(width, end - corner))
+            right = _panel(jacobian, corner // width, n)
+            add_product(left.T, right, square, n_vectors(square.shape[1], left))

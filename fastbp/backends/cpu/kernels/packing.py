@@ -6,13 +6,14 @@ transposed. Padding is written by nobody: it is zero from the start.
 
 from fastbp.machine.jit import part
 from fastbp.machine.transpose import transpose
-from fastbp.machine.views import matrix, stretch
+from fastbp.machine.views import columns, matrix, stretch
 
 __all__ = [
     "biases_of",
     "is_by_unit",
     "pack",
     "transpose_layers",
+    "transpose_units",
     "unpack",
     "unpack_and_add",
     "weights_of",
@@ -99,7 +100,14 @@ def transposed_of(network, workspace, layer):
 def transpose_layers(network, workspace):
     """Renew the transposed weights after the weights have changed."""
     for layer in range(1, network.activations.size - 1):
-        transpose(
-            weights_of(network, workspace.parameters, layer),
-            transposed_of(network, workspace, layer),
-        )
+        transpose_units(network, workspace, layer, 0, network.sizes[layer + 1])
+
+
+@part
+def transpose_units(network, workspace, layer, begin, end):
+    """Renew those of some units of a layer, from the beginning of a vector on."""
+    n_units = min(end, network.sizes[layer + 1]) - begin
+    transpose(
+        columns(weights_of(network, workspace.parameters, layer).T, begin, n_units).T,
+        columns(transposed_of(network, workspace, layer), begin, n_units),
+    )

@@ -30,12 +30,15 @@ from fastbp.machine.matmul import (
     scale_by_product,
 )
 from fastbp.machine.simd import lanes, store
-from fastbp.machine.views import matrix, row, stretch
+from fastbp.machine.views import columns, matrix, row, stretch
 
 __all__ = [
     "activate_output",
     "add_block",
+    "add_gradient",
+    "add_output_biases",
     "block_of",
+    "errors_of_block",
     "forward_block",
     "send_below",
 ]
@@ -128,23 +131,30 @@ def _forward_output(network, x, workspace):
 
 @part
 def _output_errors(network, data, rows, workspace):
-    """From net inputs to error signals of the output layer; returns the sum of weighted losses."""
+    """From net inputs to error signals of the output layer, and the losses of pieces.
+
+    Returns the sum of weighted losses.
+    """
     if network.softmax_of_rows != 0:
         _softmax(network, workspace, rows.size)
     gather_targets(data, rows, workspace)
     start = workspace.starts[network.activations.size]
-    n_lanes = n_vectors(rows.size, data.y) * lanes(data.y)
     total = 0.0
-    for j in range(data.y.shape[1]):
-        place = j * workspace.block_rows
-        arrays = (
-            stretch(workspace.loss_parameters, place, n_lanes),
-            stretch(workspace.outputs, start + place, n_lanes),
-            stretch(workspace.targets, place, n_lanes),
-            stretch(workspace.row_weights, 0, n_lanes),
-            stretch(workspace.deltas, start + place, n_lanes),
-        )
-        total += call(network.loss, arrays)
+    for first in range(0, rows.size, workspace.piece_rows):
+        n = n_vectors(min(workspace.piece_rows, rows.size - first), data.y) * lanes(data.y)
+        loss = 0.0
+        for j in range(data.y.shape[1]):
+            place = j * workspace.block_rows + first
+            arrays = (
+                stretch(workspace.loss_parameters, place, n),
+                stretch(workspace.outputs, start + place, n),
+                stretch(workspace.targets, place, n),
+                stretch(workspace.row_weights, first, n),
+                stretch(workspace.deltas, start + place, n),
+            )
+            loss += call(network.loss, arrays)
+        workspace.losses[first // workspace.piece_rows] = loss
+        total += loss
     return total
 
 
@@ -154,54 +164,81 @@ def add_block(network, data, rows, workspace):
 
     Returns the sum of the rows' weighted losses.
     """
-    n, last = rows.size, network.activations.size - 1
     forward_block(network, data, rows, workspace)
     total = _output_errors(network, data, rows, workspace)
-    _output_layer_backward(network, workspace, n)
-    for layer in range(last - 1, -1, -1):
-        _hidden_layer_backward(network, workspace, layer, n)
+    last = network.activations.size - 1
+    add_output_biases(network, workspace, rows.size, 0, network.sizes[last + 1])
+    for layer in range(last, -1, -1):
+        add_gradient(network, workspace, layer, rows.size, 0, network.padded[layer + 1])
+        if layer > 0:
+            _errors_below(network, workspace, layer, rows.size)
     return total
+
+
+@part
+def errors_of_block(network, data, rows, workspace):
+    """Do so without the gradient: leaves outputs, error signals of all layers, and losses."""
+    forward_block(network, data, rows, workspace)
+    _output_errors(network, data, rows, workspace)
+    for layer in range(network.activations.size - 1, 0, -1):
+        _errors_below(network, workspace, layer, rows.size)
+
+
+@part
+def _errors_of(network, workspace, layer, n):
+    """View the error signals of a layer, (n, units) or larger."""
+    if layer == network.activations.size - 1:
+        return _output_block(network, workspace.deltas, workspace).T
+    return block_of(network, workspace.deltas, workspace, layer + 1, n)
+
+
+@part
+def _errors_below(network, workspace, layer, n):
+    """From the error signals of a layer to those of the layer below."""
+    x = block_of(network, workspace.outputs, workspace, layer, n)
+    w = weights_of(network, workspace.parameters, layer)
+    send_below(network, workspace, layer, _errors_of(network, workspace, layer, n), w, x)
 
 
 @part
 def send_below(network, workspace, layer, delta, w, outputs):
     """Error signals of the layer below: delta W^T, times its slopes."""
     below = block_of(network, workspace.deltas, workspace, layer, outputs.shape[0])
-    columns = n_vectors(network.sizes[layer], outputs)
+    n_columns = n_vectors(network.sizes[layer], outputs)
     if network.are_rectifiers[layer - 1] == 1:
-        gate_product(delta, w, outputs, below, columns)
+        gate_product(delta, w, outputs, below, n_columns)
     else:
-        scale_by_product(delta, w, below, columns)
+        scale_by_product(delta, w, below, n_columns)
 
 
 @part
-def _output_layer_backward(network, workspace, n):
-    layer = network.activations.size - 1
-    x = block_of(network, workspace.outputs, workspace, layer, n)
-    delta = _output_block(network, workspace.deltas, workspace)
-    b_gradient = biases_of(network, workspace.gradient, layer)
-    n_lanes = n_vectors(n, x) * lanes(x)
-    for j in range(delta.shape[0]):
-        b_gradient[j] += vector_sum(stretch(row(delta, j), 0, n_lanes))
-    columns = n_vectors(network.sizes[layer], x)
-    add_product(delta, x, weights_of(network, workspace.gradient, layer), columns)
-    if layer > 0:
-        w = weights_of(network, workspace.parameters, layer)
-        send_below(network, workspace, layer, delta.T, w, x)
+def add_gradient(network, workspace, layer, n, begin, end):
+    """Add the gradient of n rows for some units of a layer, in whole vectors.
 
-
-@part
-def _hidden_layer_backward(network, workspace, layer, n):
+    Of the output layer's biases it is `add_output_biases`.
+    """
     x = block_of(network, workspace.outputs, workspace, layer, n)
-    delta = block_of(network, workspace.deltas, workspace, layer + 1, n)
+    n_units = min(end, network.sizes[layer + 1]) - begin
+    units = n_vectors(n_units, x)
+    delta = columns(_errors_of(network, workspace, layer, n), begin, end - begin)
+    if layer < network.activations.size - 1:
+        b_gradient = biases_of(network, workspace.gradient, layer)
+        ones = matrix(workspace.ones, 0, 1, n)
+        add_product(ones, delta, matrix(b_gradient, begin, 1, units * lanes(x)), units)
     w_gradient = weights_of(network, workspace.gradient, layer)
-    b_gradient = biases_of(network, workspace.gradient, layer)
-    units = n_vectors(network.sizes[layer + 1], x)
-    ones = matrix(workspace.ones, 0, 1, n)
-    add_product(ones, delta, matrix(b_gradient, 0, 1, b_gradient.size), units)
     if is_by_unit(network, layer):
-        w = weights_of(network, workspace.parameters, layer)
+        w_gradient = columns(w_gradient.T, begin, n_units).T
         add_product(delta.T, x, w_gradient, n_vectors(network.sizes[layer], x))
-        send_below(network, workspace, layer, delta, w, x)
     else:
-        add_product(x.T, delta, w_gradient, units)
+        add_product(x.T, delta, columns(w_gradient, begin, units * lanes(x)), units)
+
+
+@part
+def add_output_biases(network, workspace, n, begin, end):
+    """Add the gradient of some outputs' biases, of the n rows of a block."""
+    last = network.activations.size - 1
+    delta = _output_block(network, workspace.deltas, workspace)
+    b_gradient = biases_of(network, workspace.gradient, last)
+    n_lanes = n_vectors(n, b_gradient) * lanes(b_gradient)
+    for j in range(begin, min(end, network.sizes[last + 1])):
+        b_gradient[j] += vector_sum(stretch(row(delta, j), 0, n_lanes))

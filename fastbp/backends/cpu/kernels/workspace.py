@@ -18,6 +18,8 @@ __all__ = ["Workspace", "cut", "make_workspace"]
 _BLOCK_BYTES = 56 * 1024
 _LARGE_GRADIENT_BYTES = 128 * 1024
 _MIN_ROWS, _MAX_ROWS = 16, 128
+# Losses are summed piece by piece, so that threads may share a block; a piece is worth a thread.
+_PIECE_FLOPS = 100_000
 
 
 class Workspace(NamedTuple):
@@ -57,8 +59,10 @@ class Workspace(NamedTuple):
         Online: the same, units in the lanes.
     ones : ndarray of shape (block_rows,)
         Ones.
-    block_rows : int
-        Rows of a block, in whole vectors.
+    losses : ndarray of shape (block_rows // piece_rows,), rounded up
+        The sum of weighted losses of each piece of the block.
+    block_rows, piece_rows : int
+        Rows of a block and of its pieces, in whole vectors.
     """
 
     parameters: NDArray[np.floating]
@@ -78,7 +82,9 @@ class Workspace(NamedTuple):
     loss_parameters: NDArray[np.floating]
     unit_loss_parameters: NDArray[np.floating]
     ones: NDArray[np.floating]
+    losses: NDArray[np.float64]
     block_rows: int
+    piece_rows: int
 
 
 def make_workspace(
@@ -98,6 +104,9 @@ def make_workspace(
     if layout.n_padded * dtype.itemsize > _LARGE_GRADIENT_BYTES:
         rows = _MAX_ROWS
     rows = rows // lanes * lanes
+    piece_rows = max(_PIECE_FLOPS // (6 * layout.n_padded), _MIN_ROWS) // lanes * lanes
+    if 2 * piece_rows > rows:
+        piece_rows = rows
     sizes = layout.sizes.tolist()
     n_outputs = sizes[last]
     blocks = [*(rows * length for length in padded[:last]), rows * n_outputs]
@@ -132,7 +141,9 @@ def make_workspace(
         **arrays,
         transposed_starts=np.array([0, *accumulate(between[:-1])], dtype=np.int64),
         starts=np.array([0, *accumulate(blocks[:-1])], dtype=np.int64),
+        losses=np.zeros(-(-rows // piece_rows)),
         block_rows=rows,
+        piece_rows=piece_rows,
     )
 
 
