@@ -56,10 +56,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         "softplus", "leaky_relu", "elu", "silu", "gelu", "mish", "sin", or your own `Activation`.
     solver : str, default="adam"
         "adam" or "sgd" go through the rows in batches. The others use all rows at every step:
-        "lm" is Levenberg-Marquardt, for squared errors and up to some thousand parameters; "bfgs"
-        and, for more parameters, "lbfgs" are quasi-Newton methods; "cg" is conjugate gradients,
-        "scg" Moller's scaled conjugate gradients; "rprop" is iRprop+; "gd" steepest descent with a
-        line search.
+        "lm" is Levenberg-Marquardt, for squared errors and up to some thousand parameters; "bfgs",
+        self-scaled, and for more parameters "lbfgs" are quasi-Newton methods; "cg" is conjugate
+        gradients, "scg" Moller's scaled conjugate gradients; "rprop" is iRprop+; "gd" steepest
+        descent with a line search.
     alpha : float or "bayes", default=0.0001
         Strength of the weight decay: ``alpha / 2 * |weights|^2``, divided by the sum of sample
         weights, is added to the loss of a batch. Biases are not penalised. "bayes" (lm) finds it

@@ -26,7 +26,7 @@ _limit: Any = None
 
 @cache
 def _controller() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all loaded libraries, which takes a millisecond
+    return ThreadpoolController()  # looks through all libraries, which takes some milliseconds
 
 
 @contextmanager

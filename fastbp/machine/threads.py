@@ -59,8 +59,13 @@ def run_all(
         Set after Ctrl-C, before it waits for what is running, so that tasks may look at it; set by
         a task, it ends the others.
     """
-    stop = Event() if stop is None else stop
     n_threads = min(n_threads, length_hint(pieces, _MAX_THREADS), _MAX_THREADS)
+    if n_threads <= 1 and stop is None:  # nobody to stop: small sums would wait for locks
+        for piece in pieces:
+            for _ in task(piece):
+                pass
+        return
+    stop = Event() if stop is None else stop
     waiting, drawing = enumerate(pieces), Lock()
     errors: list[tuple[bool, int, BaseException]] = []  # Ctrl-C first, then the first piece's
 

@@ -1,4 +1,4 @@
-"""BFGS: a model of the inverse Hessian, built up from the gradients along the way.
+"""Self-scaled BFGS: a model of the inverse Hessian, built up from the gradients along the way.
 
     direction = -H gradient
 
@@ -7,16 +7,26 @@ that maps y to s. Written with one vector v, it is a symmetric change of rank tw
 
     H + s v' + v s',    v = ((1 + y . Hy / s . y) s / 2 - Hy) / s . y
 
+Before that, H is divided by tau = min(1, s . y / s . H^-1 s): where the loss curved less along s
+than the model had it, the model is too steep in the other directions, too, and it would take an
+iteration for each of them to find out. It takes about half the iterations of BFGS without it.
+
 One product with H an iteration is enough: q = H g_new gives Hy = q + direction, since the direction
-was -H g, and the next direction -(q + s (v . g_new) + v (s . g_new)). H is stored as its upper
-triangle.
+was -H g, and s . H^-1 s = -t s . g for a step of t directions; the next direction is
+-(q + s (v . g_new) + v (s . g_new)). H is stored as a number times the upper triangle of a matrix,
+so that dividing it costs nothing.
 
 References
 ----------
 Broyden; Fletcher; Goldfarb; Shanno (1970). Nocedal & Wright, "Numerical optimization", 2nd ed.
-(2006), section 6.1, eq. 6.17, and eq. 6.20 for the first scale.
+(2006), section 6.1, eq. 6.17, and eq. 6.20 for the first scale. Oren & Luenberger, "Self-scaling
+variable metric (SSVM) algorithms", Management Science 20 (1974). Al-Baali, "Numerical experience
+with a class of self-scaling quasi-Newton algorithms", JOTA 96 (1998), for tau <= 1. Urban, Stefanou
+& Pons, "Unveiling the optimization process of physics informed neural networks", J. Comput. Phys.
+523 (2025), for networks.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +39,9 @@ from fastbp.solvers.line_search import line_search
 
 __all__ = ["State", "minimise"]
 
+_EPS = float(np.finfo(np.float64).eps)
+_MAX_SCALE = 1e100
+
 
 @dataclass
 class State:
@@ -40,13 +53,16 @@ class State:
         Where the next line search goes.
     first_step : float
         Its first trial.
-    inverse : ndarray of shape (n_parameters, n_parameters) or None
-        The upper triangle of H; None where nothing is known yet of the curvature.
+    matrix : ndarray of shape (n_parameters, n_parameters) or None
+        The upper triangle of H / scale; None where nothing is known yet of the curvature.
+    scale : float
+        The number of H = scale * matrix.
     """
 
     direction: NDArray[np.float64]
     first_step: float
-    inverse: NDArray[np.float64] | None = field(default=None, metadata={"ndim": 2})
+    matrix: NDArray[np.float64] | None = field(default=None, metadata={"ndim": 2})
+    scale: float = 1.0
 
 
 def minimise(
@@ -67,24 +83,29 @@ def _iterate(descent: Descent, state: State) -> None:
     descent.accept(point)
     gradient = point.gradient
     s, y = step * state.direction, gradient - last
-    curvature = s @ y
-    is_curved = curvature > np.finfo(np.float64).eps * np.linalg.norm(s) * np.linalg.norm(y)
+    curvature = s.dot(y)
+    tau = min(1.0, float(curvature / (-step * s.dot(last))))
+    least = _EPS * math.sqrt(s.dot(s)) * math.sqrt(y.dot(y))
+    is_curved = curvature > least and tau > 0
     state.first_step = 1.0
-    if is_curved and state.inverse is None:
-        scale = curvature / (y @ y)
-        state.inverse = np.asfortranarray(np.diag(np.full(s.size, scale)))
-        state.direction = -scale * (gradient - y)  # what H makes of the last gradient
-    if state.inverse is not None:
-        q = dsymv(1.0, state.inverse, gradient)
+    if is_curved and state.matrix is None:
+        state.scale, tau = float(curvature / y.dot(y)), 1.0
+        state.matrix = np.asfortranarray(np.eye(s.size))
+        state.direction = -state.scale * (gradient - y)  # what H makes of the last gradient
+    if state.matrix is not None:
+        q = dsymv(state.scale, state.matrix, gradient)
         if is_curved:
-            hy = q + state.direction
-            v = (0.5 * (1.0 + y @ hy / curvature) * s - hy) / curvature
-            state.inverse = dsyr2(1.0, s, v, a=state.inverse, overwrite_a=True)
-            state.direction = -(q + s * (v @ gradient) + v * (s @ gradient))
+            state.scale /= tau
+            hy, q = (q + state.direction) / tau, q / tau
+            v = (0.5 * (1.0 + y.dot(hy) / curvature) * s - hy) / curvature
+            state.matrix = dsyr2(1.0 / state.scale, s, v, a=state.matrix, overwrite_a=True)
+            state.direction = -(q + s * v.dot(gradient) + v * s.dot(gradient))
+            if state.scale > _MAX_SCALE:
+                state.matrix, state.scale = state.scale * state.matrix, 1.0
         else:  # with no curvature along s, H would not stay positive: it stays what it is
             state.direction = -q
-    if state.inverse is None or not gradient @ state.direction < 0:
-        state.inverse, state.direction = None, -gradient
+    if state.matrix is None or not gradient.dot(state.direction) < 0:
+        state.matrix, state.direction = None, -gradient
         state.first_step = _first_step(gradient)
 
 

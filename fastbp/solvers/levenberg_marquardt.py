@@ -26,7 +26,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastbp.model.objective import LeastSquares
 from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
-from fastbp.solvers.states import Point
+from fastbp.solvers.states import Point, all_finite
 from fastbp.solvers.stopping import Stop
 
 __all__ = ["Damping", "minimise", "normal_equations"]
@@ -71,14 +71,14 @@ class Damping:
             If there is none as far as numbers can tell, or no more evaluation is left.
         """
         start = descent.point
-        diagonal = hessian.diagonal()
+        largest = float(hessian.diagonal().max())
         if math.isnan(self.mu):
-            self.mu = _FIRST_MU * max(float(diagonal.max()), np.finfo(np.float64).tiny)
-        while self.mu < _MAX_MU * max(1.0, float(diagonal.max())):
+            self.mu = _FIRST_MU * max(largest, np.finfo(np.float64).tiny)
+        while self.mu < _MAX_MU * max(1.0, largest):
             step = _solve(hessian, self.mu, -start.gradient)
             if step is not None:
                 trial = descent.evaluate(start.parameters + step)
-                promised = 0.5 * float(step @ (self.mu * step - start.gradient))
+                promised = 0.5 * float(step.dot(self.mu * step - start.gradient))
                 if trial.loss < start.loss and trial.is_finite:
                     gain = (start.loss - trial.loss) / promised if promised > 0 else 1.0
                     self.mu *= max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
@@ -131,4 +131,4 @@ def _solve(
     if info != 0:
         return None
     solution, info = dpotrs(factor, right, lower=True)
-    return solution if info == 0 and np.isfinite(solution).all() else None
+    return solution if info == 0 and all_finite(solution) else None

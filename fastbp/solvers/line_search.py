@@ -66,7 +66,7 @@ def line_search(
         If there is no such point as far as numbers can tell, or no more evaluation is left.
     """
     start = descent.point
-    slope = float(start.gradient @ direction)
+    slope = float(start.gradient.dot(direction))  # of short vectors twice as fast as @
     if not -math.inf < slope < 0:  # as far as numbers can tell
         raise Stop("line_search")
     low = before = _Trial(0.0, start.loss, slope, start)
@@ -75,7 +75,7 @@ def line_search(
     step = first_step if 0 < first_step < math.inf else 1.0
     for _ in range(_MAX_TRIALS):
         point = descent.evaluate(start.parameters + step * direction)
-        trial = _Trial(step, point.loss, float(point.gradient @ direction), point)
+        trial = _Trial(step, point.loss, float(point.gradient.dot(direction)), point)
         if not point.is_finite:
             high = trial
         elif not _is_low(trial, start.loss, slope) or trial.loss > low.loss:

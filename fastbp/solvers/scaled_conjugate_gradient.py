@@ -65,7 +65,7 @@ def _iterate(descent: Descent, state: State) -> None:
     point, p = descent.point, state.p
     damping: Any = state.damping
     r = -point.gradient
-    p_squared = p @ p
+    p_squared = p.dot(p)
     if not 0 < p_squared < np.inf:  # as far as numbers can tell
         raise Stop("step_size")
     if state.curvature is None:  # 2: p has changed
@@ -74,7 +74,7 @@ def _iterate(descent: Descent, state: State) -> None:
     if not delta > 0:  # 4: make it positive
         damping = 2.0 * (damping - delta / p_squared)
         delta = state.curvature + damping * p_squared
-    mu = p @ r  # 5
+    mu = p.dot(r)  # 5
     alpha = mu / delta
     trial = descent.evaluate(point.parameters + alpha * p)
     # 6: how much of what the parabola promised
@@ -82,10 +82,10 @@ def _iterate(descent: Descent, state: State) -> None:
     if agreement >= 0:  # 7
         descent.accept(trial)
         r, last_r = -trial.gradient, r
-        beta = (r @ r - r @ last_r) / mu
+        beta = (r.dot(r) - r.dot(last_r)) / mu
         state.p, state.curvature = r + beta * p, None
         state.n_since_restart += 1
-        if state.n_since_restart == r.size or not state.p @ r > 0:
+        if state.n_since_restart == r.size or not state.p.dot(r) > 0:
             state.p, state.n_since_restart = r, 0
         if agreement >= 0.75:
             damping *= 0.25
@@ -104,5 +104,5 @@ def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: Any) -> floa
     # Where rounding and the difference's own error are about equal; the paper's limit is 1e-4.
     sigma = min(1e-4, np.sqrt(np.finfo(descent.dtype).eps)) / np.sqrt(p_squared)
     ahead = descent.evaluate(descent.point.parameters + sigma * p)
-    curvature = float(p @ (ahead.gradient - descent.point.gradient) / sigma)
+    curvature = float(p.dot(ahead.gradient - descent.point.gradient) / sigma)
     return curvature if np.isfinite(curvature) else 0.0

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from fastbp.solvers.history import History
 
-__all__ = ["DescentState", "Point", "StochasticState", "TrainingState"]
+__all__ = ["DescentState", "Point", "StochasticState", "TrainingState", "all_finite"]
 
 
-def _all_finite(array: NDArray[np.float64]) -> bool:
+def all_finite(array: NDArray[np.float64]) -> bool:
+    """Whether all entries of a vector are finite."""
     # One product finds most arrays finite; where it overflows, every entry is looked at.
-    return math.isfinite(array @ array) or bool(np.isfinite(array).all())
+    return math.isfinite(array.dot(array)) or bool(np.isfinite(array).all())
 
 
 class Point(NamedTuple):
@@ -27,7 +28,7 @@ class Point(NamedTuple):
     def is_finite(self) -> bool:
         """Whether parameters, loss and gradient are finite."""
         return (
-            math.isfinite(self.loss) and _all_finite(self.gradient) and _all_finite(self.parameters)
+            math.isfinite(self.loss) and all_finite(self.gradient) and all_finite(self.parameters)
         )
 
     @property

@@ -90,11 +90,10 @@ def test_threads_are_shared_by_all_numbers_of_them():
         time.sleep(0.001)
         yield
 
-    run_all(nap, range(20), 10)
     before = threading.active_count()
-    for n_threads in range(1, 10):
+    for n_threads in range(1, 11):
         run_all(nap, range(20), n_threads)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before + 9  # the most that were ever busy beside this one
 
 
 def test_a_table_of_one_call_goes_through_no_pool(monkeypatch):

@@ -223,7 +223,7 @@ def test_a_line_search_in_float32_ends_where_float32_does(solver, problem):
     X, y = problem(n_samples=400, dtype=np.float32)
     net = BackpropRegressor(solver=solver, hidden_layer_sizes=(10,), activation="tanh")
     net.set_params(alpha=1.0, gtol=1e-7, max_iter=3000, random_state=0).fit(X, y)
-    assert net.n_fun_ < 3 * net.n_iter_
+    assert net.n_fun_ < 4 * net.n_iter_
 
 
 def test_a_number_of_now_does_not_read_as_advice(problem):

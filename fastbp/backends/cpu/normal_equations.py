@@ -61,15 +61,13 @@ class NormalEquations:
         n_threads: int,
     ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
         """Loss, gradient and Gauss-Newton matrix: see `Objective.normal_equations`."""
-        kernels = load_kernels()
-
         n_weights = self.network.n_weights
         loss, gradient, hessian = self.sums(parameters, n_threads)
-        penalty = kernels.penalise(n_weights, parameters, gradient, alpha, total_weight)
+        penalty = self._kernels.penalise(n_weights, parameters, gradient, alpha, total_weight)
         hessian /= total_weight
         if alpha > 0:
-            diagonal = np.arange(n_weights)
-            hessian[diagonal, diagonal] += alpha / total_weight
+            diagonal = np.einsum("ii->i", hessian)  # a view
+            diagonal[:n_weights] += alpha / total_weight
         return (loss + penalty) / total_weight, gradient, hessian
 
     def sums(
@@ -93,13 +91,11 @@ class NormalEquations:
         products : ndarray of shape (n_parameters, n_parameters)
             J' w J, on and above the diagonal.
         """
-        kernels = load_kernels()
-
+        kernels, rows = self._kernels, self._rows
         dtype, n = parameters.dtype, parameters.size
         n_padded = padded_length(n, dtype)
         products = np.zeros((n_padded, n_padded), dtype)
         gradient = np.zeros(n_padded, dtype)
-        rows = np.arange(self.data.n_samples)
         flops_per_row = n * (n + 6) * self.network.layer_sizes[-1]
         strips = _equal_strips(-(-n // kernels.panel_width(dtype)), n_threads)
         losses = np.zeros(len(strips))
@@ -124,21 +120,27 @@ class NormalEquations:
         return float(losses[0]), gradient[:n], products[:n, :n]
 
     @lazy
+    def _kernels(self) -> Any:
+        return load_kernels()
+
+    @lazy
+    def _rows(self) -> NDArray[np.int64]:
+        return np.arange(self.data.n_samples)
+
+    @lazy
     def _layout(self) -> Layout:
         return layout_of(self.network, self.data.dtype)
 
     @lazy
     def _layout_plan(self) -> Any:
-        return load_kernels().write_plan(self._layout)
+        return self._kernels.write_plan(self._layout)
 
     @lazy
     def _data_plan(self) -> Any:
-        return load_kernels().write_plan(self.data)
+        return self._kernels.write_plan(self.data)
 
     def _new_workspaces(self) -> tuple[Any, Any]:
-        kernels = load_kernels()
-
-        dtype, layout = self.data.dtype, self._layout
+        kernels, dtype, layout = self._kernels, self.data.dtype, self._layout
         workspace = kernels.make_workspace(layout, dtype)
         n_parameters = self.network.n_parameters
         return workspace, kernels.make_jacobian_workspace(layout, workspace, n_parameters, dtype)
