@@ -18,7 +18,7 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``parameters``, ``checks``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
-                      a solver's), ``validation_set``, ``side_by_side`` (many fits on a GPU),
+                      a solver's), ``validation_set``, ``side_by_side`` (many fits at once),
                       ``callbacks`` (scikit-learn's), ``checkpoint``, ``stored_state`` (a training
                       in a file), ``interrupts``, ``advice``, ``warn``: what a user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
@@ -27,12 +27,12 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``stationary_point``, ``uncertainty`` (Laplace's approximation)
                       |  ``export/``  one format a file, over ``fitted`` and ``trace``
 ``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
-                      minimise), ``epochs`` or ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
+                      minimise), ``epochs``, ``fleet``, ``full_pass``, ``predict``, ``jacobian``,
                       ``kernels/``; on the CPU ``elementwise`` and ``softmax`` compile a network's
                       activations and loss, which kernels call by the addresses in its ``layout``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
-                      ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
-                      Python, no compiler
+                      ``update_rules``, ``data``, ``shuffles``, ``objective`` and ``fleet`` (the
+                      protocols): plain Python, no compiler
 ``machine/``          what the chip and the compiler offer; knows no neural network
                       |  ``storage/``  ``tensor_file`` and ``values``: files that hold no code
                       |  ``version``
