@@ -52,10 +52,10 @@ def fit_many(
     weights first. Small networks that are trained online on dense rows go side by side in the lanes
     of a vector, 8 in float64 and 16 in float32, if there are half as many of one architecture and
     update rule: their numbers are those of a fit alone to rounding, and the same bits for the same
-    networks and any ``n_jobs``. On a GPU (``device="cuda"`` of the estimator or among the parameters)
-    the networks that sgd or adam train are trained in the same launches, each by a block of
-    threads, online or in mini-batches; networks with the same rows and ``random_state`` share their
-    shuffles, which the CPU draws.
+    networks and any ``n_jobs``. On a GPU (``device="cuda"`` of the estimator or among the
+    parameters) the networks that sgd or adam train are trained in the same launches, each by a
+    block of threads, online or in mini-batches; networks with the same rows and ``random_state``
+    share their shuffles, which the CPU draws.
 
     Parameters
     ----------
