@@ -3,7 +3,7 @@
 `fit_many`, one thread, 442 rows of 10 inputs, shuffled in every epoch, all that a fit does counted:
 checks, histories, the last gradient. Starts are two vectors full of random starts of 100 epochs;
 folds are eight learning rates on five folds. Both ways are checked to be at the same weights after
-two epochs. They take turns, and a gain is the median of the turns': a busy neighbour slows down both.
+two epochs. They take turns, and a gain is the median of the turns: a neighbour slows down both.
 """
 
 import time
@@ -20,7 +20,7 @@ from bench.instruments.markdown import number, ratio, table
 from bench.instruments.options import parse_names, parser
 from fastbp import BackpropRegressor, fit_many
 
-ROUNDS = 15
+ROUNDS = 9
 N_ROWS, N_EPOCHS = 442, 100
 DIGITS = {"float64": 1e-9, "float32": 1e-3}
 #: Hidden units, and how much faster than one after the other is wanted, by dtype.
