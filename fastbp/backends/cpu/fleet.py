@@ -30,7 +30,7 @@ from fastbp.model.update_rules import Moments, UpdateRule
 __all__ = ["Fleet", "fits_lanes", "n_lanes"]
 
 #: Bytes of the lanes' parameters and moments, beyond which a call waits for memory.
-_MAX_BYTES = 160 * 1024
+_MAX_BYTES = 128 * 1024
 #: An epoch, after which Python looks for Ctrl-C, may take as long as so many calls of short epochs.
 _MAX_CALLS_AN_EPOCH = 16
 #: Largest table: the rows of all tables are copied to one, and each member has an order of them.
