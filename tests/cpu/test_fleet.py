@@ -15,6 +15,7 @@ from fastbp.model.objective import NO_PATIENCE, EpochPlan, Patience
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, adam, sgd
 from helpers.guards import NEEDS_A_COMPILER
+from helpers.own_records import GAUSS
 
 pytestmark = NEEDS_A_COMPILER
 RULES = {
@@ -243,6 +244,7 @@ def test_what_lanes_are_for():
     assert not fits_lanes(network, data, 1e-4, 2, rule)
     assert not fits_lanes(network, data, 0.5, 1, rule)  # the scale would not last
     assert not fits_lanes(Network((4, 900, 1), "tanh"), data, 0.0, 1, rule)
+    assert not fits_lanes(Network((4, 5, 1), GAUSS), data, 0.0, 1, rule)
     assert not fits_lanes(network, as_data(sparse.csr_matrix(X), y), 0.0, 1, rule)
     weights = np.ones(len(X))
     assert fits_lanes(network, as_data(X, y, weights), 0.0, 1, rule)

@@ -24,6 +24,7 @@ from fastbp.model.data import Data
 from fastbp.model.fleet import FleetMember
 from fastbp.model.network import Network
 from fastbp.model.objective import EpochPlan
+from fastbp.model.own_records import is_own
 from fastbp.model.shuffles import Generator
 from fastbp.model.update_rules import Moments, UpdateRule
 
@@ -67,8 +68,11 @@ def fits_lanes(
     -------
     fits : bool
         Whether the rows are dense, each with a weight above 0, they are gone through one by one,
-        and the lanes' parameters and moments stay in the cache.
+        and the lanes' parameters and moments stay in the cache. A network with a user's own
+        activation or loss is for itself: if that does not compile, no other shall suffer.
     """
+    if is_own(network.loss_record) or any(map(is_own, network.activations)):
+        return False
     n_bytes = network.n_parameters * VECTOR_BYTES * (1 + rule.n_moments)
     return (
         batch_size == 1
