@@ -18,7 +18,7 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``parameters``, ``checks``, ``plain``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
-                      a solver's), ``validation_set``, ``side_by_side`` (many fits on a GPU),
+                      a solver's), ``validation_set``, ``side_by_side`` (many fits at once),
                       ``callbacks`` (scikit-learn's), ``checkpoint``, ``stored_state`` (a training
                       in a file), ``generators``, ``interrupts``; ``advice``, ``warn``: what
                       a user is told
@@ -34,8 +34,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``elementwise`` and ``softmax`` compile a network's activations and loss,
                       which kernels call by the addresses in its ``layout``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
-                      ``update_rules``, ``data``, ``shuffles``, ``objective`` (the protocols): plain
-                      Python, no compiler
+                      ``update_rules``, ``data``, ``shuffles``, ``objective`` and ``fleet`` (the
+                      protocols): plain Python, no compiler
 ``machine/``          what the chip and the compiler offer; knows no neural network
                       |  ``storage/``  ``tensor_file`` and ``values``: files that hold no code;
                       ``replacement``: the old file or the new one

@@ -105,7 +105,8 @@ ORDERS: dict[str, tuple[Callable, Callable]] = {
 def fleet_of(case, data, shuffles, rule):
     """Networks on the device, each from a seed of its own."""
     from fastbp.backends.gpu.data import DeviceTables
-    from fastbp.backends.gpu.fleet import Fleet, FleetMember
+    from fastbp.backends.gpu.fleet import Fleet
+    from fastbp.model.fleet import FleetMember
 
     members = [
         FleetMember(case.network, 0, case.alpha, 1, *start_of(case, seed), each)

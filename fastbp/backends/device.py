@@ -3,27 +3,33 @@
 Nothing of the GPU is imported before somebody asks for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.backends.cpu.fleet import Fleet as CpuFleet
+from fastbp.backends.cpu.fleet import fits_lanes, n_lanes
 from fastbp.backends.cpu.objective import Objective
 from fastbp.backends.cpu.predict import predict
 from fastbp.model import objective as protocols
 from fastbp.model.data import Data
+from fastbp.model.fleet import Fleet, FleetMember
 from fastbp.model.network import Network
+from fastbp.model.update_rules import UpdateRule
 
 __all__ = [
     "DEVICES",
     "describe_gpu",
+    "fits_lanes",
     "has_gpu",
+    "make_fleet",
     "make_objective",
     "make_predictor",
+    "n_lanes",
     "resolve",
-    "trains_side_by_side",
     "why_no_gpu",
 ]
 
@@ -139,9 +145,39 @@ def make_predictor(
     return predictor(network, data)
 
 
-def trains_side_by_side(device: str) -> bool:
-    """Whether many networks that are trained in batches go into the same launches of a device."""
-    return device == "cuda"
+def make_fleet(
+    device: str,
+    members: Sequence[FleetMember],
+    tables: Sequence[Data],
+    rule: UpdateRule,
+    n_threads: int,
+) -> Fleet:
+    """Make networks ready to be trained side by side.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        Where. On the CPU they are all the same network, one that `fits_lanes`.
+    members : sequence of FleetMember
+        The networks.
+    tables : sequence of Data
+        What they are trained on.
+    rule : UpdateRule
+        The update rule of all.
+    n_threads : int
+        Threads of the CPU: to train in, or to draw the orders of rows in.
+
+    Returns
+    -------
+    fleet : Fleet
+        The networks, trained where they are.
+    """
+    if device == "cpu":
+        return CpuFleet(members, tables, rule, n_threads)
+    from fastbp.backends.gpu.data import DeviceTables
+    from fastbp.backends.gpu.fleet import Fleet as DeviceFleet
+
+    return DeviceFleet(members, DeviceTables(list(tables)), rule, n_threads)
 
 
 def describe_gpu() -> str:

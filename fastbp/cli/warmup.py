@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor, Network, Objective
+from fastbp.backends.cpu.fleet import n_lanes
 from fastbp.backends.cpu.jacobian import input_gradient, parameter_jacobian
 from fastbp.backends.cpu.layout import layout_of
 from fastbp.backends.cpu.one_sample import OneSample
@@ -88,6 +89,20 @@ def _train_online(X: NDArray) -> None:
         run.epochs(EpochPlan(rule, NO_PATIENCE, 1))
 
 
+def _train_in_lanes(X: NDArray) -> None:
+    """Train as many networks online as fill the lanes, by each update rule."""
+    for parameters in (
+        {"momentum": 0.0},
+        {"nesterovs_momentum": False},
+        {"nesterovs_momentum": True},
+        {"solver": "adam"},
+    ):
+        net = BackpropRegressor(
+            hidden_layer_sizes=(5,), max_iter=1, batch_size="online", n_init=n_lanes(X.dtype)
+        ).set_params(**{"solver": "sgd", **parameters})
+        net.fit(X[:50, :3], X[:50, 0])
+
+
 def _learn_one(X: NDArray) -> None:
     """Predict and learn a sample by each update rule, which have a kernel each."""
     network = Network((X.shape[1], 1))
@@ -110,6 +125,7 @@ WARMUPS: dict[str, Callable[[NDArray], None]] = {
     "mini-batches": _fit(solver="adam", batch_size=100),
     "threads": _fit(solver="adam", batch_size=200, hidden_layer_sizes=(1000,), n_jobs=2),
     "online": _train_online,
+    "lanes": _train_in_lanes,
     "one-sample": _learn_one,
     # A batch that is too much for one compiled call; what it takes is a gradient over all rows.
     "large-batches": _fit(solver="sgd", batch_size="full", hidden_layer_sizes=(1000,)),

@@ -29,6 +29,7 @@ from fastbp.machine.vector import (
     Vector,
     as_vector,
     declare,
+    indices,
     llvm_type,
     number_bytes,
     spread,
@@ -38,7 +39,17 @@ from fastbp.machine.vector import (
 )
 from fastbp.machine.views import View, place_of
 
-__all__ = ["lanes", "load", "load_first", "splat", "store", "sum_lanes"]
+__all__ = [
+    "cast",
+    "lanes",
+    "load",
+    "load_first",
+    "load_lanes",
+    "repeat",
+    "splat",
+    "store",
+    "sum_lanes",
+]
 
 
 def lanes(array: Any) -> int:
@@ -61,6 +72,21 @@ def load_first(array: Any, start: int, count: int) -> Any:
     vector = np.zeros(lanes(array), array.dtype)
     vector[:count] = array[start : start + count]
     return vector
+
+
+def load_lanes(array: Any, start: int, like: Any) -> Any:
+    """Load as many numbers, whatever their dtype, as a vector of another array has lanes."""
+    return array[start : start + lanes(like)].copy()
+
+
+def cast(vector: Any, like: Any) -> Any:
+    """Convert each lane to the dtype of an array."""
+    return vector.astype(like.dtype)
+
+
+def repeat(vector: Any, n: int) -> Any:
+    """Put n copies of a vector behind each other, as one long one."""
+    return np.tile(vector, n)
 
 
 def splat(array: Any, number: float, n: int = 1) -> Any:
@@ -102,6 +128,58 @@ def _lower_load(context, builder, signature, arguments):
     vector = signature.return_type
     align = number_bytes(vector)
     return builder.load(vector_pointer(builder, pointer, vector), align=align)
+
+
+@type_callable(load_lanes)
+def _type_load_lanes(context):
+    def typer(array, start, like):
+        if isinstance(array, View) and isinstance(like, View):
+            return vector_of(like).of(array.dtype)
+        return None
+
+    return typer
+
+
+@lower_builtin(load_lanes, View, types.Integer, View)
+def _lower_load_lanes(context, builder, signature, arguments):
+    return _lower_load(context, builder, signature, arguments)
+
+
+@type_callable(cast)
+def _type_cast(context):
+    def typer(vector, like):
+        if isinstance(vector, Vector) and isinstance(like, View):
+            return vector.of(like.dtype)
+        return None
+
+    return typer
+
+
+@lower_builtin(cast, Vector, View)
+def _lower_cast(context, builder, signature, arguments):
+    given, wanted = signature.args[0], signature.return_type
+    if number_bytes(given) == number_bytes(wanted):
+        return arguments[0]
+    convert = builder.fpext if number_bytes(given) < number_bytes(wanted) else builder.fptrunc
+    return convert(arguments[0], llvm_type(wanted))
+
+
+@type_callable(repeat)
+def _type_repeat(context):
+    def typer(vector, n):
+        if not isinstance(vector, Vector):
+            return None
+        n = getattr(n, "literal_value", n)
+        return Vector(vector.dtype, n * vector.n_lanes) if isinstance(n, int) else None
+
+    return typer
+
+
+@lower_builtin(repeat, Vector, types.Any)
+def _lower_repeat(context, builder, signature, arguments):
+    vector, lanes_of_one = arguments[0], signature.args[0].n_lanes
+    places = indices(i % lanes_of_one for i in range(signature.return_type.n_lanes))
+    return builder.shuffle_vector(vector, vector, places)
 
 
 @type_callable(store)

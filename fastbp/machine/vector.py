@@ -5,6 +5,7 @@ which is NumPy's, then with the type of its result and its LLVM instructions. Ho
 and stored is ``simd.py``'s business.
 """
 
+import math
 import operator
 from typing import Any
 
@@ -118,11 +119,11 @@ def by_register(builder, value, n_lanes, call):
     """Apply an instruction of one register, ``call(builder, part)``, to each part."""
     parts = []
     for first in range(0, value.type.count, n_lanes):
-        register = builder.shuffle_vector(value, value, _indices(range(first, first + n_lanes)))
+        register = builder.shuffle_vector(value, value, indices(range(first, first + n_lanes)))
         parts.append(call(builder, register))
     while len(parts) > 1:
         parts = [
-            builder.shuffle_vector(low, high, _indices(range(2 * low.type.count)))
+            builder.shuffle_vector(low, high, indices(range(2 * low.type.count)))
             for low, high in zip(parts[0::2], parts[1::2], strict=True)
         ]
     return parts[0]
@@ -230,14 +231,15 @@ def _halves(builder, signature, value):
     while n > 1:
         n //= 2
         low, high = (
-            builder.shuffle_vector(value, value, _indices(range(first, first + n)))
+            builder.shuffle_vector(value, value, indices(range(first, first + n)))
             for first in (0, n)
         )
         value = builder.fadd(low, high)
     return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
 
-def _indices(places):
+def indices(places):
+    """Make what a shuffle is told: which lane stands in each place."""
     places = list(places)
     return ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
 
@@ -259,6 +261,7 @@ _unary(one, lambda vector: vector, _constant(lambda dtype: 1))
 _unary(tiny, lambda vector: vector, _constant(lambda dtype: np.finfo(dtype).tiny))
 _unary(abs, lambda vector: vector, _llvm_unary("fabs"))
 _unary(sqrt, lambda vector: vector, _llvm_unary("sqrt"))
+_unary(math.sqrt, lambda vector: vector, _llvm_unary("sqrt"))
 _unary(as_integer, lambda vector: vector.of(_INTEGER[vector.dtype]), _bitcast)
 _unary(as_float, lambda vector: vector.of(_FLOAT[vector.dtype]), _bitcast)
 _unary(sum_lanes, lambda vector: vector.dtype, _halves)

@@ -75,6 +75,11 @@ class Shuffles:
             state = {"key": self._lent.words, "pos": int(self._lent.position[0])}
             self._random_state.set_state(self._state | {"state": state})  # type: ignore[union-attr]
 
+    def move_to(self, words: NDArray[np.uint32], position: NDArray[np.int64]) -> None:
+        """Let the generator's state lie in arrays of the caller's, where kernels have many."""
+        words[:], position[:] = self.generator
+        self._lent = Generator(words, position)
+
     def shuffle(self, rows: NDArray[np.int64]) -> None:
         """Shuffle rows in place, in Python."""
         if self._random_state is not None:

@@ -1,7 +1,8 @@
 """Many networks at once: `fit_many`.
 
-On the CPU each thread fits a network at a time. On a GPU all of those that sgd or adam train go
-side by side in the same launches, a block of threads each.
+On the CPU each thread fits a network at a time, or as many small ones as a vector has lanes. On a
+GPU all of those that sgd or adam train go side by side in the same launches, a block of threads
+each.
 """
 
 import os
@@ -17,6 +18,7 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
+from fastbp.backends.device import resolve
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.machine.threads import run_all
@@ -27,6 +29,7 @@ from fastbp.training.advice import warn_before
 from fastbp.training.callbacks import ManyFitsReport, with_callbacks
 from fastbp.training.fit import conclude, fit_starts
 from fastbp.training.options import make_clock
+from fastbp.training.side_by_side import fit_side_by_side, go_side_by_side
 from fastbp.training.start_results import StartResults
 from fastbp.training.task import FitResult, FitTask
 
@@ -48,10 +51,13 @@ def fit_many(
 
     Each is what ``clone(estimator).set_params(**parameters[i]).fit(X, y, sample_weight)`` gives, on
     the CPU to the last bit where ``random_state`` is an integer; other generators draw all initial
-    weights first. On a GPU (``device="cuda"`` of the estimator or among the parameters)
-    the networks that sgd or adam train are trained in the same launches, each by a block of
-    threads, online or in mini-batches; networks with the same rows and ``random_state`` share their
-    shuffles, which the CPU draws.
+    weights first. Small networks that are trained online on dense rows go side by side in the lanes
+    of a vector, 8 in float64 and 16 in float32, if those of one architecture and update rule fill
+    most of the lanes: their numbers are those of a fit alone to rounding, and the same bits for the
+    same networks and any ``n_jobs``. On a GPU (``device="cuda"`` of the estimator or among the
+    parameters) the networks that sgd or adam train are trained in the same launches, each by a
+    block of threads, online or in mini-batches; networks with the same rows and ``random_state``
+    share their shuffles, which the CPU draws.
 
     The estimator's callbacks (scikit-learn 1.9) are told of one task "fit_many", whose subtasks are
     the fits: a `ProgressBar` is one bar, with one below it for each network. One that says stop
@@ -241,7 +247,7 @@ class TaskOutcome(NamedTuple):
 
 
 def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[TaskOutcome]:
-    """Train networks, on the GPU side by side and on the CPU in threads.
+    """Train networks, side by side where that is faster and else one in each thread.
 
     Parameters
     ----------
@@ -264,18 +270,19 @@ def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[
     outcomes = [
         TaskOutcome(None, None, task if isinstance(task, Exception) else None) for task in tasks
     ]
-    on_device: list[int] = []
-    others: list[int] = []
+    given: dict[int, FitTask] = {}
     for i, task in enumerate(tasks):
         if isinstance(task, FitTask):
             try:
-                (on_device if task.goes_side_by_side else others).append(i)
+                resolve(task.estimator.device)
+                given[i] = task
             except RuntimeError as error:  # there is no GPU
                 outcomes[i] = TaskOutcome(None, None, error)
-    if on_device:
-        of_device = _fit_on_device([tasks[i] for i in on_device], n_threads, interrupted)
-        for i, outcome in zip(on_device, of_device, strict=True):
-            outcomes[i] = outcome
+    chosen = dict(zip(given, go_side_by_side(list(given.values())), strict=True))
+    together, others = ([i for i in given if chosen[i] is each] for each in (True, False))
+    of_fleets = _fit_together([given[i] for i in together], n_threads, interrupted)
+    for i, outcome in zip(together, of_fleets, strict=True):
+        outcomes[i] = outcome
 
     def fit_one(i: int) -> Iterator[None]:
         task: Any = tasks[i]
@@ -292,13 +299,11 @@ def fit_tasks(tasks: Sequence[FitTask | Exception], n_jobs: int | None) -> list[
     return outcomes
 
 
-def _fit_on_device(tasks: list[Any], n_threads: int, interrupted: Event) -> list[TaskOutcome]:
-    from fastbp.training.side_by_side import fit_on_device
-
+def _fit_together(tasks: list[Any], n_threads: int, interrupted: Event) -> list[TaskOutcome]:
     clocks = [make_clock(task, interrupted) for task in tasks]
     try:
-        results = fit_on_device(tasks, clocks, n_threads)
-    except Exception as error:  # the device's, so it is everybody's
+        results = fit_side_by_side(tasks, clocks, n_threads)
+    except Exception as error:  # a device's, so it is everybody's
         return [TaskOutcome(None, None, error) for _ in tasks]
     return [TaskOutcome(of_starts, clock) for of_starts, clock in zip(results, clocks, strict=True)]
 

@@ -4,7 +4,8 @@ scikit-learn's `GridSearchCV` knows best how to split, score, rank and refit, th
 with metadata. What it does one fit after another is the training. So the search runs twice. The
 first run records: each fit stops before its training, whose task is kept, and scores are thrown
 away. Then all tasks are trained at once. The second run replays: each fit, when it comes to its
-training, is given the result. Transformers are fitted twice for that, networks once.
+training, is given the result. Transformers are fitted twice for that, networks once. A network that
+nothing is round is recorded without scikit-learn's help.
 """
 
 import copy
@@ -12,16 +13,18 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from joblib import parallel_config
 from numpy.typing import ArrayLike
-from sklearn.base import is_classifier
-from sklearn.model_selection import GridSearchCV, check_cv
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import indexable
 
+from fastbp.estimators.base import BackpropEstimator
 from fastbp.model_selection.fit_many import SharedData, TaskOutcome, fit_tasks
 from fastbp.solvers import History
 from fastbp.training.callbacks import without_callbacks
@@ -140,21 +143,32 @@ class BackpropSearchCV(GridSearchCV):
 
     def _record(self, X: Any, y: Any, params: dict[str, Any]) -> "_Recorder":
         """Run the search without training, and keep what would be trained."""
-        search = GridSearchCV(
-            without_callbacks(self.estimator),
-            self.param_grid,
-            scoring=self.scoring,
-            refit=False,
-            cv=self.cv,
-        )
-        recorder = _Recorder()
+        recorder, estimator = _Recorder(), without_callbacks(self.estimator)
         with warnings.catch_warnings(), _fits_made_by(recorder):
             warnings.simplefilter("ignore")  # the second run warns of the same
             try:
-                search.fit(X, y, **params)
+                if isinstance(estimator, BackpropEstimator) and not params:
+                    self._record_networks(recorder, estimator, X, y)
+                else:
+                    GridSearchCV(
+                        estimator, self.param_grid, scoring=self.scoring, refit=False, cv=self.cv
+                    ).fit(X, y, **params)
             except Exception:  # the second run raises the same
                 return _Recorder()
         return recorder
+
+    def _record_networks(
+        self, recorder: "_Recorder", estimator: BackpropEstimator, X: Any, y: Any
+    ) -> None:
+        """Keep the trainings of networks that nothing is round: no scores, and each split once."""
+        splits = [_safe_split(estimator, X, y, train) for train, _ in self.cv.split(X, y)]
+        for candidate in ParameterGrid(self.param_grid):
+            for X_train, y_train in splits:
+                net = clone(estimator).set_params(**clone(candidate, safe=False))
+                # What is wrong with a network, the second run says.
+                with suppress(Exception):
+                    net._validate_params()
+                    recorder(net._fit_task(X_train, y_train))
 
 
 def _refuse_checkpoints(tasks: list[FitTask]) -> None:

@@ -20,6 +20,7 @@ from fastbp.training.options import (
     make_clock,
     stochastic_options,
 )
+from fastbp.training.side_by_side import fit_side_by_side, go_side_by_side
 from fastbp.training.start_results import StartResults
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import make_early_stopping
@@ -90,10 +91,8 @@ def fit_starts(task: FitTask, clock: Clock, n_jobs: int) -> StartResults:
     results : StartResults
         What came of those that Ctrl-C, the clock and callbacks have let begin.
     """
-    if task.goes_side_by_side:
-        from fastbp.training.side_by_side import fit_on_device
-
-        return fit_on_device([task], [clock], n_jobs)[0]
+    if go_side_by_side([task])[0]:
+        return fit_side_by_side([task], [clock], n_jobs)[0]
     results, report = StartResults(task), task.report
     n_threads = n_jobs if task.n_init == 1 else 1  # for each
 

@@ -20,6 +20,7 @@ from fastbp.training.task import FitTask, Start
 
 __all__ = [
     "batch_options",
+    "batch_rows",
     "make_clock",
     "next_state",
     "stochastic_options",
@@ -48,7 +49,7 @@ def stochastic_options(
         state=state,
         monitor=_monitor(task, start, early_stopping, state.history),
         n_samples=task.data.n_samples,
-        batch_size=_batch_rows(estimator.batch_size, task.data.n_samples),
+        batch_size=batch_rows(estimator.batch_size, task.data.n_samples),
         random_state=start.random_state,
         limits=_limits(task, clock, estimator.gtol),
         shuffle=estimator.shuffle,
@@ -132,6 +133,7 @@ def next_state(
     return OptimiserState(rule, moments, history, float(estimator.learning_rate_init))
 
 
-def _batch_rows(batch_size: int | str, n_samples: int) -> int:
+def batch_rows(batch_size: int | str, n_samples: int) -> int:
+    """Give the rows of a mini-batch: a number, or what a name stands for."""
     named = {"auto": min(200, n_samples), "full": n_samples, "online": 1}
     return named[batch_size] if isinstance(batch_size, str) else min(int(batch_size), n_samples)

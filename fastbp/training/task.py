@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.backends.device import resolve, trains_side_by_side
+from fastbp.backends.device import resolve
 from fastbp.diagnostics.uncertainty import Posterior
 from fastbp.model.data import Data
 from fastbp.model.network import Network
@@ -96,11 +96,6 @@ class FitTask(NamedTuple):
         """Where it is computed: "cpu" or "cuda"."""
         can_choose = "cuda" in self.solver.devices
         return resolve(self.estimator.device) if can_choose else "cpu"
-
-    @property
-    def goes_side_by_side(self) -> bool:
-        """Whether its starts, and other such tasks, are trained in the same launches of a GPU."""
-        return self.solver.is_stochastic and trains_side_by_side(self.device)
 
     @property
     def finds_alpha(self) -> bool:

@@ -113,7 +113,7 @@ from fastbp.backends.cpu import kernels
 from fastbp.cli.main import main
 main(["warmup"])
 every = [getattr(kernels, name) for name in kernels.__all__]
-every = [*every, *kernels.ONLINE_KERNELS, *kernels.LEARN_ONE_KERNELS]
+every = [*every, *kernels.ONLINE_KERNELS, *kernels.LEARN_ONE_KERNELS, *kernels.LANE_KERNELS]
 every = [kernel for kernel in every if hasattr(kernel, "signatures")]
 for number, kernel in enumerate(every):
     print("KERNEL", number, len(kernel.signatures))
@@ -126,13 +126,14 @@ print("MISSES", sum(sum(kernel.stats.cache_misses.values()) for kernel in every)
     after = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
     compiled = re.findall(r"KERNEL \d+ (\d+)", output)
     alone = [name for name in kernels.__all__ if hasattr(getattr(kernels, name), "signatures")]
-    assert len(kernels.ONLINE_KERNELS) == len(kernels.LEARN_ONE_KERNELS) == len(UPDATE_RULES)
+    of_rules = (kernels.ONLINE_KERNELS, kernels.LEARN_ONE_KERNELS, kernels.LANE_KERNELS)
+    assert [len(each) for each in of_rules] == [len(UPDATE_RULES)] * 3
     # float64 and float32
-    assert compiled == ["2"] * (len(alone) + 2 * len(UPDATE_RULES))
+    assert compiled == ["2"] * (len(alone) + 3 * len(UPDATE_RULES))
     assert "MISSES 0" in output
     assert after == before
     assert str(directory) in output
-    assert output.count(" s\n") == 20
+    assert output.count(" s\n") == 22
     fits = """
 import warnings, numpy as np
 from fastbp import BackpropClassifier, BackpropRegressor

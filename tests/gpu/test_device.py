@@ -141,8 +141,7 @@ import sys
 import numba
 def of_gpu():
     names = ("numba.cuda", "numba_cuda", "cuda", "fastbp.backends.gpu", "fastbp.machine.gpu",
-             "fastbp.machine.gpu_kernels", "fastbp.machine.elementary_gpu",
-             "fastbp.training.side_by_side")
+             "fastbp.machine.gpu_kernels", "fastbp.machine.elementary_gpu")
     return {each for each in sys.modules if any((each + ".").startswith(n + ".") for n in names)}
 before = of_gpu()
 import fastbp

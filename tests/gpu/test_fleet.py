@@ -18,7 +18,8 @@ if not has_gpu():
 
 from fastbp.backends.gpu import row_orders
 from fastbp.backends.gpu.data import DeviceTables
-from fastbp.backends.gpu.fleet import Fleet, FleetMember, FleetRun
+from fastbp.backends.gpu.fleet import Fleet
+from fastbp.model.fleet import FleetMember, FleetRun
 from helpers.gpu_cases import (
     NUMPY_MAY_WARN,
     Case,

@@ -40,7 +40,7 @@ if not nvvm.is_available():
 from numba.cuda.typing.typeof import typeof  # noqa: E402
 
 from fastbp.backends.gpu.data import DeviceTables  # noqa: E402
-from fastbp.backends.gpu.fleet import Fleet, FleetMember  # noqa: E402
+from fastbp.backends.gpu.fleet import Fleet  # noqa: E402
 from fastbp.backends.gpu.full_pass import FullPass  # noqa: E402
 from fastbp.backends.gpu.kernels import (  # noqa: E402
     BatchKernels,
@@ -54,6 +54,7 @@ from fastbp.backends.gpu.kernels import (  # noqa: E402
 from fastbp.backends.gpu.objective import DeviceObjective  # noqa: E402
 from fastbp.backends.gpu.tiling import BYTES_OF_SUMS  # noqa: E402
 from fastbp.machine import gpu, gpu_kernels  # noqa: E402
+from fastbp.model.fleet import FleetMember  # noqa: E402
 from helpers.own_records import CUBED, GAUSS  # noqa: E402
 
 pytestmark = pytest.mark.slow

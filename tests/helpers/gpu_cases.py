@@ -13,10 +13,11 @@ import pytest
 
 from fastbp import Network, Objective
 from fastbp.backends.gpu.data import DeviceTables
-from fastbp.backends.gpu.fleet import Fleet, FleetMember
+from fastbp.backends.gpu.fleet import Fleet
 from fastbp.backends.gpu.kernels import online_kernel
 from fastbp.machine import gpu
 from fastbp.model.data import Data, as_data
+from fastbp.model.fleet import FleetMember
 from fastbp.model.objective import NO_PATIENCE, EpochPlan
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastbp.machine.elementary import one, sqrt, where
-from fastbp.machine.simd import lanes, load, load_first, splat, store
+from fastbp.machine.simd import cast, lanes, load, load_first, load_lanes, repeat, splat, store
 from fastbp.machine.vector import as_float, as_integer, copysign, sum_lanes
 from helpers.guards import DTYPES, NEEDS_A_COMPILER, assert_guards_untouched, compiled, guarded
 
@@ -227,3 +227,30 @@ def test_bits_as_integers_and_back(n, dtype, rng):
     np.testing.assert_array_equal(
         by_compiler[length : 2 * length], np.nextafter(a[:length], 2 * a[:length])
     )
+
+
+@DTYPES
+def test_as_many_numbers_as_another_array_has_lanes(dtype, rng):
+    """Sums in float64 of vectors of either dtype, lane by lane."""
+
+    def add(sums, a, out):
+        total = load_lanes(sums, 3, a) + cast(load(a, 1), sums)
+        store(out, 0, cast(total, out))
+
+    sums = rng.standard_normal(_LENGTH)
+    plain, by_compiler = _run_both(add, [sums, _numbers(rng, dtype)], np.zeros(_LENGTH, dtype))
+    _same_bits(plain, by_compiler)
+    assert np.count_nonzero(plain) == 64 // np.dtype(dtype).itemsize
+
+
+@DTYPES
+@VECTORS
+def test_copies_of_a_vector_behind_each_other(n, dtype, rng):
+    def copies(a, out):
+        store(out, 0, repeat(load(a, 2), n))
+
+    numbers = _numbers(rng, dtype)
+    plain, by_compiler = _run_both(copies, [numbers], np.zeros(_LENGTH, dtype))
+    _same_bits(plain, by_compiler)
+    v = 64 // np.dtype(dtype).itemsize
+    np.testing.assert_array_equal(plain[: n * v], np.tile(numbers[2 : 2 + v], n))

@@ -6,6 +6,7 @@ anything a number. A network's addresses stand in its `Layout`. `softmax.py` has
 that looks at all units of its layer.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from fastbp.model.activations import Activation
 from fastbp.model.network import Network
 from fastbp.model.own_records import is_own
 
-__all__ = ["activation_address", "output_error_address"]
+__all__ = ["activation_address", "output_error_address", "output_errors_address"]
 
 _addresses: dict[tuple, int] = {}
 
@@ -30,7 +31,7 @@ _addresses: dict[tuple, int] = {}
 def activation_address(record: Activation, dtype: np.dtype, with_slope: bool) -> int:
     """Give the address of ``loop(z, s, n)``: z <- f(z), and, if asked for, s <- f'(z)."""
     make = _values_and_slopes if with_slope else _values
-    return _address(make, 2, (record,), dtype)
+    return _address(make, 2, (record,), dtype, make.__name__)
 
 
 def output_error_address(network: Network, dtype: np.dtype) -> int:
@@ -40,18 +41,32 @@ def output_error_address(network: Network, dtype: np.dtype) -> int:
     weights * loss and leaves weights * d loss / d z in ``delta``. Weights of 0 make padding count
     for nothing. Of a softmax it takes the probabilities, and in ``delta`` their logarithms.
     """
+    pieces, records = _error_of(network)
+    return _address(lambda *given: _error_sum(*pieces(*given)), 5, records, dtype, pieces.__name__)
+
+
+def output_errors_address(network: Network, dtype: np.dtype) -> int:
+    """Give the address of ``loop(parameters, z, y, weights, delta, losses, n)``.
+
+    It does the same, but leaves each weights * loss in ``losses``, and returns 0.
+    """
+    pieces, records = _error_of(network)
+    name = f"each{pieces.__name__}"
+    return _address(lambda *given: _error_of_each(*pieces(*given)), 6, records, dtype, name)
+
+
+def _error_of(network: Network) -> tuple[Callable, tuple]:
+    """Give what makes the pieces of a network's error loop, and the records they are made of."""
     loss, output = network.loss_record, network.activations[-1]
     if loss.is_softmax:
-        return _address(_softmax_error, 5, (loss,), dtype)
+        return _softmax_error, (loss,)
     if not network.is_canonical:
-        make = _error
-    else:
-        make = _canonical_error if loss.raw_value is None else _raw_error
-    return _address(make, 5, (loss, output), dtype)
+        return _error, (loss, output)
+    return _canonical_error if loss.raw_value is None else _raw_error, (loss, output)
 
 
-def _address(make: Any, n_arrays: int, records: tuple, dtype: np.dtype) -> int:
-    key = (make, records, dtype)
+def _address(make: Any, n_arrays: int, records: tuple, dtype: np.dtype, name: str) -> int:
+    key = (name, records, dtype)
     try:
         return _addresses[key]
     except KeyError:
@@ -62,7 +77,7 @@ def _address(make: Any, n_arrays: int, records: tuple, dtype: np.dtype) -> int:
                 is_kept = not any(map(is_own, records))
                 # By this the cache and the loader tell loops apart.
                 names = "_".join(record.name for record in records)
-                loop.__qualname__ = f"{make.__name__}{'' if is_kept else '_own'}_{names}"
+                loop.__qualname__ = f"{name}{'' if is_kept else '_own'}_{names}"
                 try:
                     _addresses[key] = address_of(loop, dtype, n_arrays, is_kept=is_kept)
                 except DoesNotCompile as error:
@@ -103,11 +118,12 @@ def _values_and_slopes(record):
     return loop
 
 
-def _error_loop(activate, loss, error):
-    """Make a loop of ``activate(z)``, ``loss(p, y, c, z, kept)``, ``error(weight, p, y, c, z)``.
+# An error loop is made of three pieces: ``activate(z)``, ``loss(p, y, c, z, kept)`` and
+# ``error(weight, p, y, c, z)``. p is the prediction, c the loss's own number, ``kept`` is what
+# ``delta`` held.
 
-    p is the prediction, c the loss's own number, ``kept`` what ``delta`` held.
-    """
+
+def _error_sum(activate, loss, error):
     activate, loss, error = part(activate), part(loss), part(error)
 
     def loop(parameters, outputs, y, weights, delta, n):
@@ -124,6 +140,22 @@ def _error_loop(activate, loss, error):
     return loop
 
 
+def _error_of_each(activate, loss, error):
+    activate, loss, error = part(activate), part(loss), part(error)
+
+    def loop(parameters, outputs, y, weights, delta, losses, n):
+        delta = numbers_at(delta, n)
+        for i in range(0, n, lanes(delta)):
+            z, kept = load(numbers_at(outputs, n), i), load(delta, i)
+            p, target = activate(z), load(numbers_at(y, n), i)
+            weight, c = load(numbers_at(weights, n), i), load(numbers_at(parameters, n), i)
+            store(numbers_at(losses, n), i, weight * loss(p, target, c, z, kept))
+            store(delta, i, error(weight, p, target, c, z))
+        return 0.0
+
+    return loop
+
+
 def _canonical(weight, p, target, c, z):
     return weight * (p - target)
 
@@ -134,17 +166,17 @@ def _probability(p):
 
 def _softmax_error(loss):
     raw_value = part(loss.raw_value)
-    return _error_loop(_probability, lambda p, y, c, z, log_p: raw_value(log_p, y, c), _canonical)
+    return _probability, lambda p, y, c, z, log_p: raw_value(log_p, y, c), _canonical
 
 
 def _raw_error(loss, output):
     raw_value = part(loss.raw_value)
-    return _error_loop(output.value, lambda p, y, c, z, kept: raw_value(z, y, c), _canonical)
+    return output.value, lambda p, y, c, z, kept: raw_value(z, y, c), _canonical
 
 
 def _canonical_error(loss, output):
     value = part(loss.value)
-    return _error_loop(output.value, lambda p, y, c, z, kept: value(p, y, c), _canonical)
+    return output.value, lambda p, y, c, z, kept: value(p, y, c), _canonical
 
 
 def _error(loss, output):
@@ -153,4 +185,4 @@ def _error(loss, output):
     def by_chain_rule(weight, p, target, c, z):
         return slope(z, p) * (weight * gradient(p, target, c))
 
-    return _error_loop(output.value, lambda p, y, c, z, kept: value(p, y, c), by_chain_rule)
+    return output.value, lambda p, y, c, z, kept: value(p, y, c), by_chain_rule

@@ -16,15 +16,15 @@ from fastbp.backends.gpu.fleet_state import FleetState
 from fastbp.backends.gpu.full_pass import FullPass
 from fastbp.backends.gpu.kernels import LaunchArguments
 from fastbp.backends.gpu.launches import make_launches
-from fastbp.backends.gpu.member import FleetMember
 from fastbp.backends.gpu.row_orders import RowOrder, RowOrders
 from fastbp.machine import gpu
 from fastbp.model.data import batch_divisors
+from fastbp.model.fleet import FleetMember
 from fastbp.model.network import Network
 from fastbp.model.objective import EpochPlan
 from fastbp.model.update_rules import Moments, UpdateRule
 
-__all__ = ["Fleet", "FleetMember", "FleetRun"]
+__all__ = ["Fleet"]
 
 
 class Fleet:
@@ -162,41 +162,3 @@ class Fleet:
 
     def _n_rows(self, member: FleetMember) -> int:
         return self._tables.tables[member.table].n_samples
-
-
-class FleetRun:
-    """The training of one member of a fleet: a `Run`.
-
-    Parameters
-    ----------
-    fleet : Fleet
-        Whose member it is.
-    i : int
-        Which.
-    """
-
-    def __init__(self, fleet: Fleet, i: int) -> None:
-        self._fleet, self._i = fleet, i
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether all numbers are finite: where one is not, the loss is NaN."""
-        return True
-
-    def epochs(self, plan: EpochPlan) -> NDArray[np.float64]:
-        """Make the epochs of a plan, or those that a launch makes; returns each epoch's loss."""
-        return self._fleet.epochs({self._i: plan})[self._i]
-
-    @property
-    def parameters(self) -> NDArray[np.floating]:
-        """The parameters now: a copy."""
-        return self._fleet.parameters(self._i)
-
-    @property
-    def moments(self) -> Moments:
-        """What the update rule remembers now: a copy."""
-        return self._fleet.moments(self._i)
-
-    def gradient(self, parameters: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Gradient over all of its rows."""
-        return self._fleet.gradient(self._i, parameters)

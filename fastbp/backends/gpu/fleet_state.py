@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.gpu.kernels import Placement, State
-from fastbp.backends.gpu.member import FleetMember
 from fastbp.machine import gpu
+from fastbp.model.fleet import FleetMember
 from fastbp.model.update_rules import Moments
 
 __all__ = ["FleetState"]

@@ -24,9 +24,9 @@ from fastbp.backends.gpu.kernels import (
     sample_placement,
     tile_placement,
 )
-from fastbp.backends.gpu.member import FleetMember
 from fastbp.backends.gpu.tiling import BYTES_OF_SUMS, TILES_OF_A_BATCH, Tile, n_threads_for
 from fastbp.machine import gpu
+from fastbp.model.fleet import FleetMember
 from fastbp.model.update_rules import UpdateRule
 
 __all__ = ["Launches", "make_launches"]

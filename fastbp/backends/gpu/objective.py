@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.gpu.data import DeviceTables
-from fastbp.backends.gpu.fleet import Fleet, FleetMember, FleetRun
+from fastbp.backends.gpu.fleet import Fleet
 from fastbp.backends.gpu.full_pass import FullPass
 from fastbp.machine.lazy import lazy
 from fastbp.model.data import Data
+from fastbp.model.fleet import FleetMember, FleetRun
 from fastbp.model.network import Network
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, Rule

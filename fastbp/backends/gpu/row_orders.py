@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.backends.gpu.member import FleetMember
 from fastbp.machine.shuffle import shuffle_rows
 from fastbp.machine.threads import run_all
 from fastbp.model.data import Data
+from fastbp.model.fleet import FleetMember
 from fastbp.model.shuffles import Shuffles
 
 __all__ = ["RowOrder", "RowOrders"]

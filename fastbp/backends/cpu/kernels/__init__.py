@@ -15,6 +15,7 @@ The parameter vector is copied to a padded one whose rows are whole vectors of t
 f' and the loss, which kernels call by address, ``passes.py`` the way up and down through all layers
 for a block of rows, ``update_rules.py`` how parameters move. On these stand ``batch.py``, the sum
 over rows and the sweep over mini-batches, ``online.py``, the sweep that updates after every sample,
+``lanes.py`` with ``lane_epochs.py``, the same for networks side by side, one in each lane,
 ``predict.py``, the forward pass alone, ``jacobian.py``, the predictions' derivatives, and
 ``normal_equations.py``, those of least squares.
 ``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample, ``team.py`` with
@@ -36,6 +37,14 @@ from fastbp.backends.cpu.kernels.jacobian import (
     make_derivative_workspace,
     parameter_jacobian,
 )
+from fastbp.backends.cpu.kernels.lane_epochs import (
+    LANE_KERNELS,
+    LaneLayout,
+    LanePlans,
+    LaneWorkspace,
+    Members,
+)
+from fastbp.backends.cpu.kernels.lanes import panel_width as lane_panel_width
 from fastbp.backends.cpu.kernels.normal_equations import (
     JacobianWorkspace,
     add_normal_equations,
@@ -61,6 +70,7 @@ from fastbp.machine.views import write_plan
 __all__ = [
     "ALONE",
     "IS_COMPILED",
+    "LANE_KERNELS",
     "LEARN_ONE_KERNELS",
     "LEAVE",
     "LINE",
@@ -72,12 +82,17 @@ __all__ = [
     "EpochState",
     "Net",
     "JacobianWorkspace",
+    "LaneLayout",
+    "LanePlans",
+    "LaneWorkspace",
+    "Members",
     "Workspace",
     "accumulate",
     "add_normal_equations",
     "batch_epochs",
     "can_wait",
     "input_gradient",
+    "lane_panel_width",
     "learn_one",
     "make_derivative_workspace",
     "make_jacobian_workspace",
