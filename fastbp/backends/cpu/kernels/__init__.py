@@ -37,8 +37,8 @@ from fastbp.backends.cpu.kernels.jacobian import (
     make_derivative_workspace,
     parameter_jacobian,
 )
-from fastbp.backends.cpu.kernels.lane_epochs import (
-    LANE_KERNELS,
+from fastbp.backends.cpu.kernels.lane_epochs import LANE_KERNELS
+from fastbp.backends.cpu.kernels.lane_state import (
     LaneLayout,
     LanePlans,
     LaneWorkspace,
