@@ -14,10 +14,10 @@ from fastbp.machine.threads import run_team
 
 __all__ = ["TeamOfThreads", "n_members_for"]
 
-# A thread is worth it from so many floating-point operations of a batch on: some 15 microseconds,
+# A thread is worth it from so many floating-point operations of a batch on: some 30 microseconds,
 # beside one or two of waiting. And whatever the network, what goes from core to core for a weight
 # takes as long as a few dozen rows' work on it.
-_FLOPS_OF_A_MEMBER, _ROWS_OF_A_MEMBER = 500_000, 64
+_FLOPS_OF_A_MEMBER, _ROWS_OF_A_MEMBER = 1_000_000, 64
 _MAX_RESTS = 32
 
 #: Dtypes whose kernel is compiled: the thread that calls does so, where Ctrl-C is seen.
