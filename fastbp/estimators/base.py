@@ -248,8 +248,9 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         try:
             yield
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__.update(before)  # first: somebody may be predicting
+            for name in self.__dict__.keys() - before.keys():
+                del self.__dict__[name]
             raise
 
     def _fit_task(

@@ -87,8 +87,12 @@ def run_all(
 
     others: list[Future] = []
     try:
-        others += [_pool().submit(work) for _ in range(n_threads - 1)]
+        for _ in range(n_threads - 1):
+            others.append(_pool().submit(work))
         work()
+    except BaseException:  # between two of them
+        stop.set()
+        raise
     finally:
         # No thread may still write into arrays that the caller goes on using.
         if others:
@@ -153,7 +157,8 @@ def run_team(
     """
     helpers: list[Future] = []
     try:
-        helpers += [_pool().submit(assist, i) for i in range(1, n_helpers + 1)]
+        for i in range(1, n_helpers + 1):
+            helpers.append(_pool().submit(assist, i))
         result = lead()
     finally:
         dismiss()

@@ -146,6 +146,21 @@ class Network:
         """The loss's own number for each output, 0 where it has none: (n_outputs,)."""
         return np.broadcast_to(self.loss_parameters or 0.0, self.layer_sizes[-1]).copy()
 
+    def check_inputs(self, data: Data) -> None:
+        """Refuse data with another number of columns than it has inputs, which kernels rely on.
+
+        Raises
+        ------
+        ValueError
+            If that is so.
+        """
+        if data.X.shape[1] != self.layer_sizes[0]:
+            raise ValueError(
+                f"The data have {data.X.shape[1]} columns, but the network of layers "
+                f"{self.layer_sizes} has {self.layer_sizes[0]} inputs. If they belong to a fit "
+                "that is going on, predict after it, or with a copy of the estimator."
+            )
+
     def check_data(self, data: Data, alpha: float) -> None:
         """Refuse data and a weight decay that it cannot be trained with.
 

@@ -147,7 +147,7 @@ class BackpropSearchCV(GridSearchCV):
         with warnings.catch_warnings(), _fits_made_by(recorder):
             warnings.simplefilter("ignore")  # the second run warns of the same
             try:
-                if isinstance(estimator, BackpropEstimator) and not params:
+                if getattr(type(estimator), "fit", None) is BackpropEstimator.fit and not params:
                     self._record_networks(recorder, estimator, X, y)
                 else:
                     GridSearchCV(

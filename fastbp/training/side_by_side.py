@@ -193,6 +193,8 @@ def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
         except StopIteration as end:
             solver, options = entrants[i].task.solver, entrants[i].options
             ended[i] = FitResult.of(solver, end.value, options.state, options.monitor.path)
+            if ended[i].stop_reason == "interrupted":  # so that the others stop too
+                options.limits.clock.interrupted.set()
 
     for i, training in enumerate(trainings):
         ask(i, next, training)

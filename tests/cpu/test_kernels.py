@@ -1,10 +1,13 @@
 """Every kernel against the oracle, and gradients against central differences."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from fastbp import Network, Objective, loss_and_gradient
+from fastbp.backends.cpu.jacobian import input_gradient
 from fastbp.backends.cpu.layout import layout_of, pad, unpad
 from fastbp.backends.cpu.predict import predict
 from fastbp.diagnostics.gradient_check import gradient_error
@@ -26,6 +29,7 @@ from helpers.cases import (
     own_numbers,
 )
 from helpers.guards import DTYPES, SIZES, assert_guards_untouched, guarded
+from helpers.own_records import RELATIVE
 from helpers.runs import NO_SHUFFLES, epoch, epochs
 
 
@@ -446,3 +450,35 @@ def test_saturated_units_have_finite_gradients(rng):
         loss, gradient = loss_and_gradient(network, parameters * 1e6, X, y)
         assert np.isfinite(loss)
         assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("n_samples", [1, 5, 17])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_loss_that_is_infinite_at_a_target_of_0_meets_none(n_samples, dtype, rng):
+    """A block's padding has rows of weight 0, whose loss is to be finite too."""
+    network = Network((3, 4, 2), "tanh", RELATIVE)
+    parameters, X, y, _ = make_case(Network((3, 4, 2)), n_samples, rng, weighted=False)
+    data = as_data(X, np.abs(y) + 0.5, dtype=dtype)
+    objective = Objective(network, data)
+    loss, gradient = objective.loss_and_gradient(parameters.astype(dtype))
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+
+
+def test_threads_may_share_an_objective(rng):
+    network = Network((5, 40, 1), "tanh")
+    parameters, X, y, _ = make_case(network, 300, rng, weighted=False)
+    objective = Objective(network, as_data(X, y))
+    both = [parameters, 2 * parameters]
+    expected = [objective.loss_and_gradient(each)[0] for each in both]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda p: objective.loss_and_gradient(p)[0], both * 500))
+    assert found == expected * 500
+
+
+def test_inputs_of_another_network_are_refused(rng):
+    network = Network((5, 4, 1), "tanh")
+    parameters, X, *_ = make_case(network, 30, rng)
+    for function in (predict, input_gradient):
+        with pytest.raises(ValueError, match=r"have 7 columns.*has 5 inputs"):
+            function(network, parameters, as_data(np.ones((30, 7))))

@@ -26,6 +26,15 @@ def cubed_gradient(prediction, y, parameter):
     return error * abs(error)
 
 
+def relative(prediction, y, parameter):
+    error = prediction - y
+    return error * error / y
+
+
+def relative_gradient(prediction, y, parameter):
+    return 2 * (prediction - y) / y
+
+
 def my_tanh(z):
     return tanh(z)
 
@@ -46,3 +55,4 @@ GAUSS = Activation("gauss", gauss, gauss_slope)
 MY_TANH = Activation("my tanh", my_tanh, my_tanh_slope)
 HINGE = Activation("hinge", hinge, hinge_slope)
 CUBED = Loss("cubed", cubed, cubed_gradient)
+RELATIVE = Loss("relative", relative, relative_gradient)

@@ -133,9 +133,7 @@ class Fleet:
             n_steps=np.array([member.moments.n_steps for member in members], np.int64),
             words=np.zeros(len(members) * _WORDS, np.uint32),
             positions=np.zeros(len(members), np.int64),
-            rows=np.concatenate(
-                [starts[member.table] + np.arange(n_rows) for member in members]
-            ).astype(np.int32),
+            rows=_first_orders(members, starts, n_rows),
             table=np.concatenate([_rows_of(table) for table in self._tables]).ravel(),
             length=self._network.layer_sizes[0] + 2 * self._network.layer_sizes[-1],
             n_places=n_rows,
@@ -295,3 +293,13 @@ def _places(network: Network, width: int) -> NDArray[np.int64]:
     panels += [first[:, j : j + 1] for j in range(n_whole, n_units)]
     parts = [*panels, *(weights.T for weights in numbers[1:]), *biases]
     return np.concatenate([part.ravel() for part in parts]).astype(np.int64)
+
+
+def _first_orders(
+    members: Sequence[FleetMember], starts: NDArray[np.int64], n_rows: int
+) -> NDArray[np.int32]:
+    """Give each member's rows in their order, as places in the table of all."""
+    orders = np.empty((len(members), n_rows), np.int32)
+    for order, member in zip(orders, members, strict=True):
+        order[:] = np.arange(starts[member.table], starts[member.table] + n_rows)
+    return orders.ravel()

@@ -97,9 +97,11 @@ class FullPass:
         if len(slabs) == 1 and len(rows) <= self.rows_per_call:
             # A small table, of which Python must not take longer than the sum.
             gradient = np.zeros(parameters.size, parameters.dtype)
+            lent = self._lend_workspace()
             loss = kernels.accumulate(
-                self.layout_plan, parameters, self.data_plan, rows, self.workspace_plan, gradient
+                self.layout_plan, parameters, self.data_plan, rows, lent[1], gradient
             )
+            self._spare_workspaces.append(lent)
         else:
             loss, gradient = self._sum_slabs(parameters, slabs)
         penalty = kernels.penalise(self.network.n_weights, parameters, gradient, alpha, divisor)

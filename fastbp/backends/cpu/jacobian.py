@@ -38,6 +38,7 @@ def input_gradient(
         The derivative of each output with respect to each input.
     """
     kernels = load_kernels()
+    network.check_inputs(data)
 
     layout = layout_of(network, data.dtype)
     plan, data_plan = kernels.write_plan(layout), kernels.write_plan(data)
@@ -81,6 +82,7 @@ def parameter_jacobian(
         The derivative of each output with respect to each parameter.
     """
     kernels = load_kernels()
+    network.check_inputs(data)
 
     layout = layout_of(network, data.dtype)
     workspace = kernels.make_workspace(layout, data.dtype)

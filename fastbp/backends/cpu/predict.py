@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
+from fastbp.backends.cpu.layout import n_padded_of
 from fastbp.backends.cpu.plans import planned_layout_of, planned_workspace
 from fastbp.machine.threads import run_slabs
 from fastbp.model.data import Data
@@ -15,8 +16,12 @@ from fastbp.model.network import Network
 __all__ = ["Predictor", "predict"]
 
 
+#: Workspaces for larger networks are not kept: they take more memory than time to make.
+_MOST_KEPT = 100_000
+
+
 class Predictor:
-    """Predicts with parameters that stay where they are: calls copy nothing and make no workspace.
+    """Predicts with parameters that stay where they are, in workspaces that are used again.
 
     Parameters
     ----------
@@ -34,9 +39,20 @@ class Predictor:
         return bool(np.isfinite(self._padded).all())
 
     def predict(self, network: Network, data: Data, n_threads: int = 1) -> NDArray[np.floating]:
-        """Do as `predict` does, for a network with the layers that the parameters are of."""
-        spare, padded = self._spare_workspaces, self._padded
-        return _forward(network, self._none, data, n_threads, spare, padded)
+        """Do as `predict` does, by the parameters as they are now.
+
+        Raises
+        ------
+        ValueError
+            If they are another network's.
+        """
+        padded = self._padded.copy()  # for all rows the same, whoever learns meanwhile
+        if padded.size != n_padded_of(network, padded.dtype) or padded.dtype != data.dtype:
+            raise ValueError(
+                f"The parameters are not those of the network of layers {network.layer_sizes}: the "
+                "estimator is being fitted anew. Predict after that, or with a copy."
+            )
+        return _forward(network, self._none, data, n_threads, self._spare_workspaces, padded)
 
 
 def predict(
@@ -71,8 +87,9 @@ def _forward(
     spare: list[Any],
     padded: NDArray[np.floating] | None = None,
 ) -> NDArray[np.floating]:
-    """Predict by parameters, or by padded ones, which are in the spare workspaces already."""
+    """Predict by parameters, or by padded ones if those are none."""
     kernels = load_kernels()
+    network.check_inputs(data)
 
     layout, layout_plan = planned_layout_of(network, data.dtype, for_training=False)
     prediction = np.empty((data.n_samples, network.layer_sizes[-1]), dtype=data.dtype)
@@ -81,12 +98,15 @@ def _forward(
         try:
             workspace, plan = spare.pop()
         except IndexError:  # all are in use by other threads
-            workspace, plan = planned_workspace(layout, data.dtype, padded)
+            workspace, plan = planned_workspace(layout, data.dtype)
+        if padded is not None:
+            workspace.parameters[:] = padded
         for part in calls:
             rows = np.arange(part.start, part.stop)
             kernels.predict(layout_plan, parameters, data, rows, plan, prediction[part])
             yield
-        spare.append((workspace, plan))
+        if layout.n_padded <= _MOST_KEPT:
+            spare.append((workspace, plan))
 
     run_slabs(predict_slab, data.n_samples, 2 * network.n_parameters, n_threads)
     return prediction

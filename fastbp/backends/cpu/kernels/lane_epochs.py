@@ -172,7 +172,7 @@ def _sweep_of(record):
             if workspace.has_decay:
                 if not is_plain:
                     squares = cast(_square_sum(like, network.n_weights), wide)
-                loss = loss + 0.5 * decay * squares
+                loss = where(decay > 0.0, loss + 0.5 * decay * squares, loss)
             store(workspace.loss_sum, 0, load_lanes(workspace.loss_sum, 0, like) + loss)
             rate = cast(rate_of_next_step(plans, rule, workspace), like)
             if is_plain:

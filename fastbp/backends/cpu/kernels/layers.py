@@ -52,6 +52,8 @@ def gather_targets(data, rows, workspace):
     end = n_vectors(n, data.y) * lanes(data.y)
     for i in range(n, end):
         workspace.row_weights[i] = 0
+        for j in range(data.y.shape[1]):  # the last row's, as predictions are: of a finite loss
+            workspace.targets[j * n_block + i] = data.y[rows[n - 1], j]
 
 
 @part
