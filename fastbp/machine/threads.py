@@ -156,11 +156,18 @@ def run_team(
         Makes helpers return soon, and those return at once that start later; called in any case.
     """
     helpers: list[Future] = []
+    is_over = Event()  # for what waits in the pool though its submission has failed
+
+    def assist_in_time(number: int) -> None:
+        if not is_over.is_set():
+            assist(number)
+
     try:
         for i in range(1, n_helpers + 1):
-            helpers.append(_pool().submit(assist, i))
+            helpers.append(_pool().submit(assist_in_time, i))
         result = lead()
     finally:
+        is_over.set()
         dismiss()
         _await(helpers, Event())
     for helper in helpers:

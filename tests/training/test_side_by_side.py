@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
 from fastbp import BackpropClassifier, BackpropRegressor, fit_many
@@ -48,18 +49,20 @@ def _tasks(X, y, grid, n_init=1):
 
 def test_lanes_are_for_enough_networks_of_a_kind(problem):
     X, y = problem()
-    seeds = [{"random_state": seed} for seed in range(5)]
-    assert go_side_by_side(_tasks(X, y, seeds)) == [True] * 5
-    assert go_side_by_side(_tasks(X, y, seeds[:4])) == [False] * 4
-    assert go_side_by_side(_tasks(X, y, [{}], n_init=5)) == [True]
+    seeds = [{"random_state": seed} for seed in range(6)]
+    assert go_side_by_side(_tasks(X, y, seeds)) == [True] * 6
+    assert go_side_by_side(_tasks(X, y, seeds[:5])) == [False] * 5
+    assert go_side_by_side(_tasks(X, y, [{}], n_init=6)) == [True]
     assert go_side_by_side(_tasks(X, y, [{}], n_init=9)) == [False]  # one in a second vector
     mixed = [*seeds, {"solver": "adam"}, {"batch_size": 8}, {"hidden_layer_sizes": (6,)}]
-    assert go_side_by_side(_tasks(X, y, mixed)) == [True] * 5 + [False] * 3
-    rates = [{"learning_rate_init": rate, "alpha": rate} for rate in (0.05, 0.03, 0.01, 1e-3, 1e-4)]
-    assert go_side_by_side(_tasks(X, y, rates)) == [True] * 5
+    assert go_side_by_side(_tasks(X, y, mixed)) == [True] * 6 + [False] * 3
+    rates = [
+        {"learning_rate_init": rate, "alpha": rate} for rate in (0.05, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
+    ]
+    assert go_side_by_side(_tasks(X, y, rates)) == [True] * 6
     X32, y32 = problem(dtype=np.float32)
-    assert go_side_by_side(_tasks(X32, y32, seeds)) == [False] * 5  # of sixteen lanes
-    assert go_side_by_side(_tasks(X32, y32, seeds + seeds)) == [True] * 10
+    assert go_side_by_side(_tasks(X32, y32, seeds)) == [False] * 6  # of sixteen lanes
+    assert go_side_by_side(_tasks(X32, y32, seeds + seeds)) == [True] * 12
 
 
 @pytest.mark.parametrize(
@@ -83,11 +86,11 @@ def test_starts_in_lanes_have_the_same_bits_each_time(solver, options, problem, 
     X, y = problem(n_samples=80)
     fits = [
         BackpropRegressor(
-            **ONLINE | {"solver": solver, "max_iter": 40, "n_init": 10, "n_jobs": n_jobs} | options
+            **ONLINE | {"solver": solver, "max_iter": 40, "n_init": 14, "n_jobs": n_jobs} | options
         ).fit(X, y)
         for n_jobs in (1, 1, 2, 3)
     ]
-    assert n_in_lanes == [10] * 4
+    assert n_in_lanes == [14] * 4
     for other in fits[1:]:
         np.testing.assert_array_equal(vector_of(other), vector_of(fits[0]))
         np.testing.assert_array_equal(other.init_losses_, fits[0].init_losses_)
@@ -121,8 +124,8 @@ def test_folds_of_other_lengths_and_tolerances_end_by_themselves(problem, n_in_l
 def test_classifiers(n_classes, problem, n_in_lanes):
     X, y = problem(n_samples=60)
     labels = np.digitize(y, np.quantile(y, np.arange(1, n_classes) / n_classes))
-    net = BackpropClassifier(**ONLINE | {"n_init": 5, "max_iter": 20}).fit(X, labels)
-    assert n_in_lanes == [5]
+    net = BackpropClassifier(**ONLINE | {"n_init": 6, "max_iter": 20}).fit(X, labels)
+    assert n_in_lanes == [6]
     alone = BackpropClassifier(**ONLINE | {"max_iter": 20}).fit(X, labels)
     assert net.init_losses_[0] == pytest.approx(alone.loss_, rel=1e-9)
     assert net.loss_ == min(net.init_losses_)
@@ -130,10 +133,10 @@ def test_classifiers(n_classes, problem, n_in_lanes):
 
 def test_one_that_diverges_is_reported_and_leaves_the_others_alone(problem, n_in_lanes):
     X, y = problem()
-    grid = [{"random_state": seed} for seed in range(4)] + [{"learning_rate_init": 1e200}]
+    grid = [{"random_state": seed} for seed in range(5)] + [{"learning_rate_init": 1e200}]
     base = BackpropRegressor(**ONLINE | {"activation": "relu", "alpha": 0.0})
     *good, bad = fit_many(X, y, grid, estimator=base, errors="return")
-    assert n_in_lanes == [5]
+    assert n_in_lanes == [6]
     assert isinstance(bad, ValueError)
     assert "non-finite" in str(bad)
     for each, net in zip(grid, good, strict=False):
@@ -171,3 +174,30 @@ def test_ctrl_c_between_calls_keeps_the_best_so_far(problem, monkeypatch):
     assert net.stop_reason_ == "interrupted"
     assert net.n_iter_ == 4
     assert calls == [8, 8, 8]
+
+
+class Interrupted(BackpropRegressor):
+    """A regressor whose twentieth score is interrupted."""
+
+    n_scores = 0
+
+    @property
+    def _score_for_early_stopping(self):
+        def score(y, prediction, sample_weight):
+            Interrupted.n_scores += 1
+            if Interrupted.n_scores == 20:
+                raise KeyboardInterrupt
+            return r2_score(y, prediction, sample_weight=sample_weight)
+
+        return score
+
+
+def test_ctrl_c_in_a_score_ends_all_networks_of_the_fleet(n_in_lanes, problem, monkeypatch):
+    X, y = problem()
+    monkeypatch.setattr(Interrupted, "n_scores", 0)
+    many = ONLINE | {"n_init": 8, "max_iter": 1000, "early_stopping": True, "n_iter_no_change": 999}
+    with pytest.warns(UserWarning, match="interrupted"):
+        net = Interrupted(**many).fit(X, y)
+    assert n_in_lanes == [8]
+    assert net.stop_reason_ == "interrupted"
+    assert 20 <= Interrupted.n_scores < 40
