@@ -172,6 +172,23 @@ def fit_by_every_solver(dtype, rng):
             net.learn_one(X[0], y[0])
 
 
+def fit_in_lanes(dtype, rng):
+    """Train as many networks online as fill the lanes, by every update rule."""
+    threads._FLOPS_PER_CALL = 1e9
+    X = rng.standard_normal((37, 5)).astype(dtype)
+    y = np.tanh(X @ rng.standard_normal((5, 3))).astype(dtype)
+    for hidden in ((9,), (4, 7)):
+        for rule in (
+            {"momentum": 0.0},
+            {"nesterovs_momentum": False},
+            {"nesterovs_momentum": True},
+            {"solver": "adam"},
+        ):
+            BackpropRegressor(
+                "squared_error", hidden, max_iter=2, random_state=0, batch_size=1, n_init=15
+            ).set_params(**{"solver": "sgd", "alpha": 0.1} | rule).fit(X, y)
+
+
 def main(step=1):
     """Go through every step-th case; prints how many there were, and the calls of each kernel."""
     faulthandler.enable()
@@ -187,6 +204,7 @@ def main(step=1):
             visit_normal_equations(n, dtype, np.random.default_rng(n))
         print("every solver", dtype, file=sys.stderr)
         fit_by_every_solver(dtype, np.random.default_rng(0))
+        fit_in_lanes(dtype, np.random.default_rng(0))
     print(len(cases), *(f"{name}:{n}" for name, n in n_calls.items()))
 
 
