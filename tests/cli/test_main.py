@@ -103,7 +103,7 @@ def test_warmup_compiles_what_is_named(capsys):
     assert "float64  predict" in second
     assert str(cache_directory()) in last
     error = error_of(capsys, "warmup", "everything")
-    assert "no 'everything' to compile, only mini-batches, online" in error
+    assert "no 'everything' to compile, only mini-batches, threads" in error
 
 
 @SUBPROCESS
