@@ -190,7 +190,7 @@ X = np.random.RandomState(0).standard_normal((400_000, 64)).astype(np.float32)
 y = X[:, 0]
 small = BackpropRegressor("squared_error", (4,), "relu", solver="{name}", tol=1e9, batch_size=10)
 net = BackpropRegressor("squared_error", {hidden}, "relu", solver="{name}", max_iter=10**6,
-    max_fun=10**6, n_jobs={2 if mode in ("threads", "team") else 1},
+    max_fun=10**6, n_iter_no_change=10**6, n_jobs={2 if mode in ("threads", "team") else 1},
     batch_size={ {"online": 1, "full": 400_000}.get(mode, 200) })
 small.set_params(batch_size=net.batch_size if net.batch_size == 1 else 10).fit(X[:99], y[:99])
 with warnings.catch_warnings():
