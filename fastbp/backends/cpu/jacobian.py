@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
-from fastbp.backends.cpu.layout import layout_of
+from fastbp.backends.cpu.plans import planned_layout_of
 from fastbp.machine.threads import run_slabs
 from fastbp.model.data import Data
 from fastbp.model.network import Network
@@ -40,8 +40,8 @@ def input_gradient(
     kernels = load_kernels()
     network.check_inputs(data)
 
-    layout = layout_of(network, data.dtype)
-    plan, data_plan = kernels.write_plan(layout), kernels.write_plan(data)
+    layout, plan = planned_layout_of(network, data.dtype)
+    data_plan = kernels.write_plan(data)
     n_inputs, *_, n_outputs = network.layer_sizes
     gradient = np.empty((data.n_samples, n_outputs, n_inputs), dtype=data.dtype)
     rows = np.arange(data.n_samples)
@@ -84,7 +84,7 @@ def parameter_jacobian(
     kernels = load_kernels()
     network.check_inputs(data)
 
-    layout = layout_of(network, data.dtype)
+    layout, plan = planned_layout_of(network, data.dtype)
     workspace = kernels.make_workspace(layout, data.dtype)
     derivatives = kernels.make_derivative_workspace(
         layout, workspace, network.n_parameters, data.dtype
@@ -92,7 +92,6 @@ def parameter_jacobian(
     n_outputs = network.layer_sizes[-1]
     jacobian = np.empty((len(rows) * n_outputs, network.n_parameters), dtype=data.dtype)
     plans = kernels.write_plan(workspace), kernels.write_plan(derivatives)
-    kernels.parameter_jacobian(
-        kernels.write_plan(layout), parameters, kernels.write_plan(data), rows, *plans, jacobian
-    )
+    data_plan = kernels.write_plan(data)
+    kernels.parameter_jacobian(plan, parameters, data_plan, rows, *plans, jacobian)
     return jacobian.reshape(len(rows), n_outputs, -1)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
-from fastbp.backends.cpu.layout import Layout, layout_of, padded_length
+from fastbp.backends.cpu.layout import Layout, padded_length
+from fastbp.backends.cpu.plans import planned_layout_of
 from fastbp.machine.lazy import lazy
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
@@ -110,7 +111,7 @@ class NormalEquations:
             for start in range(0, len(rows), per_call):
                 part = rows[start : start + per_call]
                 losses[i] += kernels.add_normal_equations(
-                    self._layout_plan, parameters, self._data_plan, part, *plans,
+                    self._layout_and_plan[1], parameters, self._data_plan, part, *plans,
                     *strips[i], products.ravel(), gradient,
                 )  # fmt: skip
                 yield
@@ -128,19 +129,15 @@ class NormalEquations:
         return np.arange(self.data.n_samples)
 
     @lazy
-    def _layout(self) -> Layout:
-        return layout_of(self.network, self.data.dtype)
-
-    @lazy
-    def _layout_plan(self) -> Any:
-        return self._kernels.write_plan(self._layout)
+    def _layout_and_plan(self) -> tuple[Layout, Any]:
+        return planned_layout_of(self.network, self.data.dtype)
 
     @lazy
     def _data_plan(self) -> Any:
         return self._kernels.write_plan(self.data)
 
     def _new_workspaces(self) -> tuple[Any, Any]:
-        kernels, dtype, layout = self._kernels, self.data.dtype, self._layout
+        kernels, dtype, layout = self._kernels, self.data.dtype, self._layout_and_plan[0]
         workspace = kernels.make_workspace(layout, dtype)
         n_parameters = self.network.n_parameters
         return workspace, kernels.make_jacobian_workspace(layout, workspace, n_parameters, dtype)

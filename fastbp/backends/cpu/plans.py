@@ -4,7 +4,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.layout import Layout, layout_of
@@ -22,10 +21,8 @@ def planned_layout_of(
     return layout, load_kernels().write_plan(layout)
 
 
-def planned_workspace(
-    layout: Layout, dtype: np.dtype, parameters: NDArray[np.floating] | None = None
-) -> tuple[Any, Any]:
+def planned_workspace(layout: Layout, dtype: np.dtype) -> tuple[Any, Any]:
     """Make a workspace and its plan, which is valid as long as the workspace is kept."""
     kernels = load_kernels()
-    workspace = kernels.make_workspace(layout, dtype, parameters)
+    workspace = kernels.make_workspace(layout, dtype)
     return workspace, kernels.write_plan(workspace)

@@ -56,19 +56,7 @@ class Fleet:
         self._full_passes: dict[tuple[Network, int], FullPass] = {}
 
     def epochs(self, plans: dict[int, EpochPlan]) -> dict[int, NDArray[np.float64]]:
-        """Train members for some epochs, in one launch.
-
-        Parameters
-        ----------
-        plans : dict of int to EpochPlan
-            What each member is to do; others rest.
-
-        Returns
-        -------
-        losses : dict of int to ndarray of shape (n_epochs,)
-            The loss of each epoch made, one at least. The last is not finite if a parameter is
-            not, or if training diverged in it.
-        """
+        """Train members for some epochs, in one launch: see `model.fleet.Fleet`."""
         n_epochs = {
             i: self._orders.n_epochs_of_a_launch(i, plan.max_epochs) for i, plan in plans.items()
         }
