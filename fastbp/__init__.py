@@ -32,7 +32,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       minimise), ``epochs`` (with ``team``: in threads) or ``fleet``,
                       ``full_pass``, ``predict``, ``jacobian``, ``kernels/``; on the CPU
                       ``elementwise`` and ``softmax`` compile a network's activations and loss,
-                      which kernels call by the addresses in its ``layout``
+                      which kernels call by the addresses in its ``layout``, of which they take
+                      the ``plans``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` and ``fleet`` (the
                       protocols): plain Python, no compiler
