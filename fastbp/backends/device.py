@@ -1,6 +1,6 @@
 """Where it is computed: the one place that chooses a backend, and says why a GPU is not there.
 
-Nothing of the GPU is imported before somebody asks for it.
+Nothing of the GPU or of Dask is imported before somebody asks for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +14,10 @@ from fastbp.backends.cpu.fleet import Fleet as CpuFleet
 from fastbp.backends.cpu.fleet import fits_lanes, n_lanes
 from fastbp.backends.cpu.objective import Objective
 from fastbp.backends.cpu.predict import predict
+from fastbp.backends.dask.objective import PartitionsObjective
+from fastbp.backends.dask.partitions import Partitions
 from fastbp.model import objective as protocols
-from fastbp.model.data import Data
+from fastbp.model.data import Data, Rows
 from fastbp.model.fleet import Fleet, FleetMember
 from fastbp.model.network import Network
 from fastbp.model.update_rules import UpdateRule
@@ -88,7 +90,7 @@ def resolve(device: str) -> str:
 
 
 def make_objective(
-    device: str, network: Network, data: Data, alpha: float, n_threads: int
+    device: str, network: Network, data: Rows, alpha: float, n_threads: int
 ) -> protocols.Objective:
     """Bind a network to data, on a device.
 
@@ -98,8 +100,8 @@ def make_objective(
         Where it is computed.
     network : Network
         The network.
-    data : Data
-        Inputs, targets and sample weights.
+    data : Rows
+        Inputs, targets and sample weights. What lies in partitions is computed with there.
     alpha : float
         Strength of the weight decay.
     n_threads : int
@@ -110,6 +112,9 @@ def make_objective(
     objective : Objective
         What solvers minimise (``model/objective.py``).
     """
+    if isinstance(data, Partitions):
+        return PartitionsObjective(network, data, alpha)
+    assert isinstance(data, Data)
     if device == "cpu":
         return Objective(network, data, alpha, n_threads)
     from fastbp.backends.gpu.objective import DeviceObjective
@@ -118,7 +123,7 @@ def make_objective(
 
 
 def make_predictor(
-    device: str, network: Network, data: Data, n_threads: int
+    device: str, network: Network, data: Rows, n_threads: int
 ) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
     """Make a function from parameters to the predictions of some rows, (n_samples, n_outputs).
 
@@ -128,7 +133,7 @@ def make_predictor(
         Where it computes; on a GPU the data stay there.
     network : Network
         The network.
-    data : Data
+    data : Rows
         The inputs.
     n_threads : int
         Threads of the CPU.
@@ -138,6 +143,9 @@ def make_predictor(
     predict : callable
         From parameters to predictions.
     """
+    if isinstance(data, Partitions):
+        return partial(data.predictions, network)
+    assert isinstance(data, Data)
     if device == "cpu":
         return partial(predict, network, data=data, n_threads=n_threads)
     from fastbp.backends.gpu.predict import predictor

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+from fastbp.model.data import Data
 from fastbp.model.objective import NetworkLoss
 
 __all__ = ["StationaryPoint", "stationary_point"]
@@ -117,8 +118,10 @@ def _extreme_curvatures(
     objective: NetworkLoss, parameters: NDArray[np.float64]
 ) -> tuple[float, float]:
     # A move of the first layer's weights counts as much as the inputs are large.
-    inputs = objective.data.values if objective.data.values.size else objective.data.X
-    length = math.sqrt(float(np.vdot(inputs, inputs)) / objective.data.n_samples)
+    data = objective.data
+    assert isinstance(data, Data)
+    inputs = data.values if data.values.size else data.X
+    length = math.sqrt(float(np.vdot(inputs, inputs)) / data.n_samples)
     scale = np.cbrt(np.finfo(np.float64).eps) / max(1.0, length)
     scale *= max(1.0, float(np.linalg.norm(parameters)))
 

@@ -28,10 +28,9 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 
 from fastbp.machine.blas import one_blas_thread
 from fastbp.machine.threads import run_all
-from fastbp.model.data import Data
 from fastbp.model.objective import LeastSquares
 
-__all__ = ["Posterior", "in_float64", "laplace"]
+__all__ = ["Posterior", "laplace"]
 
 #: Numbers of a piece of the derivatives: what a thread works on, cut by its size alone.
 _PIECE = 2**20
@@ -149,11 +148,3 @@ def _inverse_root(precision: NDArray[np.floating]) -> tuple[NDArray[np.float64],
             return (root, ridge) if info == 0 and np.isfinite(root).all() else None
         ridge *= 10.0
     return None
-
-
-def in_float64(data: Data) -> Data:
-    """Give data in float64: J'J squares what rounding there is."""
-    names = ("X", "values", "y", "weights")
-    return data._replace(
-        **{name: getattr(data, name).astype(np.float64, copy=False) for name in names}
-    )

@@ -18,8 +18,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.backends.cpu.one_sample import OneSample
 from fastbp.backends.cpu.predict import Predictor, predict
+from fastbp.backends.dask import is_collection
 from fastbp.diagnostics.uncertainty import Posterior
 from fastbp.estimators.checks import check_inputs
+from fastbp.estimators.collections import (
+    PartitionedTable,
+    check_collections,
+    in_memory,
+)
 from fastbp.estimators.parameters import (
     CONSTRAINTS,
     ValidOnes,
@@ -27,6 +33,7 @@ from fastbp.estimators.parameters import (
     has_partial_fit,
     refuse_early_stopping,
 )
+from fastbp.estimators.target_summary import TargetSummary
 from fastbp.estimators.uncertainty import mean_of, refuse_committee
 from fastbp.export.skl2onnx import NetworkToOnnx
 from fastbp.machine.threads import is_worth_threads
@@ -138,6 +145,31 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
     @abstractmethod
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
         """Check rows to train or to validate on."""
+
+    def _check_table(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
+    ) -> Table | PartitionedTable:
+        """Check rows to train or to validate on, in memory or in Dask collections."""
+        if is_collection(X):
+            return check_collections(self, X, y, sample_weight, reset=reset)
+        y, sample_weight = in_memory(y, sample_weight)
+        return self._check_rows(X, y, sample_weight, reset=reset)
+
+    #: Whether targets are labels.
+    _has_labels: ClassVar[bool] = False
+    #: Attributes that `_check_rows` goes by where it learns nothing.
+    _what_checks_know: ClassVar[tuple[str, ...]] = ("n_features_in_", "feature_names_in_")
+
+    @abstractmethod
+    def _learn_targets(self, summary: TargetSummary) -> None:
+        """Learn from all partitions' targets what `_check_rows` is to learn with ``reset``."""
+
+    def _prepare_for_partitions(self, summary: TargetSummary) -> None:
+        """Make checks of a partition's rows independent of its other rows."""
+
+    @abstractmethod
+    def _loss_of_best_constant(self, summary: TargetSummary) -> float:
+        """Loss of predicting the same for each row; 0 where the summary does not tell."""
 
     def _check_rows_go_on(self, table: Table) -> None:
         """Refuse rows that a fitted network cannot go on with, but for their columns."""
@@ -265,28 +297,34 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         """Check everything, and draw what has to be drawn: all of a fit but the training."""
         check_solver(self, self._loss)
         goes_on = hasattr(self, "coefs_") and (self.warm_start or one_epoch)
-        table = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        table = self._check_table(X, y, sample_weight, reset=not goes_on)
         if goes_on:
             refuse_committee(self, "warm_start or partial_fit", "Leave both")
-            self._check_rows_go_on(table)
+            if isinstance(table, Table):
+                self._check_rows_go_on(table)
         rows_to_validate = self._given_to_validate(table, *validation)
         # Numbers are drawn in MLPRegressor's order: weights, validation split, shuffles.
         random_state = generator_of(self.random_state)
         kept = None if resume_from is None else KeptTraining(resume_from)
-        n_outputs = 1 if table.y.ndim == 1 else table.y.shape[1]
-        network = self._new_network(table.X.shape[1], n_outputs)
+        network = self._new_network(table.n_features, table.n_outputs)
         if kept is not None:
             # The file's own take their place in the end.
-            parameters, state = np.zeros(network.n_parameters, table.X.dtype), None
+            parameters, state = np.zeros(network.n_parameters, table.dtype), None
             random_state = kept.generator_before(self.random_state)
         elif goes_on:
             self._check_same_layers(network)
             self._store_learnt_moments()
             parameters, state = self._parameters(), self._state
         else:
-            parameters, state = network.initial_parameters(random_state, table.X.dtype), None
+            parameters, state = network.initial_parameters(random_state, table.dtype), None
         keeper = Keeper.of(self, random_state, one_epoch)
         if rows_to_validate is None and self._sets_rows_aside:
+            if not isinstance(table, Table):
+                raise ValueError(
+                    f"early_stopping={self.early_stopping!r} sets no rows of Dask collections "
+                    "aside. Give rows to validate on, fit(X, y, X_val=..., y_val=...): Dask "
+                    "collections or arrays."
+                )
             strata = self._strata(table)
             table, rows_to_validate = split(table, self.validation_fraction, random_state, strata)
         scored_on = None
@@ -315,8 +353,8 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         return 1 if self.warm_start and hasattr(self, "coefs_") else self.n_init
 
     def _given_to_validate(
-        self, table: Table, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Table | None:
+        self, table: Table | PartitionedTable, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Table | PartitionedTable | None:
         if X_val is None and y_val is None and sample_weight_val is None:
             return None
         if X_val is None or y_val is None:
@@ -330,13 +368,13 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
                 "early_stopping=True, or a rule such as 'GL5'."
             )
         try:
-            to_validate = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
-            if len(to_validate.y) < 2:
+            to_validate = self._check_table(X_val, y_val, sample_weight_val, reset=False)
+            if to_validate.n_samples < 2:
                 raise ValueError("There is 1 row, and 2 are the fewest to validate on.")
-            if to_validate.y.shape[1:] != table.y.shape[1:]:
+            if to_validate.n_outputs != table.n_outputs:
                 raise ValueError(
-                    f"y_val has shape {to_validate.y.shape}, but y has shape {table.y.shape}: "
-                    "give it as many outputs."
+                    f"y_val has {to_validate.n_outputs} outputs, but y has {table.n_outputs}: "
+                    "give it as many."
                 )
         except ValueError as error:
             raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error

@@ -16,16 +16,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logsumexp
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from fastbp.backends.dask import is_collection
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import check_labelled_data, check_sample_weight
+from fastbp.estimators.collections import in_memory, over_partitions
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.labels import Labels, accuracy, class_accuracy
 from fastbp.estimators.parameters import has_partial_fit
+from fastbp.estimators.target_summary import TargetSummary
 from fastbp.estimators.uncertainty import mean_of
 from fastbp.model.network import Network
 from fastbp.solvers.registry import names_where
@@ -113,6 +117,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
     _encodes_targets = True
     _labels: Labels
 
+    _has_labels = True
+    _what_checks_know = (*BackpropEstimator._what_checks_know, "_labels")
     _parameter_constraints: ClassVar[dict] = {
         **{
             name: values
@@ -262,6 +268,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             is_multilabel = type_of_target(y).startswith("multilabel")
             self._given_labels = Labels(y if is_multilabel else classes)
 
+    @over_partitions
     def predict(self, X: Any) -> Any:
         """Predict labels.
 
@@ -278,6 +285,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         self._check_is_fitted()
         return self._labels.decode(self._outputs(X, self._network))
 
+    @over_partitions
     def predict_proba(self, X: Any) -> NDArray[np.floating]:
         """Predict probabilities.
 
@@ -297,6 +305,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         # 1 - p has no digits left where p is close to 1.
         return mean_of([expit(np.hstack([-z, z])) for z in self._raw_outputs(X)])
 
+    @over_partitions
     def predict_log_proba(self, X: Any) -> NDArray[np.floating]:
         """Predict logarithms of probabilities, which are finite where the probability is not > 0.
 
@@ -395,9 +404,13 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         score : float
             The part of the rows that are right; of several labels a row, all have to be.
         """
+        if is_collection(X):
+            prediction, y, sample_weight = in_memory(self.predict(X), y, sample_weight)
+        else:
+            prediction = self.predict(X)
         if self.soft_labels and np.ndim(y) == 2:
             y = np.asarray(y).argmax(axis=1)
-        return super().score(X, y, sample_weight)
+        return float(accuracy_score(y, prediction, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -447,6 +460,25 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             self._refuse_other_classes(unique_labels(y))
         targets = self._labels.encode(y, X.dtype)
         return Table(X, targets, self._weighted_by_class(targets, weights))
+
+    def _learn_targets(self, summary: TargetSummary) -> None:
+        self.__dict__.setdefault("_given_labels", Labels(summary.labels, self.soft_labels))
+
+    def _prepare_for_partitions(self, summary: TargetSummary) -> None:
+        if self.class_weight != "balanced" or self._labels.is_multilabel:
+            return
+        if summary.label_weights is None:
+            counts = summary.mean * summary.total_weight
+        else:
+            counts = summary.label_weights
+        balanced = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1e-300))
+        self.class_weight = dict(zip(self._labels.classes.tolist(), balanced, strict=True))
+
+    def _loss_of_best_constant(self, summary: TargetSummary) -> float:
+        if summary.label_weights is None or self.class_weight is not None:
+            return 0.0
+        parts = summary.label_weights / summary.total_weight
+        return float(-(parts @ np.log(parts, where=parts > 0, out=np.zeros_like(parts))))
 
     def _refuse_other_classes(self, classes: NDArray) -> None:
         if not len(np.setdiff1d(classes, self.classes_)):

@@ -17,6 +17,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastbp.backends.dask import is_collection
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import (
     check_quantiles,
@@ -24,9 +25,11 @@ from fastbp.estimators.checks import (
     check_targets,
     check_training_data,
 )
+from fastbp.estimators.collections import in_memory, over_partitions
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.refusals import checked_sample
 from fastbp.estimators.target_scaling import TargetScaling
+from fastbp.estimators.target_summary import TargetSummary
 from fastbp.estimators.uncertainty import mean_of, standard_deviation
 from fastbp.model.activations import Activation
 from fastbp.model.losses import Loss, loss_of, losses_where
@@ -264,6 +267,11 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
     0.5
     """
 
+    _what_checks_know = (
+        *BackpropEstimator._what_checks_know,
+        "_target_scaling",
+        "_encodes_targets",
+    )
     _parameter_constraints: ClassVar[dict] = {
         "loss": [StrOptions(set(losses_where(lambda each: not each.is_for_classes))), Loss],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
@@ -355,6 +363,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
 
+    @over_partitions
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict targets.
 
@@ -411,10 +420,13 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         score : float
             Higher is better.
         """
-        if not self._repeats_target:
+        if not is_collection(X) and not self._repeats_target:
             return super().score(X, y, sample_weight)
+        prediction, y, sample_weight = in_memory(self.predict(X), y, sample_weight)
+        if not self._repeats_target:
+            return float(r2_score(y, prediction, sample_weight=sample_weight))
         value, own = loss_of(self.loss).value, np.array(self._loss_parameters)
-        losses = value(self.predict(X).astype(float), np.reshape(y, (-1, 1)), own).sum(axis=1)
+        losses = value(prediction.astype(float), np.reshape(y, (-1, 1)), own).sum(axis=1)
         return -float(np.average(losses, weights=sample_weight))
 
     def __sklearn_tags__(self) -> Tags:
@@ -459,11 +471,21 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         """Learn the targets' mean and scale, if they are to be scaled, or forget those before."""
         for name in ("_target_scaling", "target_mean_", "target_scale_"):
             self.__dict__.pop(name, None)
+        given = self.__dict__.pop("_given_scaling", None)
         if self.scale_target:
-            scaling = TargetScaling.of(y, weights, loss_of(self.loss).positive)
+            scaling = given or TargetScaling.of(y, weights, loss_of(self.loss).positive)
             self._target_scaling = scaling
             self.target_mean_, self.target_scale_ = scaling.mean, scaling.scale
         self._encodes_targets = self.scale_target
+
+    def _learn_targets(self, summary: TargetSummary) -> None:
+        self._given_scaling = TargetScaling.of_summary(summary, loss_of(self.loss).positive)
+
+    def _loss_of_best_constant(self, summary: TargetSummary) -> float:
+        if not loss_of(self.loss).is_half_square:
+            return 0.0
+        scale = 1.0 if self._target_scaling is None else self._target_scaling.scale
+        return float(0.5 * np.sum((summary.deviation / scale) ** 2))
 
     def _encode(self, y: NDArray) -> NDArray:
         """Give the numbers that the network is to predict."""

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.estimators.target_summary import TargetSummary
+
 __all__ = ["TargetScaling"]
 
 
@@ -48,6 +50,15 @@ class TargetScaling:
         square = np.average(((y - mean) / largest) ** 2, axis=0, weights=sample_weight)
         scale = largest * np.sqrt(square)
         return cls(mean, np.where((y != y[0]).any(axis=0), scale, 1.0)[()])
+
+    @classmethod
+    def of_summary(cls, summary: TargetSummary, keeps_positive: bool) -> "TargetScaling":
+        """Learn it from what is known of targets in partitions."""
+        mean = np.asarray(summary.mean)
+        if keeps_positive:
+            return cls(np.zeros_like(mean)[()], np.where(mean > 0, mean, 1.0)[()])
+        varies = np.asarray(summary.least < summary.largest)
+        return cls(mean[()], np.where(varies, summary.deviation, 1.0)[()])
 
     def apply(self, y: NDArray) -> NDArray[np.float64]:
         """Scale targets of the shape that it was learnt from, or one row of them."""

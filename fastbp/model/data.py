@@ -8,17 +8,49 @@ only the leave to write, such as a file in memory, is not copied but said to be 
 """
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-__all__ = ["Data", "as_data", "batch_divisor", "batch_divisors"]
+__all__ = ["Data", "Rows", "as_data", "batch_divisor", "batch_divisors"]
 
 
 #: A table of numbers.
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.floating]]
+
+
+class Rows(Protocol):
+    """Rows to train on, in memory (`Data`) or in partitions that lie elsewhere."""
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights."""
+        ...
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are sample weights."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64 or float32."""
+        ...
+
+    def astype(self, dtype: np.typing.DTypeLike) -> "Rows":
+        """Give the same rows to compute with in another dtype."""
+        ...
+
+    def digest(self) -> bytes:
+        """Equal for rows that hold the same, and almost certainly for no others."""
+        ...
 
 
 class Data(NamedTuple):
@@ -70,6 +102,18 @@ class Data(NamedTuple):
             digest.update(repr((array.shape, array.dtype.str)).encode())
             digest.update(array.data)
         return digest.digest()
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are sample weights."""
+        return len(self.weights) > 0
+
+    def astype(self, dtype: np.typing.DTypeLike) -> "Data":
+        """Give the same numbers in another dtype, arrays shared where they have it already."""
+        names = ("X", "values", "y", "weights")
+        return self._replace(
+            **{name: getattr(self, name).astype(dtype, copy=False) for name in names}
+        )
 
     @property
     def dtype(self) -> np.dtype:

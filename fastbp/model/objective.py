@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.model.data import Data
+from fastbp.model.data import Rows
 from fastbp.model.network import Network
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments, Rule
@@ -56,8 +56,12 @@ class NetworkLoss(LossAndGradient, Protocol):
     """The loss of a network on data, with a weight decay that may be changed."""
 
     network: Network
-    data: Data
     alpha: float
+
+    @property
+    def data(self) -> Rows:
+        """The rows."""
+        ...
 
     @property
     def total_weight(self) -> float:

@@ -87,6 +87,14 @@ class Shuffles:
             self._lent = None
             self._random_state.shuffle(rows)  # draws as permutation does, but makes no other array
 
+    def seeds(self, n: int) -> list[int | None]:
+        """Draw seeds for generators that shuffle elsewhere; None where nothing is shuffled."""
+        if self._random_state is None:
+            return [None] * n
+        self.give_back()
+        self._lent = None
+        return self._random_state.randint(2**31, size=n).tolist()
+
     @property
     def state(self) -> tuple[bytes, int]:
         """Where the generator stands: equal states shuffle alike."""

@@ -22,7 +22,7 @@ from fastbp.backends.device import resolve
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.machine.threads import run_all
-from fastbp.model.data import Data
+from fastbp.model.data import Rows
 from fastbp.model_selection.folds import rows_of_folds
 from fastbp.solvers.stopping import Clock
 from fastbp.training.advice import warn_before
@@ -213,7 +213,7 @@ class SharedData:
     """One copy of the data of tasks that have the same."""
 
     def __init__(self) -> None:
-        self._data: dict[bytes, Data] = {}
+        self._data: dict[bytes, Rows] = {}
 
     def share(self, task: FitTask) -> FitTask:
         """Replace a task's data by an equal copy seen before."""

@@ -79,7 +79,7 @@ def minimise(
     ValueError
         If the sample weights say that there is not even one row.
     """
-    if objective.data.weights.size and objective.total_weight <= 1:
+    if objective.data.is_weighted and objective.total_weight <= 1:
         raise ValueError(
             f"alpha='bayes' takes a sample weight for the number of times that a row is there, and "
             f"they sum to {objective.total_weight:g}. Scale them to sum to the number of rows."

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 
+from fastbp.backends.dask.partitions import Partitions
+from fastbp.model.data import Data
 from fastbp.training.task import FitResult, FitTask
 from fastbp.training.warn import warn
 
@@ -32,7 +34,7 @@ def how_to_scale(estimator: Any) -> str:
 def warn_before(task: FitTask) -> None:
     """Say what is odd about data before they are trained on."""
     _warn_of_a_large_batch(task)
-    if task.finds_alpha:
+    if task.finds_alpha and isinstance(task.data, Data):
         for name, table in (("X", task.data.X), ("y", task.data.y)):
             _warn_of_unscaled_columns(table, name, how_to_scale(task.estimator))
 
@@ -95,6 +97,9 @@ def nothing_learnt(task: FitTask, result: FitResult) -> str:
 
 def _loss_of_best_constant(task: FitTask) -> float:
     """Give the loss of predicting the same in every row; 0 where y does not vary."""
+    if isinstance(task.data, Partitions):
+        return task.data.totals.loss_of_best_constant
+    assert isinstance(task.data, Data)
     y, loss = task.data.y, task.network.loss_record
     weights = task.data.weights if task.data.weights.size else None
     total = 0.0

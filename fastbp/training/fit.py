@@ -10,7 +10,7 @@ from joblib import effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.backends.device import make_objective
-from fastbp.diagnostics.uncertainty import Posterior, in_float64, laplace
+from fastbp.diagnostics.uncertainty import Posterior, laplace
 from fastbp.machine.threads import run_all
 from fastbp.solvers.stopping import Clock
 from fastbp.training.advice import how_to_scale, nothing_learnt, warn_before
@@ -111,7 +111,7 @@ def fit_starts(task: FitTask, clock: Clock, n_jobs: int) -> StartResults:
             clock.interrupted.set()
         yield
 
-    n_at_once = min(n_jobs, task.n_init) if task.device == "cpu" else 1
+    n_at_once = min(n_jobs, task.n_init) if task.device == "cpu" and not task.is_partitioned else 1
     try:
         run_all(fit_one, in_time(), n_at_once, clock.interrupted)
     except KeyboardInterrupt:
@@ -188,7 +188,7 @@ def _posterior(task: FitTask, best: FitResult) -> Posterior | None:
     if not can_tell or best.stop_reason == "interrupted":
         return None
     alpha = task.alpha if best.alpha is None else best.alpha
-    data, n_threads = in_float64(task.data), effective_n_jobs(task.estimator.n_jobs)
+    data, n_threads = task.data.astype(np.dtype(float)), effective_n_jobs(task.estimator.n_jobs)
     objective: Any = make_objective("cpu", task.network, data, alpha, n_threads)
     return laplace(objective, best.parameters.astype(np.float64))
 

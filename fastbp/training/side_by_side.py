@@ -64,9 +64,10 @@ def _fill_lanes(n: int, dtype: np.dtype) -> bool:
 def _kind_of(task: FitTask) -> tuple | None:
     """Give what the members of a fleet have in common; None of a task that is for itself."""
     make_rule = task.solver.rule
-    if make_rule is None:
+    data = task.data
+    if make_rule is None or not isinstance(data, Data):
         return None
-    estimator, data, rule = task.estimator, task.data, make_rule(task.estimator)
+    estimator, rule = task.estimator, make_rule(task.estimator)
     n_rows = batch_rows(estimator.batch_size, data.n_samples)
     if task.device != "cpu":
         n_columns, is_sparse = (data.X.shape[1], data.y.shape[1]), len(data.row_starts) > 0
@@ -158,7 +159,7 @@ def _entrants(task_number: int, task: FitTask, clock: Clock, stack: ExitStack) -
 
 def _train(entrants: list[_Entrant], n_threads: int) -> list[FitResult]:
     """Train a fleet until the last of its members has ended."""
-    tables: dict[int, Data] = {id(entrant.task.data): entrant.task.data for entrant in entrants}
+    tables: dict[int, Any] = {id(entrant.task.data): entrant.task.data for entrant in entrants}
     places = {key: place for place, key in enumerate(tables)}
     members = [
         FleetMember(

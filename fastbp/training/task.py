@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.backends.device import resolve
 from fastbp.diagnostics.uncertainty import Posterior
-from fastbp.model.data import Data
+from fastbp.model.data import Data, Rows
 from fastbp.model.network import Network
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
@@ -46,7 +46,7 @@ class FitTask(NamedTuple):
         Whose parameters are read; it is not changed.
     network : Network
         The network.
-    data : Data
+    data : Rows
         The rows to train on.
     validation : ValidationSet or None
         The rows to validate on.
@@ -70,7 +70,7 @@ class FitTask(NamedTuple):
 
     estimator: Any
     network: Network
-    data: Data
+    data: Rows
     validation: ValidationSet | None
     start: Start
     state: OptimiserState | None
@@ -96,6 +96,11 @@ class FitTask(NamedTuple):
         """Where it is computed: "cpu" or "cuda"."""
         can_choose = "cuda" in self.solver.devices
         return resolve(self.estimator.device) if can_choose else "cpu"
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether the rows lie in partitions of Dask collections."""
+        return not isinstance(self.data, Data)
 
     @property
     def finds_alpha(self) -> bool:

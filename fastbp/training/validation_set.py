@@ -2,18 +2,36 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from fastbp.backends.device import make_predictor
-from fastbp.model.data import Data, as_data
+from fastbp.model.data import Data, Rows, as_data
 from fastbp.model.network import Network
 from fastbp.solvers.stopping import EarlyStopping
 
 __all__ = ["Table", "ValidationSet", "make_early_stopping", "split"]
+
+
+class CheckedTable(Protocol):
+    """Checked rows, in memory or in partitions."""
+
+    @property
+    def y(self) -> NDArray:
+        """The targets, in memory."""
+        ...
+
+    @property
+    def weights(self) -> NDArray | None:
+        """The sample weights, likewise."""
+        ...
+
+    def data(self, dtype: np.dtype) -> Rows:
+        """Convert to what is trained on."""
+        ...
 
 
 class Table(NamedTuple):
@@ -22,6 +40,26 @@ class Table(NamedTuple):
     X: Any
     y: NDArray
     weights: NDArray | None
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return self.X.shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs of a network for it."""
+        return 1 if self.y.ndim == 1 else self.y.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64 or float32."""
+        return self.X.dtype
 
     def data(self, dtype: np.dtype) -> Data:
         """Convert to the arrays that kernels take."""
@@ -33,8 +71,8 @@ class ValidationSet(NamedTuple):
 
     Attributes
     ----------
-    data : Data
-        The rows, as kernels take them.
+    data : Rows
+        The rows, as they are predicted for.
     y : ndarray of shape (n_val,) or (n_val, n_outputs)
         The targets as they were given, for the score.
     weights : ndarray of shape (n_val,) or None
@@ -44,14 +82,14 @@ class ValidationSet(NamedTuple):
         by; higher is better. None is minus the loss.
     """
 
-    data: Data
+    data: Rows
     y: NDArray
     weights: NDArray | None
     score: Callable[..., float] | None
 
     @classmethod
     def of(
-        cls, table: Table, dtype: np.dtype, score: Callable[..., float] | None
+        cls, table: "CheckedTable", dtype: np.dtype, score: Callable[..., float] | None
     ) -> "ValidationSet":
         """Convert checked rows, once for all starts.
 

@@ -67,6 +67,10 @@ class FullPass:
         """Loss L over all rows, weight decay included, and its gradient: see `LossAndGradient`."""
         return self._loss_and_gradient(parameters, self._all_slabs, self.total_weight, alpha)
 
+    def sums(self, parameters: NDArray[np.floating]) -> tuple[float, NDArray[np.floating]]:
+        """Sum all rows' losses and gradients, each times its weight, without weight decay."""
+        return self._loss_and_gradient(parameters, self._all_slabs, 1.0, 0.0)
+
     def loss_and_gradient_of(
         self,
         parameters: NDArray[np.floating],

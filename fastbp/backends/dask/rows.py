@@ -1,0 +1,187 @@
+"""From a user's collections to partitions: rows of X, y and sample weights that belong together."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.backends.dask import is_collection
+
+__all__ = [
+    "blocks_of",
+    "column_names",
+    "columns_of",
+    "compute",
+    "lazily",
+    "lengths_of",
+    "zipped",
+]
+
+
+def compute(*arrays: Any) -> tuple:
+    """Give collections as arrays in memory; what is none stays."""
+    if not any(is_collection(array) for array in arrays):
+        return arrays
+    import dask
+
+    return dask.compute(*arrays)
+
+
+def columns_of(table: Any, name: str) -> Any:
+    """Give a table of one block a partition, or a single column, as rows are to be zipped.
+
+    Parameters
+    ----------
+    table : dask Array, DataFrame or Series
+        The collection.
+    name : str
+        What it is called, for errors.
+
+    Returns
+    -------
+    table : dask Array, DataFrame or Series
+        The same, its chunks cut between rows alone; one column of targets is (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If it has another number of dimensions than a table or a column.
+    """
+    n_dimensions = table.ndim
+    if n_dimensions not in (1, 2) or name == "X" and n_dimensions != 2:
+        wanted = "(n_samples, n_features)" if name == "X" else "(n_samples,) or with outputs"
+        raise ValueError(f"{name} is a Dask collection of shape {table.shape}; give {wanted}.")
+    if n_dimensions == 2 and len(getattr(table, "numblocks", (1,))) == 2 and table.numblocks[1] > 1:
+        table = table.rechunk({1: -1})
+    return table
+
+
+def column_names(table: Any) -> Any:
+    """Give one row of a collection's columns, without numbers to be looked at, for their names."""
+    meta = getattr(table, "_meta", None)
+    return None if not hasattr(meta, "columns") else meta
+
+
+def zipped(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
+    """Cut collections into partitions of the same rows.
+
+    Parameters
+    ----------
+    X : dask Array or DataFrame of shape (n_samples, n_features)
+        The inputs.
+    y : dask Array, DataFrame or Series, or array-like
+        The targets.
+    sample_weight : dask Array or Series, array-like, number or None
+        The sample weights.
+
+    Returns
+    -------
+    partitions : list of (X, y, sample_weight)
+        Delayed blocks; weights may be None or a number.
+
+    Raises
+    ------
+    ValueError
+        If their partitions cannot be told to hold the same rows.
+    """
+    X = columns_of(X, "X")
+    blocks = blocks_of(X)
+    others = []
+    for name, other in (("y", y), ("sample_weight", sample_weight)):
+        if other is None or np.isscalar(other):
+            others.append([other] * len(blocks))
+        else:
+            others.append(blocks_of(_cut_as(X, other, name)))
+            if len(others[-1]) != len(blocks):
+                raise ValueError(
+                    f"{name} has {len(others[-1])} partitions, and X has {len(blocks)}: make them "
+                    "of the same rows each, by rechunk or repartition."
+                )
+    return list(zip(blocks, *others, strict=True))
+
+
+def lazily(
+    function: Callable[..., tuple], X: Any, arguments: tuple, likes: Sequence[np.ndarray]
+) -> tuple:
+    """Make Dask arrays of what a function gives for each partition's rows.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(block, *arguments)`` gives arrays of as many rows as the block has.
+    X : dask Array or DataFrame
+        The rows.
+    arguments : tuple
+        What goes to all blocks alike.
+    likes : sequence of ndarray
+        Arrays of no rows, of the dtypes and other dimensions that the function gives.
+
+    Returns
+    -------
+    arrays : tuple of dask Array
+        One for each of ``likes``.
+    """
+    import dask.array as da
+    from dask import delayed
+
+    # Both are sent once, not with each block.
+    common = delayed(_Common(function, arguments), pure=False, traverse=False)
+    of_blocks = [delayed(_of_block, pure=False)(common, block) for block in blocks_of(X)]
+    return tuple(
+        da.concatenate(
+            [
+                da.from_delayed(found[i], (length, *like.shape[1:]), meta=like)
+                for found, length in zip(of_blocks, lengths_of(X), strict=True)
+            ],
+            allow_unknown_chunksizes=True,
+        )
+        for i, like in enumerate(likes)
+    )
+
+
+class _Common(NamedTuple):
+    """What all blocks have in common."""
+
+    function: Callable[..., tuple]
+    arguments: tuple
+
+
+def _of_block(common: _Common, block: Any) -> tuple:
+    return common.function(block, *common.arguments)
+
+
+def lengths_of(table: Any) -> list[float]:
+    """Say how many rows each partition has; NaN where that is not known before it is computed."""
+    if hasattr(table, "chunks"):
+        return list(table.chunks[0])
+    return [np.nan] * table.npartitions
+
+
+def _cut_as(X: Any, other: Any, name: str) -> Any:
+    """Cut another collection, or an array in memory, where X is cut, if that is known."""
+    lengths = lengths_of(X)
+    is_known = not np.isnan(lengths).any()
+    if not is_collection(other):
+        if not is_known:
+            raise ValueError(
+                f"{name} is an array in memory, and the lengths of X's partitions are not known. "
+                f"Give {name} as a Dask collection too, or X.to_dask_array(lengths=True)."
+            )
+        import dask.array as da
+
+        other = np.asarray(other)
+        if len(other) != sum(lengths):
+            raise ValueError(f"{name} has {len(other)} rows, but X has {int(sum(lengths))}.")
+        return da.from_array(other, chunks=(tuple(lengths), *other.shape[1:]))
+    other = columns_of(other, name)
+    others = lengths_of(other)
+    if not hasattr(other, "chunks") or not is_known or np.isnan(others).any() or others == lengths:
+        return other
+    if sum(others) != sum(lengths):
+        raise ValueError(f"{name} has {int(sum(others))} rows, but X has {int(sum(lengths))}.")
+    return other.rechunk({0: tuple(lengths)})
+
+
+def blocks_of(table: Any) -> list[Any]:
+    """Give a collection's partitions as Delayed ones."""
+    return list(np.ravel(np.array(table.to_delayed(), object)))
