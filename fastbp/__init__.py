@@ -29,9 +29,9 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       |  ``diagnostics/``  ``gradient_check``, ``stationary_point``,
                       ``uncertainty`` (Laplace's approximation)
                       |  ``export/``  one format a file, over ``fitted`` and ``trace``
-``backends/``         ``device`` chooses between ``cpu/``, ``gpu/`` and ``dask/`` (rows in partitions,
-                      summed where they lie, in ``schedulers``): ``objective`` (what solvers
-                      minimise), ``epochs`` (with ``team``: in threads) or ``fleet``,
+``backends/``         ``device`` chooses between ``cpu/``, ``gpu/`` and ``dask/`` (rows in
+                      partitions, summed where they lie by ``schedulers``): ``objective`` (what
+                      solvers minimise), ``epochs`` (with ``team``: in threads) or ``fleet``,
                       ``full_pass``, ``predict``, ``jacobian``, ``kernels/``; on the CPU
                       ``elementwise`` and ``softmax`` compile a network's activations and loss,
                       which kernels call by the addresses in its ``layout``, of which they take

@@ -64,7 +64,7 @@ def argparse_hidden():
 def _cluster(n_workers, **how):
     from distributed import Client, LocalCluster
 
-    how = {"threads_per_worker": 1, "dashboard_address": None} | how
+    how = {"threads_per_worker": 1, "dashboard_address": ":0"} | how
     return LocalCluster(n_workers=n_workers, **how), Client
 
 
