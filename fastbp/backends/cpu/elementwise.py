@@ -93,7 +93,8 @@ def _new_address(loop: Any, n_arrays: int, key: tuple) -> int:
             # The cache's key is fastbp's sources: a user's own are not among them.
             _addresses[key] = address_of(loop, dtype, n_arrays, is_kept=not own)
         except DoesNotCompile as error:
-            kinds = (f"{type(record).__name__.lower()} {record.name!r}" for record in own or records)
+            given = own or records
+            kinds = (f"{type(record).__name__.lower()} {record.name!r}" for record in given)
             raise ValueError(
                 f"The functions of {' and '.join(kinds)} do not compile for vectors: "
                 f"{error}. They may use arithmetic, comparisons and the functions of "
