@@ -3,6 +3,7 @@
 import socket
 import time
 import warnings
+from asyncio import to_thread
 from collections.abc import Iterable
 from typing import Any
 
@@ -89,6 +90,4 @@ def _warm_cluster(names: list[str], client: Any) -> dict[str, Any]:
 
 async def _warm_worker(names: list[str]) -> dict[str, float]:
     """Do so in a thread: a worker that does not answer for a minute is taken for a dead one."""
-    from asyncio import to_thread
-
     return await to_thread(_warm, names)
