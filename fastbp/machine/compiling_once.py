@@ -1,8 +1,8 @@
 """Compiling once a machine: of processes that miss the same code, one compiles, the others load it.
 
-A hundred workers that start at once on one home would compile every kernel a hundred times. So who
-misses code in the cache first locks a file beside the place where it will be. Who finds the file
-locked looks into the cache again, and again, until the code is there or it is his turn.
+A hundred workers that start at once on one home would compile every kernel a hundred times. So
+whoever misses code in the cache first locks a file beside the place where the code will be, and
+whoever finds that file locked looks into the cache until the code is there or the file is free.
 
 The system gives a lock back when its holder dies, so that no lock is ever stale, and a lock file
 that lies about says nothing. A holder that hangs is waited for `LIMIT` seconds. Where files cannot

@@ -96,6 +96,6 @@ with cluster, Client(cluster) as client:
     print([counts[worker] for worker in seconds])
 """
     cache = str(tmp_path / "cache")
-    first, second = python(code, NUMBA_CACHE_DIR=cache).splitlines()
+    first, second = python(code, timeout=500, NUMBA_CACHE_DIR=cache).splitlines()
     assert first == "True [['predict'], ['predict']]"
     assert second == "[(0, 2), (2, 0)]"  # float64 and float32; who compiles comes first
