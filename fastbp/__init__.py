@@ -10,6 +10,7 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``model_selection/``  `fit_many`, `BackpropSearchCV`, ``folds``
                       |  ``persistence/``  ``model_file`` (`save`, `load`), ``estimators``,
                       ``transformers``  |  ``plotting/``  one Display a file
+                      |  ``precompilation/``  `warmup` over ``warmups``, what can be compiled ahead
 ``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
                       learn_one), ``inspection`` (check_gradient, stationary_point,
                       input_gradient), ``uncertainty`` (return_std, committees),
@@ -78,6 +79,7 @@ from fastbp.plotting import (
     NetworkDisplay,
     RestartsDisplay,
 )
+from fastbp.precompilation.warmup import warmup
 from fastbp.version import __version__
 
 __all__ = [
@@ -103,4 +105,5 @@ __all__ = [
     "to_njit",
     "to_numpy",
     "to_onnx",
+    "warmup",
 ]

@@ -9,7 +9,7 @@ from fastbp.backends.device import DEVICES
 from fastbp.cli.csv_file import STANDARD
 from fastbp.cli.csv_table import TASKS
 from fastbp.cli.option_types import batch_size, count, decay, fraction, seed
-from fastbp.cli.terminal import InputError, say
+from fastbp.cli.terminal import say
 from fastbp.model.activations import HIDDEN_ACTIVATIONS
 from fastbp.model.losses import losses_where
 from fastbp.solvers.registry import SOLVERS
@@ -41,11 +41,8 @@ def _info(_options: argparse.Namespace) -> None:
 
 
 def _warmup(options: argparse.Namespace) -> None:
-    from fastbp.cli.warmup import WARMUPS, warmup
+    from fastbp.cli.warmup import warmup
 
-    unknown = [name for name in options.names if name not in WARMUPS]
-    if unknown:
-        raise InputError(f"there is no {unknown[0]!r} to compile, only {', '.join(WARMUPS)}")
     warmup(options.names)
 
 

@@ -26,6 +26,7 @@ from numba.np.numpy_support import from_dtype
 
 from fastbp.machine.cache import kernel_cache
 from fastbp.machine.compiler import COMPILING, KERNEL_PIPELINE, raising_what_callbacks_swallow
+from fastbp.machine.compiling_once import load_or_compile
 from fastbp.machine.jit import LOOP_OPTIONS
 from fastbp.machine.views import View, new_view, struct_of
 
@@ -80,7 +81,7 @@ def address_of(
     cache = kernel_cache(loop) if is_kept and KERNEL_PIPELINE else NullCache()
     with raising_what_callbacks_swallow():
         try:
-            address, code = _compile(loop, signature, cache)
+            address, code = load_or_compile(lambda: _compile(loop, signature, cache))
         except NumbaError as error:
             raise DoesNotCompile(" ".join(str(error).split())[:300]) from error
     _LOOPS[address] = code

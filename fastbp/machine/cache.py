@@ -2,13 +2,14 @@
 
 numba's own cache (``cache=True``) does not notice when a function changes that a kernel calls from
 another file, raises when there is no writable folder, and raises again at every call when one of
-its files is damaged. So the kernels have a cache of their own with four differences:
+its files is damaged. So the kernels have a cache of their own with five differences:
 
 - the directory's name is a digest of the sources that machine code can come from, of the versions
   and of the compiler's settings: other code never meets old machine code;
 - every file begins with a checksum of its name and content: a damaged one, or one in another's
   place, would end the process, and is deleted and compiled anew instead;
 - anything that goes wrong in it, from a full disk to a truncated file, means "not cached";
+- of many processes that start at once, one compiles a kernel (``compiling_once.py``);
 - it is used only if it belongs to the user and nobody else may write there: reading compiled code
   is running it.
 
@@ -24,6 +25,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -36,6 +38,7 @@ import numpy as np
 from numba.core import caching, config
 
 from fastbp.machine import IMPORTED_AT
+from fastbp.machine.compiling_once import missed
 
 __all__ = ["cache_directory", "kernel_cache"]
 
@@ -163,10 +166,11 @@ def _sources(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversabl
 
 def _prune(root: Path) -> None:
     """Delete the versions unused for longest; the folder may hold a user's own files."""
-    versions = [path for path in root.iterdir() if _is_ours(path)]
-    versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in versions[_VERSIONS_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):  # another process may be deleting the same ones
+        versions = [path for path in root.iterdir() if _is_ours(path)]
+        versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in versions[_VERSIONS_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_ours(path: Path) -> bool:
@@ -208,7 +212,18 @@ class _KernelCacheImpl(caching.CompileResultCacheImpl):
 
 
 class _CheckedFiles(caching.IndexDataCacheFile):
-    """numba's index and code files of one function, each behind its checksum."""
+    """numba's index and code files of one function, each behind its checksum.
+
+    Code stands beside its key: of two processes that save at once, each with an index of its own,
+    the index of one may lead to the code of the other.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (key, data))
+
+    def load(self, key: Any) -> Any:
+        found, data = super().load(key) or (None, None)
+        return data if found == key else None
 
     def _load_index(self) -> dict:
         return self._read(self._index_path) or {}
@@ -258,12 +273,15 @@ class _KernelCache(caching.FunctionCache):
         )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load compiled code, or None."""
+        """Load compiled code; None tells who is to compile it that there is none."""
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception:
             self._forget()
-            return None
+            found = None
+        if found is None and self._enabled:
+            missed(Path(self._cache_path) / f"{self._impl.filename_base}.lock")
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save compiled code, if that is possible."""

@@ -26,6 +26,7 @@ from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
 from fastbp.machine.compiler import KERNEL_PIPELINE, PIPELINE, raising_what_callbacks_swallow
+from fastbp.machine.compiling_once import load_or_compile
 from fastbp.machine.views import borrower
 
 __all__ = ["LOOP_OPTIONS", "OPTIONS", "for_users", "kernel", "part", "routine"]
@@ -61,7 +62,7 @@ def kernel(function: Callable, nogil: bool = True) -> Callable:
 
         def compile_and_raise(kinds: Any) -> Any:
             with raising_what_callbacks_swallow():
-                return compile_for(kinds)
+                return load_or_compile(lambda: compile_for(kinds))
 
         compiled.compile = compile_and_raise
     return compiled

@@ -17,6 +17,7 @@ from fastbp.machine import (  # noqa: F401 - they give elementary functions comp
 )
 from fastbp.machine.by_address import DoesNotCompile, address_of, numbers_at
 from fastbp.machine.compiler import COMPILING
+from fastbp.machine.compiling_once import load_or_compile
 from fastbp.machine.jit import part
 from fastbp.machine.simd import lanes, load, splat, store, sum_lanes
 from fastbp.model.activations import Activation
@@ -71,24 +72,35 @@ def _address(make: Any, n_arrays: int, records: tuple, dtype: np.dtype, name: st
         return _addresses[key]
     except KeyError:
         with COMPILING:
-            if key not in _addresses:
-                loop = make(*records)
-                # The cache's key is fastbp's sources: a user's own are not among them.
-                is_kept = not any(map(is_own, records))
-                # By this the cache and the loader tell loops apart.
-                names = "_".join(record.name for record in records)
-                loop.__qualname__ = f"{name}{'' if is_kept else '_own'}_{names}"
-                try:
-                    _addresses[key] = address_of(loop, dtype, n_arrays, is_kept=is_kept)
-                except DoesNotCompile as error:
-                    given = [record for record in records if is_own(record)] or records
-                    kinds = (f"{type(record).__name__.lower()} {record.name!r}" for record in given)
-                    raise ValueError(
-                        f"The functions of {' and '.join(kinds)} do not compile for vectors: "
-                        f"{error}. They may use arithmetic, comparisons and the functions of "
-                        "fastbp.elementary (exp, log, tanh, where, one, ...), and call no others."
-                    ) from error
-            return _addresses[key]
+            loop = _named_loop(make, *key[:2])
+        return load_or_compile(lambda: _new_address(loop, n_arrays, key))
+
+
+def _named_loop(make: Any, name: str, records: tuple) -> Any:
+    """Make a loop, whose name tells it from others to the cache and the loader."""
+    loop = make(*records)
+    names = "_".join(record.name for record in records)
+    loop.__qualname__ = f"{name}{'_own' if any(map(is_own, records)) else ''}_{names}"
+    return loop
+
+
+@COMPILING
+def _new_address(loop: Any, n_arrays: int, key: tuple) -> int:
+    if key not in _addresses:  # nor has another thread compiled it just now
+        _, records, dtype = key
+        own = list(filter(is_own, records))
+        try:
+            # The cache's key is fastbp's sources: a user's own are not among them.
+            _addresses[key] = address_of(loop, dtype, n_arrays, is_kept=not own)
+        except DoesNotCompile as error:
+            given = own or records
+            kinds = (f"{type(record).__name__.lower()} {record.name!r}" for record in given)
+            raise ValueError(
+                f"The functions of {' and '.join(kinds)} do not compile for vectors: "
+                f"{error}. They may use arithmetic, comparisons and the functions of "
+                "fastbp.elementary (exp, log, tanh, where, one, ...), and call no others."
+            ) from error
+    return _addresses[key]
 
 
 def _values(record):

@@ -193,18 +193,18 @@ class OneSample:
 
     def _prepare(self) -> None:
         kernels = load_kernels()
-
+        if not kernels.IS_COMPILED:
+            raise RuntimeError(
+                "predict_one and learn_one exist compiled only. Unset NUMBA_DISABLE_JIT, or "
+                "take predict and partial_fit."
+            )
+        layout = layout_of(self.network, self._dtype)  # it may wait for another process
         with LOADING:
             if self._plan is not None:
                 return
-            if not kernels.IS_COMPILED:
-                raise RuntimeError(
-                    "predict_one and learn_one exist compiled only. Unset NUMBA_DISABLE_JIT, or "
-                    "take predict and partial_fit."
-                )
             self._kernels = kernels
             # The plan holds addresses: layout and workspace are kept as long as it is.
-            self._layout = layout_of(self.network, self._dtype)
+            self._layout = layout
             self._workspace = kernels.make_workspace(
                 self._layout, self._dtype, parameters=self.padded
             )

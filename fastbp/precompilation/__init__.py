@@ -1,0 +1,1 @@
+"""Compiling ahead what later fits would compile: `warmup`, and its table ``warmups``."""
