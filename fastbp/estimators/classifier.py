@@ -26,6 +26,7 @@ from fastbp.estimators.checks import check_labelled_data, check_sample_weight
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.labels import Labels, accuracy, class_accuracy
 from fastbp.estimators.parameters import has_partial_fit
+from fastbp.estimators.scores import label_accuracy
 from fastbp.estimators.uncertainty import mean_of
 from fastbp.model.network import Network
 from fastbp.solvers.registry import names_where
@@ -397,7 +398,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         """
         if self.soft_labels and np.ndim(y) == 2:
             y = np.asarray(y).argmax(axis=1)
-        return super().score(X, y, sample_weight)
+        return label_accuracy(y, self.predict(X), sample_weight)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

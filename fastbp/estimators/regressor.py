@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -26,6 +25,7 @@ from fastbp.estimators.checks import (
 )
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.refusals import checked_sample
+from fastbp.estimators.scores import r2
 from fastbp.estimators.target_scaling import TargetScaling
 from fastbp.estimators.uncertainty import mean_of, standard_deviation
 from fastbp.model.activations import Activation
@@ -412,7 +412,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
             Higher is better.
         """
         if not self._repeats_target:
-            return super().score(X, y, sample_weight)
+            return r2(y, self.predict(X), sample_weight)
         value, own = loss_of(self.loss).value, np.array(self._loss_parameters)
         losses = value(self.predict(X).astype(float), np.reshape(y, (-1, 1)), own).sum(axis=1)
         return -float(np.average(losses, weights=sample_weight))
@@ -439,7 +439,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
 
     @property
     def _score_for_early_stopping(self) -> Callable[..., float] | None:
-        return r2_score if loss_of(self.loss).has_r2_score else None
+        return r2 if loss_of(self.loss).has_r2_score else None
 
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
         X, y = check_training_data(self, X, y, reset=reset)

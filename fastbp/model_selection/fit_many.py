@@ -28,6 +28,7 @@ from fastbp.solvers.stopping import Clock
 from fastbp.training.advice import warn_before
 from fastbp.training.callbacks import ManyFitsReport, with_callbacks
 from fastbp.training.fit import conclude, fit_starts
+from fastbp.training.generators import generator_of
 from fastbp.training.options import make_clock
 from fastbp.training.side_by_side import fit_side_by_side, go_side_by_side
 from fastbp.training.start_results import StartResults
@@ -203,7 +204,7 @@ def _with_own_generators(tasks: Sequence[FitTask | Exception]) -> list[FitTask |
     own: list[FitTask | Exception] = []
     for task in tasks:
         if isinstance(task, FitTask) and counts[id(task.start.random_state)] > 1:
-            generator = np.random.RandomState(task.start.random_state.randint(2**31))
+            generator = generator_of(task.start.random_state.randint(2**31))
             task = task._replace(start=task.start._replace(random_state=generator))
         own.append(task)
     return own
@@ -213,11 +214,22 @@ class SharedData:
     """One copy of the data of tasks that have the same."""
 
     def __init__(self) -> None:
-        self._data: dict[bytes, Data] = {}
+        self._by_digest: dict[bytes, Data] = {}
+        self._by_place: dict[tuple, bytes] = {}  # of data that are kept, so it is theirs for good
 
     def share(self, task: FitTask) -> FitTask:
         """Replace a task's data by an equal copy seen before."""
-        return task._replace(data=self._data.setdefault(task.data.digest(), task.data))
+        return task._replace(data=self._by_digest[self.digest(task.data)])
+
+    def digest(self, data: Data) -> bytes:
+        """Give the digest of data, which are kept; of those in one place it is worked out once."""
+        place = data.place()
+        digest = self._by_place.get(place)
+        if digest is None:
+            digest = data.digest()
+            if self._by_digest.setdefault(digest, data) is data:
+                self._by_place[place] = digest
+        return digest
 
 
 class TaskOutcome(NamedTuple):

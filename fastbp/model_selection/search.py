@@ -8,7 +8,6 @@ training, is given the result. Transformers are fitted twice for that, networks 
 nothing is round is recorded without scikit-learn's help.
 """
 
-import copy
 import os
 import time
 import warnings
@@ -29,6 +28,7 @@ from fastbp.model_selection.fit_many import SharedData, TaskOutcome, fit_tasks
 from fastbp.solvers import History
 from fastbp.training.callbacks import without_callbacks
 from fastbp.training.fit import fit, override
+from fastbp.training.generators import copy_of
 from fastbp.training.task import FitResult, FitTask
 
 __all__ = ["BackpropSearchCV"]
@@ -168,7 +168,8 @@ class BackpropSearchCV(GridSearchCV):
                 # What is wrong with a network, the second run says.
                 with suppress(Exception):
                     net._validate_params()
-                    recorder(net._fit_task(X_train, y_train))
+                    task = net._fit_task(X_train, y_train)
+                    recorder.add(task if task.has_own_generator else _with_copied_generator(task))
 
 
 def _refuse_checkpoints(tasks: list[FitTask]) -> None:
@@ -208,6 +209,11 @@ class _SameSplits:
         return getattr(self._splitter, name)
 
 
+def _with_copied_generator(task: FitTask) -> FitTask:
+    generator = copy_of(task.start.random_state)
+    return task._replace(start=task.start._replace(random_state=generator))
+
+
 class _Recorder:
     """Keeps each task that comes to be fitted, and returns the untrained network for it."""
 
@@ -216,11 +222,14 @@ class _Recorder:
         self.digests: list[bytes] = []  # before the training moves the generators on
         self._shared = SharedData()  # all points of a grid have the same rows in a fold
 
-    def __call__(self, task: FitTask) -> FitResult:
-        generator = copy.deepcopy(task.start.random_state)  # it may be used before the training
-        task = task._replace(start=task.start._replace(random_state=generator))
+    def add(self, task: FitTask) -> None:
+        """Keep a task, whose generator nobody uses before the training."""
+        self.digests.append(task.digest(self._shared.digest(task.data)))
         self.tasks.append(self._shared.share(task))
-        self.digests.append(task.digest())
+
+    def __call__(self, task: FitTask) -> FitResult:
+        """Keep a task of a fit, which goes on with a network that is not trained."""
+        self.add(_with_copied_generator(task))
         history = History(loss=np.nan, best_loss=np.inf)
         return FitResult(task.solver, task.start.parameters.copy(), history, "one_epoch")
 

@@ -76,10 +76,16 @@ def _kind_of(task: FitTask) -> tuple | None:
         return None
     if estimator.learning_rate == "invscaling" and estimator.power_t < 0:  # the rate rises
         return None
-    with Shuffles(task.start.random_state if estimator.shuffle else None) as shuffles:
-        if not shuffles.are_compiled:
-            return None
+    if not _draws_in_kernels(task):
+        return None
     return task.device, data.dtype.name, task.network, rule._replace(learning_rate=0.0)
+
+
+def _draws_in_kernels(task: FitTask) -> bool:
+    """Whether kernels shuffle the rows by themselves, or do not have to."""
+    if not task.estimator.shuffle or task.has_own_generator:
+        return True
+    return Shuffles(task.start.random_state).are_compiled
 
 
 def _is_watched(task: FitTask) -> bool:

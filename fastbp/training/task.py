@@ -1,6 +1,5 @@
 """One fit, in and out: a `FitTask`, all checked and drawn, becomes a `FitResult`."""
 
-import copy
 import hashlib
 import math
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from fastbp.solvers.registry import SOLVERS, Solver
 from fastbp.solvers.states import TrainingState
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import StopReason
+from fastbp.training.generators import copy_of, generator_of
 from fastbp.training.validation_set import ValidationSet
 
 if TYPE_CHECKING:
@@ -117,27 +117,36 @@ class FitTask(NamedTuple):
         if self.n_init == 1:
             yield self.start
             return
-        seeds = copy.deepcopy(self.start.random_state)  # before the first one's shuffles
+        seeds = copy_of(self.start.random_state)  # before the first one's shuffles
         yield self.start
         for number in range(1, self.n_init):
-            generator = np.random.RandomState(seeds.randint(2**31))
+            generator = generator_of(seeds.randint(2**31))
             yield Start(self.network.initial_parameters(generator, self.dtype), generator, number)
 
-    def digest(self) -> bytes:
-        """Equal for tasks that come to the same: in data, parameters, start and shuffles."""
+    @property
+    def has_own_generator(self) -> bool:
+        """Whether a number seeds its generator, which nobody else draws from."""
+        return isinstance(self.estimator.random_state, int)
+
+    def digest(self, of_data: bytes | None = None) -> bytes:
+        """Equal for tasks that come to the same: in data, parameters, start and shuffles.
+
+        Parameters
+        ----------
+        of_data : bytes, default=None
+            The digest of the data, where it is known.
+        """
         digest = hashlib.blake2b(digest_size=16)
-        state = self.start.random_state.get_state(legacy=False)
         parameters = self.estimator.get_params(deep=False)
-        parameters.pop("random_state")
-        for part in (
-            repr((self.network, self.n_init, self.one_epoch, self.state is None)),
-            repr(sorted((name, repr(value)) for name, value in parameters.items())),
-            repr(state["state"]["pos"] if "pos" in state["state"] else state["state"]),
-        ):
-            digest.update(part.encode())
-        digest.update(np.ascontiguousarray(state["state"].get("key", ())).tobytes())
+        if not self.has_own_generator:  # what was drawn from its own follows from all the rest
+            del parameters["random_state"]
+            state = self.start.random_state.get_state(legacy=False)["state"]
+            digest.update(np.ascontiguousarray(state.pop("key", ())).tobytes())
+            digest.update(repr(state).encode())
+        for part in (self.network, self.n_init, self.one_epoch, self.state is None, parameters):
+            digest.update(repr(part).encode())
         digest.update(self.start.parameters.tobytes())
-        digest.update(self.data.digest())
+        digest.update(self.data.digest() if of_data is None else of_data)
         if self.validation is not None:
             digest.update(self.validation.data.digest())
         return digest.digest()
