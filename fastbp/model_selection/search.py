@@ -163,13 +163,12 @@ class BackpropSearchCV(GridSearchCV):
         """Keep the trainings of networks that nothing is round: no scores, and each split once."""
         splits = [_safe_split(estimator, X, y, train) for train, _ in self.cv.split(X, y)]
         for candidate in ParameterGrid(self.param_grid):
+            net = clone(estimator).set_params(**clone(candidate, safe=False))
             for X_train, y_train in splits:
-                net = clone(estimator).set_params(**clone(candidate, safe=False))
                 # What is wrong with a network, the second run says.
                 with suppress(Exception):
                     net._validate_params()
-                    task = net._fit_task(X_train, y_train)
-                    recorder.add(task if task.has_own_generator else _with_copied_generator(task))
+                    recorder.add_fit(net, X_train, y_train)
 
 
 def _refuse_checkpoints(tasks: list[FitTask]) -> None:
@@ -222,16 +221,22 @@ class _Recorder:
         self.digests: list[bytes] = []  # before the training moves the generators on
         self._shared = SharedData()  # all points of a grid have the same rows in a fold
 
-    def add(self, task: FitTask) -> None:
-        """Keep a task, whose generator nobody uses before the training."""
-        self.digests.append(task.digest(self._shared.digest(task.data)))
-        self.tasks.append(self._shared.share(task))
+    def add_fit(self, net: BackpropEstimator, X: Any, y: Any) -> None:
+        """Keep the task of a fit that is not made."""
+        # A number seeds a generator for each fit; others are drawn from, and cloned with the net.
+        is_seeded = isinstance(net.random_state, int)
+        task = (net if is_seeded else clone(net))._fit_task(X, y)
+        self._keep(task if is_seeded else _with_copied_generator(task))
 
     def __call__(self, task: FitTask) -> FitResult:
         """Keep a task of a fit, which goes on with a network that is not trained."""
-        self.add(_with_copied_generator(task))
+        self._keep(_with_copied_generator(task))
         history = History(loss=np.nan, best_loss=np.inf)
         return FitResult(task.solver, task.start.parameters.copy(), history, "one_epoch")
+
+    def _keep(self, task: FitTask) -> None:
+        self.digests.append(task.digest(self._shared.digest(task.data)))
+        self.tasks.append(self._shared.share(task))
 
 
 class _Replayer:

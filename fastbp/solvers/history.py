@@ -62,7 +62,7 @@ class History:
         vars(self).update(vars(History()) | state)
 
     def record_losses(self, losses: Sequence[float], tol: float) -> None:
-        """Record the losses of one iteration or more, and whether each is lower than the best by ``tol``."""
+        """Record iterations' losses, and whether each is lower than the best by ``tol``."""
         self.loss = losses[-1]
         self.loss_curve.extend(losses)
         best, n_no_improvement = self.best_loss, self.n_no_improvement

@@ -12,6 +12,7 @@ from fastbp.backends.device import resolve
 from fastbp.diagnostics.uncertainty import Posterior
 from fastbp.model.data import Data
 from fastbp.model.network import Network
+from fastbp.model.update_rules import Rule
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Checkpoint, Watcher
@@ -85,6 +86,12 @@ class FitTask(NamedTuple):
     def solver(self) -> Solver:
         """The solver."""
         return SOLVERS[self.estimator.solver]
+
+    @property
+    def rule(self) -> Rule | None:
+        """The update rule of sgd and adam as the parameters have it."""
+        make_rule = self.solver.rule
+        return None if make_rule is None else make_rule(self.estimator)
 
     @property
     def dtype(self) -> np.dtype:

@@ -19,7 +19,9 @@ def test_r2_is_that_of_scikit_learn_to_the_bit(n, of_y, of_prediction):
     y = (100 + rng.standard_normal(n)).astype(of_y)
     prediction = (y + rng.standard_normal(n)).astype(of_prediction)
     assert r2(y, prediction) == r2_score(y, prediction)
-    assert r2(y[::2], prediction[::2]) == pytest.approx(r2_score(y[::2], prediction[::2]), rel=1e-12)
+    assert r2(y[::2], prediction[::2]) == pytest.approx(
+        r2_score(y[::2], prediction[::2]), rel=1e-12
+    )
     assert type(r2(y, prediction)) is float
 
 
