@@ -53,7 +53,7 @@ def fit_many(
     Each is what ``clone(estimator).set_params(**parameters[i]).fit(X, y, sample_weight)`` gives, on
     the CPU to the last bit where ``random_state`` is an integer; other generators draw all initial
     weights first. Small networks that are trained online on dense rows go side by side in the lanes
-    of a vector, 8 in float64 and 16 in float32, if those of one architecture and update rule fill
+    of a vector, 8 in float64 and 16 in float32, as many of one architecture and update rule as fill
     most of the lanes: their numbers are those of a fit alone to rounding, and the same bits for the
     same networks and any ``n_jobs``. On a GPU (``device="cuda"`` of the estimator or among the
     parameters) the networks that sgd or adam train are trained in the same launches, each by a

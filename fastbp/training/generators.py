@@ -66,4 +66,4 @@ class _Zeros(ISeedSequence):
 
 
 def _new() -> np.random.RandomState:
-    return np.random.RandomState(np.random.MT19937(_Zeros()))
+    return np.random.RandomState(np.random.MT19937(_Zeros()))  # type: ignore[arg-type]
