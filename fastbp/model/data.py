@@ -71,12 +71,6 @@ class Data(NamedTuple):
             digest.update(array.data)
         return digest.digest()
 
-    def place(self) -> tuple:
-        """Equal for data that lie in the same memory, as long as they are there."""
-        arrays = [array for array in self[:-1] if array.size]
-        places = [(a.ctypes.data, a.shape, a.strides, a.dtype.str) for a in arrays]
-        return self.X.shape, self.mean_weight, *places
-
     @property
     def dtype(self) -> np.dtype:
         """float64 or float32, of every floating-point array."""

@@ -214,22 +214,16 @@ class SharedData:
     """One copy of the data of tasks that have the same."""
 
     def __init__(self) -> None:
-        self._by_digest: dict[bytes, Data] = {}
-        self._by_place: dict[tuple, bytes] = {}  # of data that are kept, so it is theirs for good
+        self._alike: dict[tuple, list[Data]] = {}
 
     def share(self, task: FitTask) -> FitTask:
-        """Replace a task's data by an equal copy seen before."""
-        return task._replace(data=self._by_digest[self.digest(task.data)])
-
-    def digest(self, data: Data) -> bytes:
-        """Give the digest of data, which are kept; of those in one place it is worked out once."""
-        place = data.place()
-        digest = self._by_place.get(place)
-        if digest is None:
-            digest = data.digest()
-            if self._by_digest.setdefault(digest, data) is data:
-                self._by_place[place] = digest
-        return digest
+        """Replace a task's data by an equal copy seen before; to compare is less than to hash."""
+        alike = self._alike.setdefault(_glance(task.data), [])
+        for known in alike:
+            if all(a is b or np.array_equal(a, b) for a, b in zip(task.data, known, strict=True)):
+                return task._replace(data=known)
+        alike.append(task.data)
+        return task
 
 
 class TaskOutcome(NamedTuple):
@@ -318,6 +312,13 @@ def _fit_together(tasks: list[Any], n_threads: int, interrupted: Event) -> list[
     except Exception as error:  # a device's, so it is everybody's
         return [TaskOutcome(None, None, error) for _ in tasks]
     return [TaskOutcome(of_starts, clock) for of_starts, clock in zip(results, clocks, strict=True)]
+
+
+def _glance(data: Data) -> tuple:
+    """Give what tells most data apart: shapes, and the first and last bytes."""
+    arrays = [array.ravel() for array in data[:-1]]
+    ends = [(array[:8].tobytes(), array[-8:].tobytes()) for array in arrays]
+    return data.X.shape, data.dtype, data.mean_weight, *ends
 
 
 def _rows_of(array: Any, fold: NDArray | None) -> Any:

@@ -135,13 +135,18 @@ class FitTask(NamedTuple):
         """Whether a number seeds its generator, which nobody else draws from."""
         return isinstance(self.estimator.random_state, int)
 
-    def digest(self, of_data: bytes | None = None) -> bytes:
+    def digest(self, of_data: bytes) -> bytes:
         """Equal for tasks that come to the same: in data, parameters, start and shuffles.
 
         Parameters
         ----------
-        of_data : bytes, default=None
-            The digest of the data, where it is known.
+        of_data : bytes
+            What tells the data from others.
+
+        Returns
+        -------
+        digest : bytes
+            Almost certainly another one for any other task.
         """
         digest = hashlib.blake2b(digest_size=16)
         parameters = self.estimator.get_params(deep=False)
@@ -153,7 +158,7 @@ class FitTask(NamedTuple):
         for part in (self.network, self.n_init, self.one_epoch, self.state is None, parameters):
             digest.update(repr(part).encode())
         digest.update(self.start.parameters.tobytes())
-        digest.update(self.data.digest() if of_data is None else of_data)
+        digest.update(of_data)
         if self.validation is not None:
             digest.update(self.validation.data.digest())
         return digest.digest()
