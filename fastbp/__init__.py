@@ -17,7 +17,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``,
                       ``table_encoder`` (columns of text, missing values), ``collections`` with
                       ``target_summary`` (Dask's arrays and DataFrames);
-                      ``parameters``, ``checks``, ``plain``, ``refusals``: what a user may give
+                      ``parameters``, ``checks``, ``plain``, ``refusals``: what a user may give;
+                      ``scores``
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
                       a solver's), ``validation_set``, ``side_by_side`` (many fits at once),

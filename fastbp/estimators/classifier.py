@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logsumexp
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -29,6 +28,7 @@ from fastbp.estimators.collections import in_memory, over_partitions
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.labels import Labels, accuracy, class_accuracy
 from fastbp.estimators.parameters import has_partial_fit
+from fastbp.estimators.scores import label_accuracy
 from fastbp.estimators.target_summary import TargetSummary
 from fastbp.estimators.uncertainty import mean_of
 from fastbp.model.network import Network
@@ -404,13 +404,12 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         score : float
             The part of the rows that are right; of several labels a row, all have to be.
         """
+        prediction = self.predict(X)
         if is_collection(X):
-            prediction, y, sample_weight = in_memory(self.predict(X), y, sample_weight)
-        else:
-            prediction = self.predict(X)
+            prediction, y, sample_weight = in_memory(prediction, y, sample_weight)
         if self.soft_labels and np.ndim(y) == 2:
             y = np.asarray(y).argmax(axis=1)
-        return float(accuracy_score(y, prediction, sample_weight=sample_weight))
+        return label_accuracy(y, prediction, sample_weight)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

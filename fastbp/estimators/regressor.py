@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -28,6 +27,7 @@ from fastbp.estimators.checks import (
 from fastbp.estimators.collections import in_memory, over_partitions
 from fastbp.estimators.inspection import InspectedEstimator
 from fastbp.estimators.refusals import checked_sample
+from fastbp.estimators.scores import r2
 from fastbp.estimators.target_scaling import TargetScaling
 from fastbp.estimators.target_summary import TargetSummary
 from fastbp.estimators.uncertainty import mean_of, standard_deviation
@@ -420,11 +420,11 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         score : float
             Higher is better.
         """
-        if not is_collection(X) and not self._repeats_target:
-            return super().score(X, y, sample_weight)
-        prediction, y, sample_weight = in_memory(self.predict(X), y, sample_weight)
+        prediction = self.predict(X)
+        if is_collection(X):
+            prediction, y, sample_weight = in_memory(prediction, y, sample_weight)
         if not self._repeats_target:
-            return float(r2_score(y, prediction, sample_weight=sample_weight))
+            return r2(y, prediction, sample_weight)
         value, own = loss_of(self.loss).value, np.array(self._loss_parameters)
         losses = value(prediction.astype(float), np.reshape(y, (-1, 1)), own).sum(axis=1)
         return -float(np.average(losses, weights=sample_weight))
@@ -451,7 +451,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
 
     @property
     def _score_for_early_stopping(self) -> Callable[..., float] | None:
-        return r2_score if loss_of(self.loss).has_r2_score else None
+        return r2 if loss_of(self.loss).has_r2_score else None
 
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Table:
         X, y = check_training_data(self, X, y, reset=reset)

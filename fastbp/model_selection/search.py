@@ -8,7 +8,6 @@ training, is given the result. Transformers are fitted twice for that, networks 
 nothing is round is recorded without scikit-learn's help.
 """
 
-import copy
 import os
 import time
 import warnings
@@ -29,6 +28,7 @@ from fastbp.model_selection.fit_many import SharedData, TaskOutcome, fit_tasks
 from fastbp.solvers import History
 from fastbp.training.callbacks import without_callbacks
 from fastbp.training.fit import fit, override
+from fastbp.training.generators import copy_of
 from fastbp.training.task import FitResult, FitTask
 
 __all__ = ["BackpropSearchCV"]
@@ -163,12 +163,12 @@ class BackpropSearchCV(GridSearchCV):
         """Keep the trainings of networks that nothing is round: no scores, and each split once."""
         splits = [_safe_split(estimator, X, y, train) for train, _ in self.cv.split(X, y)]
         for candidate in ParameterGrid(self.param_grid):
+            net = clone(estimator).set_params(**clone(candidate, safe=False))
             for X_train, y_train in splits:
-                net = clone(estimator).set_params(**clone(candidate, safe=False))
                 # What is wrong with a network, the second run says.
                 with suppress(Exception):
                     net._validate_params()
-                    recorder(net._fit_task(X_train, y_train))
+                    recorder.add_fit(net, X_train, y_train)
 
 
 def _refuse_checkpoints(tasks: list[FitTask]) -> None:
@@ -208,6 +208,16 @@ class _SameSplits:
         return getattr(self._splitter, name)
 
 
+def _with_copied_generator(task: FitTask) -> FitTask:
+    generator = copy_of(task.start.random_state)
+    return task._replace(start=task.start._replace(random_state=generator))
+
+
+def _digest(task: FitTask) -> bytes:
+    """Give the digest of a task with shared data: which they are tells what is in them."""
+    return task.digest(str(id(task.data)).encode())
+
+
 class _Recorder:
     """Keeps each task that comes to be fitted, and returns the untrained network for it."""
 
@@ -216,25 +226,39 @@ class _Recorder:
         self.digests: list[bytes] = []  # before the training moves the generators on
         self._shared = SharedData()  # all points of a grid have the same rows in a fold
 
+    def add_fit(self, net: BackpropEstimator, X: Any, y: Any) -> None:
+        """Keep the task of a fit that is not made."""
+        # A number seeds a generator for each fit; others are drawn from, and cloned with the net.
+        is_seeded = isinstance(net.random_state, int)
+        task = (net if is_seeded else clone(net))._fit_task(X, y)
+        self._keep(task if is_seeded else _with_copied_generator(task))
+
     def __call__(self, task: FitTask) -> FitResult:
-        generator = copy.deepcopy(task.start.random_state)  # it may be used before the training
-        task = task._replace(start=task.start._replace(random_state=generator))
-        self.tasks.append(self._shared.share(task))
-        self.digests.append(task.digest())
+        """Keep a task of a fit, which goes on with a network that is not trained."""
+        self._keep(_with_copied_generator(task))
         history = History(loss=np.nan, best_loss=np.inf)
         return FitResult(task.solver, task.start.parameters.copy(), history, "one_epoch")
+
+    def _keep(self, task: FitTask) -> None:
+        self.tasks.append(self._shared.share(task))
+        self.digests.append(_digest(self.tasks[-1]))
+
+    def digest_of(self, task: FitTask) -> bytes:
+        """Give the digest that a task would be recorded with."""
+        return _digest(self._shared.share(task))
 
 
 class _Replayer:
     """Gives each task that comes to be fitted the result of the recorded one that equals it."""
 
     def __init__(self, recorder: _Recorder, outcomes: list[TaskOutcome]) -> None:
+        self._recorder = recorder
         self._made: dict[bytes, list[tuple[FitTask, TaskOutcome]]] = {}
         for digest, task, outcome in zip(recorder.digests, recorder.tasks, outcomes, strict=True):
             self._made.setdefault(digest, []).append((task, outcome))
 
     def __call__(self, task: FitTask) -> FitResult:
-        made = self._made.get(task.digest())
+        made = self._made.get(self._recorder.digest_of(task))
         if made:
             recorded, outcome = made.pop(0)
             return outcome.conclude(recorded)

@@ -1,6 +1,7 @@
 """What is recorded of a training."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,14 +61,18 @@ class History:
         # A pickle of an earlier version lacks what was not recorded then.
         vars(self).update(vars(History()) | state)
 
-    def record_loss(self, loss: float, tol: float) -> None:
-        """Record an iteration's loss, and whether it is lower than the best by ``tol``."""
-        self.loss = loss
-        self.loss_curve.append(loss)
-        if self.best_loss is None:
+    def record_losses(self, losses: Sequence[float], tol: float) -> None:
+        """Record iterations' losses, and whether each is lower than the best by ``tol``."""
+        self.loss = losses[-1]
+        self.loss_curve.extend(losses)
+        best, n_no_improvement = self.best_loss, self.n_no_improvement
+        if best is None:
             return  # a validation score decides
-        self.n_no_improvement = self.n_no_improvement + 1 if loss > self.best_loss - tol else 0
-        self.best_loss = min(self.best_loss, loss)
+        for loss in losses:
+            n_no_improvement = n_no_improvement + 1 if loss > best - tol else 0
+            if loss < best:
+                best = loss
+        self.best_loss, self.n_no_improvement = best, n_no_improvement
 
     def record_score(self, score: float, tol: float) -> bool:
         """Record a validation score; returns whether it is the best so far."""

@@ -164,15 +164,17 @@ class Monitor:
         n_fun = history.n_fun_curve[-1] if history.n_fun_curve else 0
         n_fun_each = (history.n_fun - self._n_fun_at_end) // max(n, 1)
         self._n_fun_at_end = history.n_fun
-        for i, loss in enumerate(losses, start=1):
-            history.n_iter += 1
-            history.time_curve.append(begin + i * each)
-            history.n_fun_curve.append(n_fun + i * n_fun_each)
-            history.gradient_norm_curve.append(gradient_norm)
-            history.record_loss(loss, self.tol)
+        at_once = 1 if self.verbose or self.watchers else max(n, 1)  # who look at each
+        for start in range(0, n, at_once):
+            numbers = range(start + 1, start + at_once + 1)
+            history.n_iter += at_once
+            history.time_curve.extend([begin + i * each for i in numbers])
+            history.n_fun_curve.extend([n_fun + i * n_fun_each for i in numbers])
+            history.gradient_norm_curve.extend([gradient_norm] * at_once)
+            history.record_losses(losses[start : start + at_once], self.tol)
             if self.verbose:
                 norm = "" if math.isnan(gradient_norm) else f", gradient = {gradient_norm:.2e}"
-                print(f"Iteration {history.n_iter}, loss = {loss:.8f}{norm}")
+                print(f"Iteration {history.n_iter}, loss = {history.loss:.8f}{norm}")
             for watcher in self.watchers:
                 watcher(history)
 

@@ -6,8 +6,6 @@ a GPU that is for all that sgd and adam train, on the CPU for small networks tra
 there are enough to fill the lanes of a vector.
 """
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -28,8 +26,10 @@ from fastbp.training.validation_set import make_early_stopping
 
 __all__ = ["fit_side_by_side", "go_side_by_side"]
 
-#: Fewer lanes than this are not worth it: all of them are 1.2 to 2.7 times as fast as one by one.
+#: Fewer lanes than this are not worth it: all of them are 1.4 to 2.7 times as fast as one by one.
 _LEAST_FILLED = 0.75
+#: Likewise of two moments in float64, where all lanes wait for memory and are 1.3 times as fast.
+_LEAST_FILLED_OF_WIDE = 0.85
 
 
 def go_side_by_side(tasks: Sequence[FitTask]) -> list[bool]:
@@ -43,31 +43,40 @@ def go_side_by_side(tasks: Sequence[FitTask]) -> list[bool]:
     Returns
     -------
     chosen : list of bool
-        On a GPU, all that sgd and adam train. On the CPU those that lanes are for, if the starts of
-        their kind fill most of the lanes of so many vectors.
+        On a GPU, all that sgd and adam train. On the CPU those that lanes are for: of each kind the
+        first so many whose starts leave few lanes empty, which take as long as full ones.
     """
-    kinds = [_kind_of(task) for task in tasks]
-    n_starts: Counter = Counter()
-    for task, kind in zip(tasks, kinds, strict=True):
-        n_starts[kind] += task.n_init
-    return [
-        kind is not None and (task.device != "cpu" or _fill_lanes(n_starts[kind], task.dtype))
-        for task, kind in zip(tasks, kinds, strict=True)
-    ]
+    of_kinds: dict[tuple, list[int]] = {}
+    for i, task in enumerate(tasks):
+        kind = _kind_of(task)
+        if kind is not None:
+            of_kinds.setdefault(kind, []).append(i)
+    chosen = [False] * len(tasks)
+    for of_one in of_kinds.values():
+        for i in of_one[: _n_worth_it([tasks[i] for i in of_one])]:
+            chosen[i] = True
+    return chosen
 
 
-def _fill_lanes(n: int, dtype: np.dtype) -> bool:
-    """Whether so many networks leave few lanes empty, which take as long as full ones."""
-    return n >= _LEAST_FILLED * n_lanes(dtype) * math.ceil(n / n_lanes(dtype))
+def _n_worth_it(tasks: list[FitTask]) -> int:
+    """How many of the first tasks of a kind gain by being trained side by side."""
+    task = tasks[0]
+    if task.device != "cpu":
+        return len(tasks)
+    rule = task.rule
+    is_wide = rule is not None and rule.record.n_moments > 1 and task.dtype == np.float64
+    least, n = _LEAST_FILLED_OF_WIDE if is_wide else _LEAST_FILLED, n_lanes(task.dtype)
+    n_starts = np.cumsum([each.n_init for each in tasks])
+    (worth_it,) = np.nonzero(n_starts >= least * n * np.ceil(n_starts / n))
+    return int(worth_it[-1]) + 1 if len(worth_it) else 0
 
 
 def _kind_of(task: FitTask) -> tuple | None:
     """Give what the members of a fleet have in common; None of a task that is for itself."""
-    make_rule = task.solver.rule
-    data = task.data
-    if make_rule is None or not isinstance(data, Data):
+    rule, data = task.rule, task.data
+    if rule is None or not isinstance(data, Data):
         return None
-    estimator, rule = task.estimator, make_rule(task.estimator)
+    estimator = task.estimator
     n_rows = batch_rows(estimator.batch_size, data.n_samples)
     if task.device != "cpu":
         n_columns, is_sparse = (data.X.shape[1], data.y.shape[1]), len(data.row_starts) > 0
@@ -77,10 +86,16 @@ def _kind_of(task: FitTask) -> tuple | None:
         return None
     if estimator.learning_rate == "invscaling" and estimator.power_t < 0:  # the rate rises
         return None
-    with Shuffles(task.start.random_state if estimator.shuffle else None) as shuffles:
-        if not shuffles.are_compiled:
-            return None
+    if not _draws_in_kernels(task):
+        return None
     return task.device, data.dtype.name, task.network, rule._replace(learning_rate=0.0)
+
+
+def _draws_in_kernels(task: FitTask) -> bool:
+    """Whether kernels shuffle the rows by themselves, or do not have to."""
+    if not task.estimator.shuffle or task.has_own_generator:
+        return True
+    return Shuffles(task.start.random_state).are_compiled
 
 
 def _is_watched(task: FitTask) -> bool:

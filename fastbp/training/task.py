@@ -1,6 +1,5 @@
 """One fit, in and out: a `FitTask`, all checked and drawn, becomes a `FitResult`."""
 
-import copy
 import hashlib
 import math
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from fastbp.backends.device import resolve
 from fastbp.diagnostics.uncertainty import Posterior
 from fastbp.model.data import Data, Rows
 from fastbp.model.network import Network
+from fastbp.model.update_rules import Rule
 from fastbp.solvers.descent import Minimised
 from fastbp.solvers.history import History
 from fastbp.solvers.monitor import Checkpoint, Watcher
@@ -21,6 +21,7 @@ from fastbp.solvers.registry import SOLVERS, Solver
 from fastbp.solvers.states import TrainingState
 from fastbp.solvers.stochastic import OptimiserState
 from fastbp.solvers.stopping import StopReason
+from fastbp.training.generators import copy_of, generator_of
 from fastbp.training.validation_set import ValidationSet
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ class FitTask(NamedTuple):
         return SOLVERS[self.estimator.solver]
 
     @property
+    def rule(self) -> Rule | None:
+        """The update rule of sgd and adam as the parameters have it."""
+        make_rule = self.solver.rule
+        return None if make_rule is None else make_rule(self.estimator)
+
+    @property
     def dtype(self) -> np.dtype:
         """float64 or float32, what is computed in."""
         return self.data.dtype
@@ -122,27 +129,41 @@ class FitTask(NamedTuple):
         if self.n_init == 1:
             yield self.start
             return
-        seeds = copy.deepcopy(self.start.random_state)  # before the first one's shuffles
+        seeds = copy_of(self.start.random_state)  # before the first one's shuffles
         yield self.start
         for number in range(1, self.n_init):
-            generator = np.random.RandomState(seeds.randint(2**31))
+            generator = generator_of(seeds.randint(2**31))
             yield Start(self.network.initial_parameters(generator, self.dtype), generator, number)
 
-    def digest(self) -> bytes:
-        """Equal for tasks that come to the same: in data, parameters, start and shuffles."""
+    @property
+    def has_own_generator(self) -> bool:
+        """Whether a number seeds its generator, which nobody else draws from."""
+        return isinstance(self.estimator.random_state, int)
+
+    def digest(self, of_data: bytes) -> bytes:
+        """Equal for tasks that come to the same: in data, parameters, start and shuffles.
+
+        Parameters
+        ----------
+        of_data : bytes
+            What tells the data from others.
+
+        Returns
+        -------
+        digest : bytes
+            Almost certainly another one for any other task.
+        """
         digest = hashlib.blake2b(digest_size=16)
-        state = self.start.random_state.get_state(legacy=False)
         parameters = self.estimator.get_params(deep=False)
-        parameters.pop("random_state")
-        for part in (
-            repr((self.network, self.n_init, self.one_epoch, self.state is None)),
-            repr(sorted((name, repr(value)) for name, value in parameters.items())),
-            repr(state["state"]["pos"] if "pos" in state["state"] else state["state"]),
-        ):
-            digest.update(part.encode())
-        digest.update(np.ascontiguousarray(state["state"].get("key", ())).tobytes())
+        if not self.has_own_generator:  # what was drawn from its own follows from all the rest
+            del parameters["random_state"]
+            state = self.start.random_state.get_state(legacy=False)["state"]
+            digest.update(np.ascontiguousarray(state.pop("key", ())).tobytes())
+            digest.update(repr(state).encode())
+        for part in (self.network, self.n_init, self.one_epoch, self.state is None, parameters):
+            digest.update(repr(part).encode())
         digest.update(self.start.parameters.tobytes())
-        digest.update(self.data.digest())
+        digest.update(of_data)
         if self.validation is not None:
             digest.update(self.validation.data.digest())
         return digest.digest()

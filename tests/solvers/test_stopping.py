@@ -206,7 +206,7 @@ def test_record_loss_counts_losses_that_are_not_lower_by_tol():
     history = History(best_loss=math.inf)
     counts = []
     for loss in (4.0, 3.5, 3.25, 3.0, 2.0, 2.25, 1.75, 1.0):
-        history.record_loss(loss, tol=0.5)
+        history.record_losses([loss], tol=0.5)
         counts.append(history.n_no_improvement)
     #  below the best by:  - 0.5 0.25 0.25 1 - 0.25 0.75
     assert counts == [0, 0, 1, 2, 0, 1, 2, 0]
@@ -217,7 +217,7 @@ def test_record_loss_counts_losses_that_are_not_lower_by_tol():
 def test_record_loss_counts_nothing_where_a_score_decides():
     history = History()
     for loss in (1.0, 2.0, 3.0):
-        history.record_loss(loss, tol=0.0)
+        history.record_losses([loss], tol=0.0)
     assert (history.loss, history.loss_curve) == (3.0, [1.0, 2.0, 3.0])
     assert (history.best_loss, history.n_no_improvement) == (None, 0)
 

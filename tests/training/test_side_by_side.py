@@ -54,6 +54,11 @@ def test_lanes_are_for_enough_networks_of_a_kind(problem):
     assert go_side_by_side(_tasks(X, y, seeds[:5])) == [False] * 5
     assert go_side_by_side(_tasks(X, y, [{}], n_init=6)) == [True]
     assert go_side_by_side(_tasks(X, y, [{}], n_init=9)) == [False]  # one in a second vector
+    nine = [{"random_state": seed} for seed in range(9)]
+    assert go_side_by_side(_tasks(X, y, nine)) == [True] * 8 + [False]
+    wide = [each | {"solver": "adam"} for each in seeds]  # gains less, and needs more of them
+    assert go_side_by_side(_tasks(X, y, wide)) == [False] * 6
+    assert go_side_by_side(_tasks(X, y, [*wide, {"solver": "adam"}])) == [True] * 7
     mixed = [*seeds, {"solver": "adam"}, {"batch_size": 8}, {"hidden_layer_sizes": (6,)}]
     assert go_side_by_side(_tasks(X, y, mixed)) == [True] * 6 + [False] * 3
     rates = [
