@@ -23,7 +23,7 @@ def missing():
 
 def fits(case, dtype):
     online = case.batch_size == 1 and case.update == "plain" and case.alpha == 0
-    return online and not case.is_of_classes and len(case.sizes) == 3 and case.activation == "tanh"
+    return online and case.has_plain_output and len(case.sizes) == 3 and case.activation == "tanh"
 
 
 def epochs(case, X, y):
