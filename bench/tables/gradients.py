@@ -10,8 +10,8 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.cases import DTYPES, Case, assert_same, initial_parameters, training_flops
-from bench.instruments import limits, machine
+from bench.cases import DTYPES, Case, assert_same, initial_parameters
+from bench.instruments import machine
 from bench.instruments.markdown import number, table
 from bench.instruments.options import parser
 from bench.rivals import numpy_baseline
@@ -48,9 +48,8 @@ def row(sizes, n_rows, published, dtype):
     taken = microseconds(lambda: objective.loss_and_gradient(start))
     a_row = 1e3 * taken / n_rows
     mark = f" ({published})" if published and dtype == np.float64 else ""
-    limit = 1e9 * training_flops(sizes) / limits.peak(dtype) / a_row
-    cells = [number(taken), number(a_row) + mark, number(limit)]
-    return [f"{case.net_name}, {n_rows} rows", np.dtype(dtype).name, *cells]
+    name = f"{case.net_name}, {n_rows} rows"
+    return [name, np.dtype(dtype).name, number(taken), number(a_row) + mark]
 
 
 def main(arguments):
@@ -58,4 +57,4 @@ def main(arguments):
     with threadpool_limits(1):
         print(f"{machine.line()}\n")
         rows = [row(*case, dtype) for case in CASES for dtype in DTYPES]
-    table(["gradient, tanh", "dtype", "µs a call", "ns a row", "limit"], rows)
+    table(["gradient, tanh", "dtype", "µs a call", "ns a row"], rows)
