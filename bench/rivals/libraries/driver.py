@@ -7,6 +7,9 @@ import numpy as np
 from bench.cases import RATE, initial_parameters
 from bench.rivals.compiling import shared_library
 
+#: An epoch of small batches moves the weights by less than a thousandth of their length.
+DIGITS = {"float64": 1e-9, "float32": 1e-5}
+
 
 class _Problem(ctypes.Structure):
     _fields_ = [

@@ -13,6 +13,7 @@ from bench.rivals.libraries import driver
 SOURCE = Path(__file__).with_suffix(".cpp")
 HEADERS = ("armadillo", "cereal/cereal.hpp", "mlpack.hpp")
 NAME = "mlpack"
+DIGITS = driver.DIGITS
 
 
 def _options():

@@ -20,6 +20,7 @@ HEADERS = (
     "third_party/stb/stb_image.h",
 )
 NAME = "tiny-dnn"
+DIGITS = driver.DIGITS
 
 
 def missing():
