@@ -38,6 +38,12 @@ class Case(NamedTuple):
     alpha: float = ALPHA
     rule: str = ""
     loss: str = "squared_error"
+    output_activation: str | None = None
+
+    @property
+    def has_plain_output(self):
+        """Whether the outputs are sums, as regressors have them."""
+        return not self.is_of_classes and self.output_activation is None
 
     @property
     def is_of_classes(self):
@@ -62,7 +68,7 @@ class Case(NamedTuple):
     @property
     def network(self):
         """The network as fastbp describes it."""
-        return Network(self.sizes, self.activation, self.loss)
+        return Network(self.sizes, self.activation, self.loss, self.output_activation)
 
     @property
     def net_name(self):

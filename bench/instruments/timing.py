@@ -10,6 +10,7 @@ import math
 import time
 import warnings
 from functools import partial
+from statistics import median
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -22,6 +23,7 @@ from fastbp import BackpropClassifier, BackpropRegressor
 
 ROUNDS = 5
 SECONDS = 0.08  # what a long fit takes, or more
+RACE_SECONDS = 1.0  # of both sides of a race together, or more
 DIGITS = {"float64": 1e-9, "float32": 1e-2}
 ESTIMATORS = {"fastbp": BackpropRegressor, "scikit-learn": MLPRegressor}
 CLASSIFIERS = {"fastbp": BackpropClassifier, "scikit-learn": MLPClassifier}
@@ -33,13 +35,18 @@ def seconds(run, *arguments):
     return time.perf_counter() - start
 
 
+def cpu_seconds(run, *arguments):
+    """Seconds of the CPU: what one thread takes on a machine that others use, too."""
+    start = time.process_time()
+    run(*arguments)
+    return time.process_time() - start
+
+
 def check_epoch(case, dtype, names):
     """Train for one epoch everywhere; all must arrive at the same parameters."""
     X, y = make_data(case, dtype)
     expected = None
-    for name, rival in available(case, dtype).items():
-        if name not in names:
-            continue
+    for name, rival in available(case, dtype, names).items():
         run, parameters = rival.epochs(case, X, y)
         run()
         got = parameters().copy()
@@ -63,9 +70,7 @@ def time_epochs(case, dtype, names):
     X, y = make_data(case, dtype)
     estimators = CLASSIFIERS if case.is_of_classes else ESTIMATORS
     short, long, n_epochs = {}, {}, {}
-    for name, rival in available(case, dtype).items():
-        if name not in names:
-            continue
+    for name, rival in available(case, dtype, names).items():
         if name in estimators:
             long[name] = partial(fit, estimators[name], case, X, y)
             short[name] = partial(long[name], 1)
@@ -103,6 +108,23 @@ def best_of(runs, rounds, in_a_row=1):
 def _repeat(run, times):
     for _ in range(times):
         run()
+
+
+def race(ours, theirs):
+    """Seconds of our fastest call, and the median ratio of theirs to ours, turn by turn.
+
+    Of the thread's CPU time, so it holds on a machine that others use, too.
+    """
+    clock, own, ratios = time.thread_time, [], []
+    end = time.perf_counter() + RACE_SECONDS
+    while time.perf_counter() < end or len(own) < 30:
+        begin = clock()
+        ours()
+        between = clock()
+        theirs()
+        own.append(between - begin)
+        ratios.append((clock() - between) / own[-1])
+    return min(own), median(ratios)
 
 
 def fitted_alike(case, dtype):

@@ -8,8 +8,9 @@ none shuffles. Before anything is timed, one epoch of each must have led to the 
 """
 
 from bench.rivals import c_online, fann, fastbp_net, jax_net, numpy_net, sklearn_net, torch_net
+from bench.rivals.libraries import LIBRARIES
 
-__all__ = ["RIVALS", "available"]
+__all__ = ["LIBRARIES", "RIVALS", "available"]
 
 RIVALS = {
     rival.NAME: rival
@@ -17,10 +18,13 @@ RIVALS = {
 }
 
 
-def available(case, dtype):
-    """Rivals that are installed and do what a case asks for, by name."""
+def available(case, dtype, names=tuple(RIVALS)):
+    """Rivals of some names that are installed and do what a case asks for, by name.
+
+    Libraries are among them only if they are named.
+    """
     return {
         name: rival
-        for name, rival in RIVALS.items()
-        if rival.missing() is None and rival.fits(case, dtype)
+        for name, rival in (RIVALS | LIBRARIES).items()
+        if name in names and rival.missing() is None and rival.fits(case, dtype)
     }

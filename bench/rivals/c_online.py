@@ -1,46 +1,28 @@
 """The same loop in C, compiled on the spot with ``-O3 -march=native -ffast-math``."""
 
 import ctypes
-import shutil
-import subprocess
-import tempfile
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from bench.cases import RATE, initial_parameters
+from bench.rivals.compiling import compiler, shared_library
 
 SOURCE = Path(__file__).with_name("online.c")
 NAME = "C"
 
 
 def missing():
-    return None if shutil.which("cc") or shutil.which("gcc") else "no C compiler"
+    return None if compiler() else "no C compiler"
 
 
 def fits(case, dtype):
-    plain = case.batch_size == 1 and case.update == "plain" and not case.is_of_classes
+    plain = case.batch_size == 1 and case.update == "plain" and case.has_plain_output
     return plain and len(case.sizes) == 3 and case.activation == "tanh"
 
 
-@cache
-def _library(dtype):
-    folder = Path(tempfile.mkdtemp(prefix="fastbp-bench-"))
-    flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
-    single = ["-DSINGLE"] if dtype == np.float32 else []
-    out = folder / "online.so"
-    command = [
-        shutil.which("gcc") or shutil.which("cc"),
-        *flags,
-        *single,
-        str(SOURCE),
-        "-o",
-        str(out),
-        "-lm",
-    ]
-    subprocess.run(command, check=True)
-    function = ctypes.CDLL(str(out)).epoch
+def _epoch(dtype):
+    function = shared_library(SOURCE, dtype, "-lm").epoch
     real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
     function.argtypes = [ctypes.c_long, *[ctypes.c_int] * 3, *[ctypes.c_void_p] * 8, real, real]
     function.restype = ctypes.c_double
@@ -48,7 +30,7 @@ def _library(dtype):
 
 
 def epochs(case, X, y):
-    function, dtype = _library(X.dtype), X.dtype
+    function, dtype = _epoch(X.dtype), X.dtype
     (w1, w2), (b1, b2) = case.network.unpack(initial_parameters(case, dtype))
     w1, w2, b1, b2 = w1.copy(), np.ascontiguousarray(w2.T), b1.copy(), b2.copy()
     room = (np.zeros(len(b1), dtype), np.zeros(len(b1), dtype))

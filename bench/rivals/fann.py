@@ -23,7 +23,7 @@ def missing():
 
 def fits(case, dtype):
     online = case.batch_size == 1 and case.update == "plain" and case.alpha == 0
-    return online and not case.is_of_classes and len(case.sizes) == 3 and case.activation == "tanh"
+    return online and case.has_plain_output and len(case.sizes) == 3 and case.activation == "tanh"
 
 
 def epochs(case, X, y):
@@ -46,8 +46,9 @@ def epochs(case, X, y):
     ):
         getattr(library, f"fann_set_{setting}")(net, value)
     connections = _connections(library, net, real)
-    places = [_place(case, c.source, c.target) for c in connections]
     start = initial_parameters(case, X.dtype)
+    numbers = case.network.unpack(np.arange(start.size))
+    places = [int(_place(numbers, c.source, c.target)) for c in connections]
     for connection, place in zip(connections, places, strict=True):
         connection.weight = start[place]
     library.fann_set_weight_array(net, connections, len(connections))
@@ -70,20 +71,20 @@ def _connections(library, net, real):
     return connections
 
 
-def _place(case, source, target):
-    """Find where in fastbp's vector a connection's weight is.
+def _place(numbers, source, target):
+    """Find where in fastbp's vector a connection's weight is, by the numbers of its entries.
 
     FANN's neurons are numbered layer by layer, each layer with a bias neuron as its last.
     """
-    n_in, n_hidden, n_out = case.sizes
-    weights, biases = case.network._starts
+    weights, biases = numbers
+    n_in, n_hidden = weights[0].shape
     if target <= n_in + n_hidden:
         unit = target - (n_in + 1)
-        return int(biases[0] + unit if source == n_in else weights[0] + source * n_hidden + unit)
+        return biases[0][unit] if source == n_in else weights[0][source, unit]
     unit = target - (n_in + n_hidden + 2)
     if source == n_in + n_hidden + 1:
-        return int(biases[1] + unit)
-    return int(weights[1] + (source - n_in - 1) * n_out + unit)
+        return biases[1][unit]
+    return weights[1][source - n_in - 1, unit]
 
 
 def _training_data(library, X, y):

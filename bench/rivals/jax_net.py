@@ -16,7 +16,8 @@ def missing():
 
 def fits(case, dtype):
     whole = case.n_rows % case.batch_size == 0 or case.n_rows > case.batch_size
-    return np.dtype(dtype) == np.float32 and whole and case.update in ("plain", "adam")
+    plain = case.output_activation is None and case.update in ("plain", "adam")
+    return np.dtype(dtype) == np.float32 and whole and plain
 
 
 def _net(case):

@@ -21,7 +21,7 @@ NAME = "nnet"
 
 
 class Fit(NamedTuple):
-    """A training: seconds, loss and parameters at its end, and iterations where they are known."""
+    """A training: CPU seconds, loss and parameters at its end, iterations where they are known."""
 
     seconds: float
     loss: float

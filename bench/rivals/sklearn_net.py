@@ -13,7 +13,7 @@ def missing():
 
 
 def fits(case, dtype):
-    return True
+    return case.output_activation is None
 
 
 def estimator_options(case):

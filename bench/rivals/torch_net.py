@@ -20,7 +20,8 @@ def missing():
 
 
 def fits(case, dtype):
-    return case.update in ("plain", "adam") and case.alpha == 0
+    plain = case.alpha == 0 and case.output_activation is None
+    return plain and case.update in ("plain", "adam")
 
 
 def _model(case, numpy_dtype):

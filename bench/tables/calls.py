@@ -7,10 +7,8 @@ turn by turn: it holds on a machine that others use, too. "µs" is the fastest c
 case is timed, both have predicted the same, or trained to the same weights.
 """
 
-import time
 import warnings
 from functools import partial
-from statistics import median
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -20,13 +18,13 @@ from bench.cases import DTYPES, assert_same
 from bench.instruments import machine
 from bench.instruments.markdown import number, ratio, table
 from bench.instruments.options import parse_names, parser
+from bench.instruments.timing import race
 from fastbp import BackpropClassifier, BackpropRegressor
 
 DIGITS = {"float64": 1e-9, "float32": 1e-3}
 SIDES = {"regressor": (BackpropRegressor, MLPRegressor),
          "classifier": (BackpropClassifier, MLPClassifier)}  # fmt: skip
 ACTIVATIONS = ("tanh", "relu")
-SECONDS = 1.0  # of both sides together, or more
 N_TRAINING = 1000
 
 #: Kind of estimator, number of classes, method, rows, and the ratio that is wanted.
@@ -64,20 +62,6 @@ def calls(case, activation, dtype):
         runs.append((run, lambda made, yes=is_training: made.coefs_[0] if yes else made))
     assert_same(*(what(run()) for run, what in runs), DIGITS)
     return [run for run, _ in runs]
-
-
-def race(ours, theirs):
-    """Seconds of our fastest call, and the median ratio of theirs to ours."""
-    clock, own, ratios = time.thread_time, [], []
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(own) < 30:
-        begin = clock()
-        ours()
-        between = clock()
-        theirs()
-        own.append(between - begin)
-        ratios.append((clock() - between) / own[-1])
-    return min(own), median(ratios)
 
 
 def main(arguments):

@@ -1,9 +1,10 @@
 """The tables of the batch solvers: what they need to the same error, and what they spend.
 
 ``python bench/run.py solvers`` prints all of them in Markdown, ``python bench/run.py solvers race``
-one: race, sin, cost, lm, proben1. One thread. In brackets stands the goal the project has set
-itself. Before anything is timed, all sides have the same loss at the start, and the loss a rival
-ends at is that of its parameters in fastbp; else nothing is printed but what differs.
+one: race, sin, cost, lm, proben1. One thread, whose CPU time race and sin take. In brackets stands
+the goal the project has set itself. Before anything is timed, all sides have the same loss at the
+start, and the loss a rival ends at is that of its parameters in fastbp; else nothing is printed but
+what differs.
 """
 
 import math
@@ -28,7 +29,7 @@ from bench.instruments.minimising import (
     minimise,
 )
 from bench.instruments.options import parse_names, parser
-from bench.instruments.timing import best_of, seconds
+from bench.instruments.timing import best_of, cpu_seconds, seconds
 from bench.problems import MADE, made, race_problems, sine
 from bench.rivals import minimisers, nnet
 from bench.tables import proben1
@@ -85,7 +86,7 @@ def time_race(problem):
         for name, (train, _) in racers().items():
             fits[name] = min(fits[name], train(problem), key=lambda fit: fit.seconds)
         for key, run in runs.items():
-            times[key] = min(times[key], seconds(run))
+            times[key] = min(times[key], cpu_seconds(run))
     return fits, times
 
 
@@ -126,7 +127,7 @@ def sin():
     for solver in BATCH_SOLVERS:
         run = partial(minimise, solver, goal=goal, max_iter=max_iter)
         results = [run(problem) for problem in problems]
-        times = [min(seconds(run, problem) for _ in range(3)) for problem in problems]
+        times = [min(cpu_seconds(run, problem) for _ in range(3)) for problem in problems]
         courses = [
             (time, result.history.n_iter)
             for time, result in zip(times, results, strict=True)
