@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import idamax
+from scipy.linalg.blas import dasum, idamax
 
 from fastbp.solvers.history import History
 
@@ -28,17 +28,18 @@ class Point(NamedTuple):
     @property
     def is_finite(self) -> bool:
         """Whether parameters, loss and gradient are finite."""
+        if not math.isfinite(self.loss):
+            return False
         # No entry of either vector hides in their product: 0 times inf is NaN.
-        if math.isfinite(self.loss + self.gradient.dot(self.parameters)):
+        if math.isfinite(self.gradient.dot(self.parameters)):
             return True
-        vectors = self.gradient, self.parameters
-        return math.isfinite(self.loss) and all(bool(np.isfinite(x).all()) for x in vectors)
+        return bool(np.isfinite(self.gradient).all() and np.isfinite(self.parameters).all())
 
     @property
     def gradient_norm(self) -> float:
         """The largest entry of the gradient, in absolute value."""
         gradient = self.gradient
-        if all_finite(gradient):  # then BLAS finds it in a third of the time
+        if math.isfinite(dasum(gradient)):  # then the BLAS finds it, in a third of the time
             return abs(float(gradient[idamax(gradient)]))
         return float(np.abs(gradient).max())
 
