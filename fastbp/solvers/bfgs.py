@@ -16,8 +16,8 @@ and q = H g_new
 
     Hy = q + d,    s . H^-1 s = -t s . g,    next direction = -(q + s (v . g_new) + v (s . g_new))
 
-are made of d and q alone, and come out of one loop (``machine/bfgs_update.py``). H is stored as a number times the upper triangle of a matrix, so that
-dividing it costs nothing.
+are made of d and q alone, and come out of one loop (``machine/bfgs_update.py``). H is stored as a
+number times the upper triangle of a matrix, so that dividing it costs nothing.
 
 References
 ----------

@@ -116,10 +116,11 @@ def normal_equations(descent: Descent) -> NDArray[np.float64]:
     descent.check_limits()
     descent.history.n_fun += 1
     objective = cast(LeastSquares, descent.objective)
-    _, _, hessian = objective.normal_equations(descent.point.parameters.astype(descent.dtype))
+    _, _, matrix = objective.normal_equations(descent.point.parameters.astype(descent.dtype))
+    hessian = matrix.astype(np.float64, copy=False)
     if not all_finite(hessian.diagonal()):
         raise Stop("diverged")
-    return hessian.astype(np.float64, copy=False)
+    return hessian
 
 
 def _solve(

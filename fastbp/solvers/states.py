@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dasum, idamax
+from scipy.linalg.blas import dasum, ddot, idamax
 
 from fastbp.solvers.history import History
 
@@ -15,7 +15,7 @@ __all__ = ["DescentState", "Point", "StochasticState", "TrainingState", "all_fin
 def all_finite(array: NDArray[np.float64]) -> bool:
     """Whether all entries of a vector are finite."""
     # One product finds most arrays finite; where it overflows, every entry is looked at.
-    return math.isfinite(array.dot(array)) or bool(np.isfinite(array).all())
+    return math.isfinite(ddot(array, array)) or bool(np.isfinite(array).all())
 
 
 class Point(NamedTuple):
@@ -31,7 +31,7 @@ class Point(NamedTuple):
         if not math.isfinite(self.loss):
             return False
         # No entry of either vector hides in their product: 0 times inf is NaN.
-        if math.isfinite(self.gradient.dot(self.parameters)):
+        if math.isfinite(ddot(self.gradient, self.parameters)):
             return True
         return bool(np.isfinite(self.gradient).all() and np.isfinite(self.parameters).all())
 
