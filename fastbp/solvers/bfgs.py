@@ -96,7 +96,7 @@ def _iterate(descent: Descent, state: State) -> None:
             d, step = state.scale * d, step / state.scale  # what this H makes of the last gradient
     if state.matrix is not None:
         q = dsymv(state.scale, state.matrix, gradient)
-        v, state.direction = np.empty_like(d), np.empty_like(d)
+        v, state.direction = np.empty(d.size), np.empty(d.size)
         tau = _load_update()(d, q, last, gradient, step, not is_first, v, state.direction)
         if tau > 0:
             state.scale /= tau
