@@ -26,7 +26,7 @@ def warmup(names: Iterable[str] | str | None = None, client: Any = None) -> dict
     ----------
     names : iterable of str, or str, default=None
         What to compile: "mini-batches", "threads", "online", "lanes", "one-sample",
-        "large-batches", "lbfgs", "lm", "predict", "derivatives", "functions"; all if None.
+        "large-batches", "lbfgs", "bfgs", "lm", "predict", "derivatives", "functions"; all if None.
     client : dask.distributed.Client, default=None
         Compile on the workers of this cluster instead: on one of each host first, and then on all
         others, which load what that one has compiled. Workers that join later load it, too.

@@ -109,6 +109,7 @@ WARMUPS: dict[str, Callable[[NDArray], None]] = {
     # A batch that is too much for one compiled call; what it takes is a gradient over all rows.
     "large-batches": _fit(solver="sgd", batch_size="full", hidden_layer_sizes=(1000,)),
     "lbfgs": _fit(solver="lbfgs"),
+    "bfgs": _fit(solver="bfgs", hidden_layer_sizes=(5,)),
     "lm": _fit(solver="lm", hidden_layer_sizes=(5,)),
     "predict": _predict,
     "derivatives": _differentiate,

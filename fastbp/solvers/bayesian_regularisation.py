@@ -109,7 +109,7 @@ def _set_alpha(descent: Descent, state: State, hessian: NDArray[np.float64]) -> 
     errors = 2.0 * total_weight * point.loss - objective.alpha * square_sum
     decay = np.zeros(point.parameters.size)
     decay[:n_weights] = objective.alpha / total_weight
-    determined = _determined(hessian, decay, float(np.finfo(descent.dtype).eps))
+    determined = _determined(hessian, decay, descent.eps)
     state.effective_parameters = float(determined.sum())
     n_left = total_weight * objective.network.layer_sizes[-1] - state.effective_parameters
     gamma = float(determined[:n_weights].sum())

@@ -11,10 +11,13 @@ Before that, H is divided by tau = min(1, s . y / s . H^-1 s): where the loss cu
 than the model had it, the model is too steep in the other directions, too, and it would take an
 iteration for each of them to find out. It takes about half the iterations of BFGS without it.
 
-One product with H an iteration is enough: q = H g_new gives Hy = q + direction, since the direction
-was -H g, and s . H^-1 s = -t s . g for a step of t directions; the next direction is
--(q + s (v . g_new) + v (s . g_new)). H is stored as a number times the upper triangle of a matrix,
-so that dividing it costs nothing.
+One product with H an iteration is enough. The direction was d = -H g, so that with the step s = t d
+and q = H g_new
+
+    Hy = q + d,    s . H^-1 s = -t s . g,    next direction = -(q + s (v . g_new) + v (s . g_new))
+
+are made of d and q alone, and come out of one loop (``machine/bfgs_update.py``). H is stored as a
+number times the upper triangle of a matrix, so that dividing it costs nothing.
 
 References
 ----------
@@ -27,19 +30,21 @@ with a class of self-scaling quasi-Newton algorithms", JOTA 96 (1998), for tau <
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dsymv, dsyr2
 
+from fastbp.machine.forks import LOADING
 from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
 from fastbp.solvers.line_search import line_search
 
 __all__ = ["State", "minimise"]
 
-_EPS = float(np.finfo(np.float64).eps)
 _MAX_SCALE = 1e100
 
 
@@ -78,28 +83,24 @@ def _begin(descent: Descent) -> State:
 
 
 def _iterate(descent: Descent, state: State) -> None:
-    last = descent.point.gradient
-    point, step = line_search(descent, state.direction, state.first_step, c2=0.9)
+    last, d = descent.point.gradient, state.direction
+    point, step = line_search(descent, d, state.first_step, c2=0.9)
     descent.accept(point)
-    gradient = point.gradient
-    s, y = step * state.direction, gradient - last
-    curvature = s.dot(y)
-    tau = min(1.0, float(curvature / (-step * s.dot(last))))
-    least = _EPS * math.sqrt(s.dot(s)) * math.sqrt(y.dot(y))
-    is_curved = curvature > least and tau > 0
+    gradient, is_first = point.gradient, state.matrix is None
     state.first_step = 1.0
-    if is_curved and state.matrix is None:
-        state.scale, tau = float(curvature / y.dot(y)), 1.0
-        state.matrix = np.asfortranarray(np.eye(s.size))
-        state.direction = -state.scale * (gradient - y)  # what H makes of the last gradient
+    if is_first:
+        y = gradient - last
+        state.scale = float(step * d.dot(y) / y.dot(y))
+        if 0 < state.scale < math.inf:
+            state.matrix = np.asfortranarray(np.eye(y.size))
+            d, step = state.scale * d, step / state.scale  # what this H makes of the last gradient
     if state.matrix is not None:
         q = dsymv(state.scale, state.matrix, gradient)
-        if is_curved:
+        v, state.direction = np.empty(d.size), np.empty(d.size)
+        tau = _load_update()(d, q, last, gradient, step, not is_first, v, state.direction)
+        if tau > 0:
             state.scale /= tau
-            hy, q = (q + state.direction) / tau, q / tau
-            v = (0.5 * (1.0 + y.dot(hy) / curvature) * s - hy) / curvature
-            state.matrix = dsyr2(1.0 / state.scale, s, v, a=state.matrix, overwrite_a=True)
-            state.direction = -(q + s * v.dot(gradient) + v * s.dot(gradient))
+            state.matrix = dsyr2(step / state.scale, d, v, a=state.matrix, overwrite_a=True)
             if state.scale > _MAX_SCALE:
                 state.matrix, state.scale = state.scale * state.matrix, 1.0
         else:  # with no curvature along s, H would not stay positive: it stays what it is
@@ -112,3 +113,11 @@ def _iterate(descent: Descent, state: State) -> None:
 def _first_step(gradient: NDArray[np.float64]) -> float:
     """Of a direction whose length means nothing yet: a move of length 1."""
     return 1.0 / np.linalg.norm(gradient)  # type: ignore[return-value]
+
+
+@cache
+def _load_update() -> Callable:
+    """Import the compiled loop, and numba with it."""
+    with LOADING:
+        from fastbp.machine.bfgs_update import bfgs_update
+    return bfgs_update

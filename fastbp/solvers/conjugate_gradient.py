@@ -37,17 +37,17 @@ _Vector = NDArray[np.float64]
 
 
 def _polak_ribiere(new: _Vector, gradient: _Vector, direction: _Vector) -> float:
-    return max(0.0, float(new @ (new - gradient) / (gradient @ gradient)))
+    return max(0.0, float(new.dot(new - gradient) / gradient.dot(gradient)))
 
 
 def _fletcher_reeves(new: _Vector, gradient: _Vector, direction: _Vector) -> float:
-    return float(new @ new / (gradient @ gradient))
+    return float(new.dot(new) / gradient.dot(gradient))
 
 
 def _hestenes_stiefel(new: _Vector, gradient: _Vector, direction: _Vector) -> float:
     change = new - gradient
-    curvature = direction @ change
-    return max(0.0, float(new @ change / curvature)) if curvature > 0 else 0.0
+    curvature = direction.dot(change)
+    return max(0.0, float(new.dot(change) / curvature)) if curvature > 0 else 0.0
 
 
 #: The formulas of beta, by name.
@@ -92,16 +92,16 @@ def _begin(descent: Descent) -> State:
 
 def _iterate(descent: Descent, state: State) -> None:
     gradient, direction = descent.point.gradient, state.direction
-    slope = gradient @ direction
+    slope = gradient.dot(direction)
     point, step = line_search(descent, direction, state.step, c2=0.1)
     descent.accept(point)
     new, state.since_restart = point.gradient, state.since_restart + 1
     beta = UPDATES[descent.options.cg_update](new, gradient, direction)
-    if abs(new @ gradient) >= _ORTHOGONAL * (new @ new) or state.since_restart >= new.size:
+    if abs(new.dot(gradient)) >= _ORTHOGONAL * new.dot(new) or state.since_restart >= new.size:
         beta = 0.0
     state.direction = -new + beta * direction
-    if beta == 0.0 or not new @ state.direction < 0:
+    if beta == 0.0 or not new.dot(state.direction) < 0:
         state.direction, state.since_restart = -new, 0
     # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-    ratio: Any = slope / (new @ state.direction)
+    ratio: Any = slope / new.dot(state.direction)
     state.step = step * ratio

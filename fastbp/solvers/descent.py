@@ -115,6 +115,8 @@ class Descent:
         Its history.
     dtype : dtype
         Of the parameters that are evaluated.
+    eps : float
+        Its rounding error of 1.
     is_settled : bool
         Whether a small gradient is the end: not while a solver still changes the objective.
     resumed : DescentState or None
@@ -132,7 +134,7 @@ class Descent:
         self.resumed = cast(DescentState | None, options.monitor.resumed)
         self.history = History() if self.resumed is None else self.resumed.history.copy()
         self.monitor = replace(options.monitor, history=self.history)  # options may be used again
-        self.dtype = parameters.dtype
+        self.dtype, self.eps = parameters.dtype, float(np.finfo(parameters.dtype).eps)
         self._n_stalled = 0
         self.monitor.begin()
 

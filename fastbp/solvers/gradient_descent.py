@@ -52,10 +52,10 @@ def _begin(descent: Descent) -> State:
 
 def _iterate(descent: Descent, state: State) -> None:
     gradient = descent.point.gradient
-    squared = gradient @ gradient
+    squared = gradient.dot(gradient)
     point, step = line_search(descent, -gradient, state.step, c2=0.5)
     descent.accept(point)
     gradient = point.gradient
     # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-    ratio: Any = squared / (gradient @ gradient)
+    ratio: Any = squared / gradient.dot(gradient)
     state.step = step * ratio

@@ -22,7 +22,8 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.blas import dtrsv, idamax
+from scipy.linalg.lapack import dpotrf
 
 from fastbp.model.objective import LeastSquares
 from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
@@ -71,7 +72,8 @@ class Damping:
             If there is none as far as numbers can tell, or no more evaluation is left.
         """
         start = descent.point
-        largest = float(hessian.diagonal().max())
+        diagonal = hessian.diagonal()
+        largest = float(diagonal[idamax(diagonal)])
         if math.isnan(self.mu):
             self.mu = _FIRST_MU * max(largest, np.finfo(np.float64).tiny)
         while self.mu < _MAX_MU * max(1.0, largest):
@@ -114,10 +116,11 @@ def normal_equations(descent: Descent) -> NDArray[np.float64]:
     descent.check_limits()
     descent.history.n_fun += 1
     objective = cast(LeastSquares, descent.objective)
-    _, _, hessian = objective.normal_equations(descent.point.parameters.astype(descent.dtype))
-    if not np.isfinite(hessian.diagonal()).all():
+    _, _, matrix = objective.normal_equations(descent.point.parameters.astype(descent.dtype))
+    hessian = matrix.astype(np.float64, copy=False)
+    if not all_finite(hessian.diagonal()):
         raise Stop("diverged")
-    return hessian.astype(np.float64, copy=False)
+    return hessian
 
 
 def _solve(
@@ -126,9 +129,11 @@ def _solve(
     """Solve (H + mu I) x = right by Cholesky; None where the matrix is not positive definite."""
     # LAPACK counts columns where C counts rows: the upper triangle is its lower one.
     damped = np.array(hessian.T, order="F")
-    np.fill_diagonal(damped, hessian.diagonal() + mu)
+    np.einsum("ii->i", damped)[:] += mu
     factor, info = dpotrf(damped, lower=True, overwrite_a=True, clean=False)
     if info != 0:
         return None
-    solution, info = dpotrs(factor, right, lower=True)
-    return solution if info == 0 and all_finite(solution) else None
+    # Of one right side, dpotrs takes twice the time.
+    half = dtrsv(factor, right, lower=True)
+    solution = dtrsv(factor, half, lower=True, trans=1, overwrite_x=True)
+    return solution if all_finite(solution) else None

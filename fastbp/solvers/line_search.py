@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import idamax
 
 from fastbp.solvers.descent import Descent
 from fastbp.solvers.states import Point
@@ -71,7 +72,6 @@ def line_search(
         raise Stop("line_search")
     low = before = _Trial(0.0, start.loss, slope, start)
     high: _Trial | None = None  # between low and high, in either order, lies a minimum
-    eps = np.finfo(descent.dtype).eps
     step = first_step if 0 < first_step < math.inf else 1.0
     for _ in range(_MAX_TRIALS):
         point = descent.evaluate(start.parameters + step * direction)
@@ -88,13 +88,21 @@ def line_search(
                 high = low
             before, low = low, trial
         next_step = _beyond(before, low) if high is None else _between(low, high)
-        moved = np.abs((next_step - low.step) * direction)
-        if (moved <= eps * np.abs(start.parameters)).all():
+        if not _moves(descent, next_step - low.step, direction):
             break
         step = next_step
     if low.step > 0 and low.loss <= start.loss:
         return low.point, low.step
     raise Stop("line_search")
+
+
+def _moves(descent: Descent, step: float, direction: NDArray[np.float64]) -> bool:
+    """Whether a step is long enough to change any of the parameters."""
+    parameters = descent.point.parameters
+    i = idamax(direction)  # this one settles it, as a rule
+    if abs(step * float(direction[i])) > descent.eps * abs(float(parameters[i])):
+        return True
+    return bool((np.abs(step * direction) > descent.eps * np.abs(parameters)).any())
 
 
 def _is_low(trial: _Trial, loss: float, slope: float) -> bool:

@@ -12,6 +12,7 @@ Moller, "A scaled conjugate gradient algorithm for fast supervised learning", Ne
 (1993). The comments give the numbers of its steps.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ def _iterate(descent: Descent, state: State) -> None:
     damping: Any = state.damping
     r = -point.gradient
     p_squared = p.dot(p)
-    if not 0 < p_squared < np.inf:  # as far as numbers can tell
+    if not 0 < p_squared < math.inf:  # as far as numbers can tell
         raise Stop("step_size")
     if state.curvature is None:  # 2: p has changed
         state.curvature = _curvature(descent, p, p_squared)
@@ -78,7 +79,7 @@ def _iterate(descent: Descent, state: State) -> None:
     alpha = mu / delta
     trial = descent.evaluate(point.parameters + alpha * p)
     # 6: how much of what the parabola promised
-    agreement = 2.0 * (point.loss - trial.loss) / (alpha * mu) if trial.is_finite else -np.inf
+    agreement = 2.0 * (point.loss - trial.loss) / (alpha * mu) if trial.is_finite else -math.inf
     if agreement >= 0:  # 7
         descent.accept(trial)
         r, last_r = -trial.gradient, r
@@ -92,7 +93,7 @@ def _iterate(descent: Descent, state: State) -> None:
     elif damping > _MAX_LAMBDA or np.array_equal(trial.parameters, point.parameters):
         raise Stop("step_size")
     if agreement < 0.25:  # 8
-        growth = 4.0 if agreement == -np.inf else 1.0 - agreement
+        growth = 4.0 if agreement == -math.inf else 1.0 - agreement
         # At least fourfold, which the paper does not ask for: after a loss that is not finite,
         # or one that rounding has made no lower, the rule alone might wait for ever.
         damping = max(damping + delta * growth / p_squared, 4.0 * damping)
@@ -102,7 +103,7 @@ def _iterate(descent: Descent, state: State) -> None:
 def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: Any) -> float:
     """Curvature p' H p by a difference of gradients; 0 (to be made positive) if not finite."""
     # Where rounding and the difference's own error are about equal; the paper's limit is 1e-4.
-    sigma = min(1e-4, np.sqrt(np.finfo(descent.dtype).eps)) / np.sqrt(p_squared)
+    sigma = min(1e-4, math.sqrt(descent.eps)) / math.sqrt(p_squared)
     ahead = descent.evaluate(descent.point.parameters + sigma * p)
     curvature = float(p.dot(ahead.gradient - descent.point.gradient) / sigma)
-    return curvature if np.isfinite(curvature) else 0.0
+    return curvature if math.isfinite(curvature) else 0.0

@@ -133,7 +133,7 @@ print("MISSES", sum(sum(kernel.stats.cache_misses.values()) for kernel in every)
     assert "MISSES 0" in output
     assert after == before
     assert str(directory) in output
-    assert output.count(" s\n") == 11
+    assert output.count(" s\n") == 12
     fits = """
 import warnings, numpy as np
 from fastbp import BackpropClassifier, BackpropRegressor

@@ -190,7 +190,7 @@ def _guarded_call(network, arrays, dtype, rows, first, last):
     data = as_data(X, y, weights)
     loss = kernels.add_normal_equations(
         layout, parameters, data, rows, workspace._replace(**written), jacobian_workspace,
-        first, last, products, gradient,
+        first, last, products, gradient, 1.0,
     )  # fmt: skip
     assert_guards_untouched(parameters, X, y, weights, products, gradient)
     assert_guards_untouched(*jacobian_workspace, *written.values())

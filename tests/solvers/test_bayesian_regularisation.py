@@ -88,7 +88,7 @@ def test_alpha_does_not_hang_on_the_rounding_of_sums(n_hidden, seed):
         problem = _noisy_sine(n_hidden, seed, order)
         result = minimise(BAYESIAN, *problem, gtol=1e-6, max_iter=1000)
         found.append((result.alpha, result.effective_parameters))
-    np.testing.assert_allclose(found, [found[0]] * 5, rtol=0.02)
+    np.testing.assert_allclose(found, [found[0]] * 5, rtol=0.05)
 
 
 def test_a_weight_of_2_is_a_row_said_twice_to_the_evidence(rng):

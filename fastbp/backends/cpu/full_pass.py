@@ -98,16 +98,17 @@ class FullPass:
         alpha: float,
     ) -> tuple[float, NDArray[np.floating]]:
         kernels, rows = self._kernels, slabs[0]
-        if len(slabs) == 1 and len(rows) <= self.rows_per_call:
-            # A small table, of which Python must not take longer than the sum.
+        if len(slabs) == 1 and len(rows) <= self.rows_per_call and divisor > 0:
+            # A small table, of which Python must not take longer than the sum: one call does all.
             gradient = np.zeros(parameters.size, parameters.dtype)
             lent = self._lend_workspace()
             loss = kernels.accumulate(
-                self.layout_plan, parameters, self.data_plan, rows, lent[1], gradient
-            )
+                self.layout_plan, parameters, self.data_plan, rows, lent[1], gradient,
+                float(alpha), float(divisor),
+            )  # fmt: skip
             self._spare_workspaces.append(lent)
-        else:
-            loss, gradient = self._sum_slabs(parameters, slabs)
+            return loss, gradient
+        loss, gradient = self._sum_slabs(parameters, slabs)
         penalty = kernels.penalise(self.network.n_weights, parameters, gradient, alpha, divisor)
         return (loss + penalty) / divisor, gradient
 
@@ -122,7 +123,7 @@ class FullPass:
             for start in range(0, len(slabs[i]), self.rows_per_call):
                 part = slabs[i][start : start + self.rows_per_call]
                 losses[i] += self._kernels.accumulate(
-                    self.layout_plan, parameters, self.data_plan, part, plan, gradients[i]
+                    self.layout_plan, parameters, self.data_plan, part, plan, gradients[i], 0.0, 0.0
                 )
                 yield
             self._spare_workspaces.append((workspace, plan))

@@ -62,17 +62,16 @@ class NormalEquations:
         n_threads: int,
     ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
         """Loss, gradient and Gauss-Newton matrix: see `Objective.normal_equations`."""
-        n_weights = self.network.n_weights
-        loss, gradient, hessian = self.sums(parameters, n_threads)
-        penalty = self._kernels.penalise(n_weights, parameters, gradient, alpha, total_weight)
-        hessian /= total_weight
+        n_weights, decay = self.network.n_weights, alpha / total_weight
+        loss, gradient, hessian = self.sums(parameters, n_threads, total_weight)
+        penalty = self._kernels.penalise(n_weights, parameters, gradient, decay, 1.0)
         if alpha > 0:
             diagonal = np.einsum("ii->i", hessian)  # a view
-            diagonal[:n_weights] += alpha / total_weight
-        return (loss + penalty) / total_weight, gradient, hessian
+            diagonal[:n_weights] += decay
+        return loss + penalty, gradient, hessian
 
     def sums(
-        self, parameters: NDArray[np.floating], n_threads: int
+        self, parameters: NDArray[np.floating], n_threads: int, total_weight: float = 1.0
     ) -> tuple[float, NDArray[np.floating], NDArray[np.floating]]:
         """Sum over all rows; with the errors e and the Jacobian J of the predictions.
 
@@ -82,6 +81,8 @@ class NormalEquations:
             The parameter vector, of the data's dtype.
         n_threads : int
             Threads that share the matrix.
+        total_weight : float, default=1.0
+            What the sample weights w are divided by.
 
         Returns
         -------
@@ -112,7 +113,7 @@ class NormalEquations:
                 part = rows[start : start + per_call]
                 losses[i] += kernels.add_normal_equations(
                     self._layout_and_plan[1], parameters, self._data_plan, part, *plans,
-                    *strips[i], products.ravel(), gradient,
+                    *strips[i], products.ravel(), gradient, total_weight,
                 )  # fmt: skip
                 yield
             self._workspaces.append((workspaces, plans))

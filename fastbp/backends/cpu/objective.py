@@ -57,7 +57,7 @@ class Objective:
     def __post_init__(self) -> None:
         self.network.check_data(self.data, self.alpha)
         self._full_pass = FullPass(self.network, self.data, self.n_threads)
-        self._shape = (self.network.n_parameters,)
+        self._shape, self._dtype = (self.network.n_parameters,), self.data.dtype
 
     def loss_and_gradient(self, parameters: ArrayLike) -> tuple[float, NDArray[np.floating]]:
         """Loss and its gradient over all rows.
@@ -141,15 +141,14 @@ class Objective:
 
     def _vector(self, parameters: ArrayLike) -> NDArray[np.floating]:
         """Check a parameter vector: kernels read as many numbers as the network has parameters."""
-        dtype = self.data.dtype
         if (
             isinstance(parameters, np.ndarray)
             and parameters.shape == self._shape
-            and parameters.dtype == dtype
+            and parameters.dtype is self._dtype
             and parameters.flags.carray
         ):
             return parameters  # the usual case, at every evaluation
-        return self.network.vector(parameters, dtype)
+        return self.network.vector(parameters, self._dtype)
 
     @lazy
     def _normal_equations(self) -> NormalEquations:

@@ -60,17 +60,25 @@ def _sum_weights(data, rows):
 
 
 @kernel
-def accumulate(network: Layout, parameters, data: Data, rows, workspace: Workspace, gradient):
-    """Add the gradients of some rows to a sum.
+def accumulate(
+    network: Layout, parameters, data: Data, rows, workspace: Workspace, gradient, alpha,
+    total_weight,
+):  # fmt: skip
+    """Add the gradients of some rows to a sum, and make it the objective's if these are all rows.
 
     network : Layout.  parameters : (n_parameters,).  data : Data.  rows : (n,) row numbers.
     gradient : (n_parameters,), the sum of w_i * grad loss_i is added to it.
-    Returns the sum of w_i * loss_i, a float64.
+    total_weight : 0, or of all rows what `penalise`, which is then done, takes for it.
+    Returns the sum of w_i * loss_i, a float64, or then the objective.
     """
     pack(network, parameters, workspace.parameters)
     total = _sum_rows(network, data, rows, workspace)
     unpack_and_add(network, workspace.gradient, gradient)
-    return total
+    if total_weight == 0.0:
+        return total
+    return (total + _penalise(network.n_weights, parameters, gradient, alpha, total_weight)) / (
+        total_weight
+    )
 
 
 @kernel
@@ -81,6 +89,11 @@ def penalise(n_weights, parameters, gradient, alpha, total_weight):
     gradient : (n_parameters,), becomes (gradient + alpha W) / total_weight.
     Returns the penalty alpha / 2 |W|^2, not yet divided.
     """
+    return _penalise(n_weights, parameters, gradient, alpha, total_weight)
+
+
+@part
+def _penalise(n_weights, parameters, gradient, alpha, total_weight):
     scale, decay = 1.0 / total_weight, alpha / total_weight
     total = 0.0
     for i in range(n_weights):

@@ -86,7 +86,7 @@ def make_jacobian_workspace(
 @kernel
 def add_normal_equations(
     network: Layout, parameters, data: Data, rows, workspace: Workspace,
-    jacobian: JacobianWorkspace, first, last, products, gradient,
+    jacobian: JacobianWorkspace, first, last, products, gradient, total_weight,
 ):  # fmt: skip
     """Add J'J and J'e of some rows to sums.
 
@@ -96,6 +96,7 @@ def add_normal_equations(
     be fewer numbers than the panels hold, or more.
     products : (n_padded * n_padded,), the squares of J'J on and above the diagonal are added to it.
     Both are changed in those panels' rows alone.
+    total_weight : the w_i are divided by it.
     Returns the sum of w_i * loss_i, a float64.
     """
     pack(network, parameters, workspace.parameters)
@@ -108,7 +109,7 @@ def add_normal_equations(
         copy(workspace.deltas, jacobian.slopes)
         gather_targets(data, block, workspace)
         for i in range(block.size):
-            jacobian.roots[i] = sqrt(workspace.row_weights[i])
+            jacobian.roots[i] = sqrt(workspace.row_weights[i] / total_weight)
         for output in range(data.y.shape[1]):
             copy(jacobian.slopes, workspace.deltas)
             total += _start_from(network, workspace, jacobian, output, block.size)
