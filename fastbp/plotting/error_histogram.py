@@ -22,7 +22,7 @@ class ErrorHistogramDisplay:
 
     A regressor's error is y - prediction, in the unit of y, with a histogram for each output. A
     classifier's is the probability that the right class lacks, 1 - p, from 0 to 1; of several
-    labels a row, or soft labels, |y - p| for each. The legend has the mean and the standard
+    labels a row, or soft labels, ``|y - p|`` for each. The legend has the mean and the standard
     deviation (sd) of three at most. Make one with `from_estimator` or `from_predictions`.
 
     Parameters
