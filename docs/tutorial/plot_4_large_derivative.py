@@ -44,42 +44,40 @@ right.bar(range(1, 9), np.abs(np.diff(steps)), color=BLUE)
 right.set(xlabel="step", ylabel="how far the weight moves")
 
 # %%
-# But the slope of the error is a product, and the slope of the activation is a factor in it. That
-# of tanh is 1 in the middle and falls to 0 on both sides, where tanh is flat. A neuron whose net
-# input is there is called *saturated*: whatever its error, its weights hardly move. In the picture
-# each arrow is twice as long as the slope of tanh where it begins.
-z = np.linspace(-5, 5, 201)
-net_inputs = np.array([0.0, 1.0, 2.5, 4.0])
-slopes = 1 - np.tanh(net_inputs) ** 2
+# But the derivative of the error is a product, and the slope of the activation is a factor in it.
+# That of tanh is 1 in the middle and falls to 0 on both sides, where tanh is flat. A neuron whose net
+# input is there is called *saturated*: whatever its error, its weights hardly move.
+#
+# Left: tanh, its slope, and arrows twice as long as the slope where they begin. Right: the same in a
+# real update. A net has four hidden neurons, alike but for their biases, which put their net inputs
+# at the same four points. It learns one example. What comes in is the same for all four, and so is
+# the error behind them; their weights move as far as their slopes allow.
+z = np.array([0.0, 1.0, 2.5, 4.0])
+a, slopes = np.tanh(z), 1 - np.tanh(z) ** 2
 
-figure, (left, right) = plt.subplots(ncols=2, figsize=(10, 3.4), layout="constrained")
-left.plot(z, np.tanh(z), color="black", label="f(z) = tanh(z)")
-left.plot(z, 1 - np.tanh(z) ** 2, "--", color=ORANGE, linewidth=2, label="its slope f'(z)")
-left.quiver(
-    net_inputs, np.tanh(net_inputs), 2 * slopes, np.zeros(4), angles="xy", scale_units="xy", scale=1,
-    color=RED, width=0.008, headwidth=3, headlength=3, headaxislength=3, minlength=0, zorder=3,
-)  # fmt: skip
-left.plot(net_inputs, np.tanh(net_inputs), "o", color=RED)
-left.set(xlabel="net input z")
-left.legend(fontsize="small")
-
-# %%
-# The same in a real update. A net has four hidden neurons, alike but for their biases, which put
-# their net inputs at the four points above. It learns one example. The output's error is the same
-# for all four, and so is the input; their weights move by as much as their slopes allow:
 net = BackpropRegressor(
     hidden_layer_sizes=(4,), activation="tanh", alpha=0.0, solver="sgd", momentum=0.0,
     learning_rate_init=1.0,
 )  # fmt: skip
 net.partial_fit([[1.0]], [0.0])  # makes the arrays of weights, into which we write ours
-net.coefs_ = [np.full((1, 4), 0.5), np.full((4, 1), 0.5)]
-net.intercepts_ = [net_inputs - 0.5, np.zeros(1)]
+net.coefs_, net.intercepts_ = [np.full((1, 4), 0.5), np.full((4, 1), 0.5)], [z - 0.5, np.zeros(1)]
 before = net.coefs_[0].copy()
 net.learn_one([1.0], 0.0)
 moved = np.abs(net.coefs_[0] - before).ravel()
-assert np.allclose(moved / moved[0], slopes)
+assert np.allclose(moved / moved[0], slopes)  # the slope at z = 0 is 1
 
-bars = right.bar([f"{each:g}" for each in net_inputs], moved, color=RED)
+figure, (left, right) = plt.subplots(ncols=2, figsize=(10, 3.4), layout="constrained")
+grid = np.linspace(-5, 5, 201)
+left.plot(grid, np.tanh(grid), color="black", label="f(z) = tanh(z)")
+left.plot(grid, 1 - np.tanh(grid) ** 2, "--", color=ORANGE, linewidth=2, label="its slope f'(z)")
+left.quiver(
+    z, a, 2 * slopes, np.zeros(4), angles="xy", scale_units="xy", scale=1, color=RED, width=0.008,
+    headwidth=3, headlength=3, headaxislength=3, minlength=0, zorder=3,
+)  # fmt: skip
+left.plot(z, a, "o", color=RED)
+left.set(xlabel="net input z")
+left.legend(fontsize="small")
+bars = right.bar([f"{each:g}" for each in z], moved, color=RED)
 right.bar_label(bars, fmt="%.2g")
 right.margins(y=0.12)
 right.set(xlabel="net input z of the neuron", ylabel="how far its weight moves")

@@ -88,26 +88,27 @@ def error_and_slope(w1):  # noqa: D103
 
 
 ws = np.linspace(-1, 6.5, 301)
-figure, (left, right) = plt.subplots(ncols=2, figsize=(10, 3.8), layout="constrained")
-left.plot(ws, [error_and_slope(w)[0] for w in ws], color="0.5")
+figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+ax.plot(ws, [error_and_slope(w)[0] for w in ws], color="0.5")
 for w, colour, marker in ((0.6, "#0072B2", "o"), (3.6, "#000000", "^"), (4.6, "#D55E00", "s")):
     for _step in range(100):
         error, slope = error_and_slope(w)
-        left.plot(w, error, marker, color=colour, markersize=4)
+        ax.plot(w, error, marker, color=colour, markersize=4)
         w = w - 0.15 * slope
-    left.plot(w, error, "*", color=colour, markersize=15, markeredgecolor="white")
-left.set(xlabel="weight $w_1$", ylabel="error E")
+    ax.plot(w, error, "*", color=colour, markersize=15, markeredgecolor="white")
+ax.set(xlabel="weight $w_1$", ylabel="error E")
 
 # %%
 # What helps is to start more than once. With ``n_init=40`` a net is trained from forty random starts,
-# and the best is kept. On the right, a net of three hidden neurons and the diabetes data: the errors
-# that the starts have come to, from the lowest on. Each step is a minimum that several have found.
+# and the best is kept. Here the data are real again: the progress of diabetes by the BMI, and three
+# hidden neurons. The picture has the errors that the starts have come to, from the lowest on. Each
+# stair is a minimum that several have found.
 diabetes = load_diabetes(as_frame=True)
 best = BackpropRegressor(
     "squared_error", (3,), "tanh", solver="lm", alpha=0.01, max_iter=2000, n_init=40, random_state=0
 )
 best.fit(scale(diabetes.data[["bmi"]]), scale(diabetes.target))
-RestartsDisplay.from_estimator(best, ax=right)
+RestartsDisplay.from_estimator(best)
 
 # %%
 # The next page is about :doc:`better ways down <plot_8_valley>`.
