@@ -20,6 +20,9 @@ MODULES = sorted(
     if ">>> " in path.read_text()
 )
 
+#: The package without which a room's examples cannot run.
+NEEDED = {"plotting": "matplotlib", "onnx": "onnx", "skl2onnx": "skl2onnx"}
+
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -35,7 +38,11 @@ def test_the_python_blocks_of_a_page_run_one_after_the_other(page, monkeypatch, 
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_examples_of_docstrings(module):
+def test_examples_of_docstrings(module, monkeypatch, tmp_path):
+    for room in set(module.split(".")) & set(NEEDED):
+        pytest.importorskip(NEEDED[room])
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(tmp_path)
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0
     assert result.failed == 0

@@ -49,10 +49,10 @@ class ErrorHistogramDisplay:
     >>> from sklearn.datasets import load_diabetes
     >>> from fastbp import BackpropRegressor, ErrorHistogramDisplay
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = BackpropRegressor(scale_target=True, max_iter=500).fit(X[:300], y[:300])
-    >>> ErrorHistogramDisplay.from_estimator(
-    ...     net, {"training": (X[:300], y[:300]), "test": (X[300:], y[300:])}
-    ... )  # doctest: +SKIP
+    >>> net = BackpropRegressor(scale_target=True, solver="lbfgs", alpha=10, tol=1e-2)
+    >>> net = net.fit(X[:300], y[:300])
+    >>> rows = {"training": (X[:300], y[:300]), "test": (X[300:], y[300:])}
+    >>> display = ErrorHistogramDisplay.from_estimator(net, rows)
     """
 
     def __init__(

@@ -102,7 +102,7 @@ class Minimised(NamedTuple):
     ...         return 0.5 * p @ (curvatures * p), curvatures * p
     >>> result = SOLVERS["cg"].minimise(Valley(), np.array([100.0, 1.0]), Options())
     >>> result.stop_reason, bool(abs(result.parameters).max() < 1e-3)
-    ('tolerance', True)
+    ('gradient_norm', True)
     """
 
     parameters: NDArray[np.floating]

@@ -65,7 +65,7 @@ class Solver:
     --------
     >>> from fastbp.solvers import SOLVERS
     >>> [name for name, solver in SOLVERS.items() if not solver.is_stochastic]
-    ['lbfgs', 'lm', 'bfgs', 'cg', 'scg', 'rprop', 'gd']
+    ['lbfgs', 'bfgs', 'cg', 'scg', 'lm', 'rprop', 'gd']
     >>> SOLVERS["lm"].takes_loss("poisson")
     False
     """
