@@ -33,10 +33,10 @@ for ax in (left, right):
     ax.legend(fontsize="small")
 
 # %%
-# Several neurons side by side, all with the same inputs, are a *layer*. A layer's outputs can be the
-# inputs of the next one, and then the neurons are a *net*. The layers before the last are called
-# *hidden*: the data say what comes in and what should come out, but not what happens between. For
-# the last layer we take :math:`f(z) = z`, so that the net's output may be any number.
+# Several neurons side by side, all with the same inputs, are a *layer*. A layer's outputs can be
+# the inputs of the next one, and then the neurons are a *net*. The layers before the last are
+# called *hidden*: the data say what comes in and what should come out, but not what happens
+# between. For the last layer we take :math:`f(z) = z`, so that the net's output may be any number.
 #
 # Here is a net with one input, three hidden neurons with tanh, and one output. Somebody wants it to
 # give the *targets* :math:`y`, 41 of them:
@@ -86,7 +86,7 @@ print(f"E = {error:.1e}")
 
 # %%
 # The inputs and targets are given. What we are free to choose are the weights (from here on,
-# "weights" means the biases, too). So the error is a **function of the weights**, and to train a net
-# is to look for weights where this function is low. :doc:`The next page <plot_2_downhill>` begins
-# to look.
+# "weights" means the biases, too). So the error is a **function of the weights**, and to train a
+# net is to look for weights where this function is low. :doc:`The next page <plot_2_downhill>`
+# begins to look.
 plt.show()

@@ -40,19 +40,22 @@ for w, colour, marker in ((-1.3, "#0072B2", "o"), (1.5, "#D55E00", "s")):
         if step == 0:
             reach = np.array([-0.4, 0.4])
             ax.plot(w + reach, error + slope * reach, "k--", linewidth=1)
-            ax.annotate(f"slope {slope:.2g}", (w, error), xytext=(8, 14), textcoords="offset points")
+            ax.annotate(
+                f"slope {slope:.2g}", (w, error), xytext=(8, 14), textcoords="offset points"
+            )
         ax.plot(w, error, marker, color=colour, markersize=6)
         w = w - 1.0 * slope  # the learning rate is 1
 ax.set(xlabel="weight w", ylabel="error E", title="twenty steps from the left and from the right")
 
 # %%
-# Both walks lead to the valley. The left one makes large steps where the curve is steep, and smaller
-# ones towards the bottom, where the slope is next to 0.
+# Both walks lead to the valley. The left one makes large steps where the curve is steep, and
+# smaller ones towards the bottom, where the slope is next to 0.
 #
 # With more weights there is a derivative for each of them. Together they are the *gradient*, a
 # vector that points where the error rises most steeply; every weight moves against its own. Here
 # both :math:`w` and :math:`b` are free. The estimator draws its first weights at random,
-# differently for each `random_state`; ``solver="sgd"`` with ``batch_size="full"`` is the step above.
+# differently for each `random_state`; ``solver="sgd"`` with ``batch_size="full"`` is the step
+# above.
 common = {
     "hidden_layer_sizes": (), "output_activation": "tanh", "alpha": 0.0, "solver": "sgd",
     "batch_size": "full", "momentum": 0.0, "max_iter": 2000, "tol": 0.0, "gtol": 1e-3,
@@ -78,11 +81,11 @@ for net in walks[1:]:
 display.ax_.set(xlabel="weight w", ylabel="bias b")
 
 # %%
-# Does a step against the gradient always lower the error? The derivative is about an
-# infinitely small step: with the gradient :math:`g`, the step :math:`-\eta g` changes the error by
+# Does a step against the gradient always lower the error? The derivative is about an infinitely
+# small step: with the gradient :math:`g`, the step :math:`-\eta g` changes the error by
 # :math:`-\eta \, |g|^2`, which is never positive, and a remainder that vanishes faster than
-# :math:`\eta`. So **every step is a step down if it is small enough**. If it is too large it crosses
-# the valley, and the error on the other side may be higher:
+# :math:`\eta`. So **every step is a step down if it is small enough**. If it is too large it
+# crosses the valley, and the error on the other side may be higher:
 figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
 for rate, colour, line in ((0.05, "#000000", "-."), (0.7, "#0072B2", "-"), (4.0, "#D55E00", "--")):
     net = BackpropRegressor(learning_rate_init=rate, random_state=3, **common)

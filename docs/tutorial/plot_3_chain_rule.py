@@ -39,8 +39,8 @@ print(f"{dE_da:.3f} * {da_dz:.3f} * {dz_dw:.3f} = {dE_dw:.3f}")
 
 # %%
 # Each link in a picture, with its tangent at the current weight. A slope is a rate of exchange: one
-# of :math:`w` buys 0.8 of :math:`z`, one of :math:`z` buys 0.54 of :math:`a`, and so on. The tangent
-# on the right has the product of the other three for its slope.
+# of :math:`w` buys 0.8 of :math:`z`, one of :math:`z` buys 0.54 of :math:`a`, and so on. The
+# tangent on the right has the product of the other three for its slope.
 r = np.linspace(-1, 1, 101)
 links = {
     ("weight w", "net input z"): (w, lambda w: w * x + b, dz_dw),

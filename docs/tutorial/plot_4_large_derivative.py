@@ -17,9 +17,9 @@ BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"
 
 # %%
 # From here on the data are real: 442 people with diabetes, measured when they came to a clinic, and
-# how far the disease had got a year later. First one input, the body mass index (BMI), and a
-# neuron with :math:`f(z) = z`. Both columns are *standardised*: the mean is 0, the standard
-# deviation 1. The learning rate is 0.25.
+# how far the disease had got a year later. First one input, the body mass index (BMI), and a neuron
+# with :math:`f(z) = z`. Both columns are *standardised*: the mean is 0, the standard deviation 1.
+# The learning rate is 0.25.
 diabetes = load_diabetes(as_frame=True)
 X, y = scale(diabetes.data[["bmi"]]), scale(diabetes.target)
 
@@ -31,8 +31,8 @@ net.fit(X, y)
 steps = net.path_[:9, 0]  # of the weight; the bias goes down a parabola of its own
 
 # %%
-# The error of such a neuron is a parabola over its weight. Far from the minimum it is steep, and the
-# steps are large; near the minimum they become small by themselves, and stop there.
+# The error of such a neuron is a parabola over its weight. Far from the minimum it is steep, and
+# the steps are large; near the minimum they become small by themselves, and stop there.
 w = np.linspace(-1.2, 1.5, 101)
 errors = ((X * w - y[:, np.newaxis]) ** 2 / 2).mean(axis=0)
 
@@ -45,13 +45,13 @@ right.set(xlabel="step", ylabel="how far the weight moves")
 
 # %%
 # But the derivative of the error is a product, and the slope of the activation is a factor in it.
-# That of tanh is 1 in the middle and falls to 0 on both sides, where tanh is flat. A neuron whose net
-# input is there is called *saturated*: whatever its error, its weights hardly move.
+# That of tanh is 1 in the middle and falls to 0 on both sides, where tanh is flat. A neuron whose
+# net input is there is called *saturated*: whatever its error, its weights hardly move.
 #
-# Left: tanh, its slope, and arrows twice as long as the slope where they begin. Right: the same in a
-# real update. A net has four hidden neurons, alike but for their biases, which put their net inputs
-# at the same four points. It learns one example. What comes in is the same for all four, and so is
-# the error behind them; their weights move as far as their slopes allow.
+# Left: tanh, its slope, and arrows twice as long as the slope where they begin. Right: the same in
+# a real update. A net has four hidden neurons, alike but for their biases, which put their net
+# inputs at the same four points. It learns one example. What comes in is the same for all four, and
+# so is the error behind them; their weights move as far as their slopes allow.
 z = np.array([0.0, 1.0, 2.5, 4.0])
 a, slopes = np.tanh(z), 1 - np.tanh(z) ** 2
 
@@ -93,6 +93,6 @@ for name, bmi in (("as it is", raw), ("standardised", X.ravel())):
     print(f"BMI {name}: mean slope {slopes.mean():.2g}")
 
 # %%
-# So far a step was made after all examples. It can also be
-# :doc:`made after each of them <plot_5_online_and_batch>`.
+# So far a step was made after all examples. It can also be :doc:`made after each of them
+# <plot_5_online_and_batch>`.
 plt.show()

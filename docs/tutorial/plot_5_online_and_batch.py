@@ -49,15 +49,18 @@ path = np.array(path)
 # Both on the error surface. Batch goes straight down the slope. Online zigzags about that way: each
 # step lowers the error of one example, and only on average that of all. Near the minimum the batch
 # steps become small, since the gradient does. Online they do not: even there each single example
-# has a gradient of its own and wants the weights elsewhere; these gradients are 0 in the mean
-# only. So the online path ends in a cloud.
+# has a gradient of its own and wants the weights elsewhere; these gradients are 0 in the mean only.
+# So the online path ends in a cloud.
 figure, (left, right) = plt.subplots(ncols=2, figsize=(10, 4.8), layout="constrained")
 plane = {"plane": ((0, 0, 0), (0, 1, 0)), "limits": ((-1.4, 1.1), (-0.6, 1.5))}
 ErrorSurfaceDisplay.from_estimator(batch, X, y, ax=left, **plane)
 ErrorSurfaceDisplay.from_estimator(online, X, y, ax=right, arrows=False, **plane)
 right.plot(*path.T, "k.-", linewidth=0.8, markersize=4)
 right.plot(*path[0], "o", color="#D55E00", markeredgecolor="black", markersize=8)
-for ax, title in ((left, f"batch: {batch.n_iter_} steps"), (right, f"online: {len(path) - 1} steps")):
+for ax, title in (
+    (left, f"batch: {batch.n_iter_} steps"),
+    (right, f"online: {len(path) - 1} steps"),
+):
     ax.set(xlabel="weight of the BMI", ylabel="weight of the blood pressure")
     ax.set_title(title, pad=34)
 

@@ -17,8 +17,8 @@ from sklearn.preprocessing import scale
 from fastbp import BackpropRegressor, Network, NetworkDisplay, loss_and_gradient
 
 # %%
-# The net: ten inputs, hidden layers of six and four neurons with tanh, one output with
-# :math:`f(z) = z`; 442 people. It has seen the data for five passes.
+# The net: ten inputs, hidden layers of six and four neurons with tanh, one output with :math:`f(z)
+# = z`; 442 people. It has seen the data for five passes.
 X, y = load_diabetes(return_X_y=True)
 X, y = scale(X), scale(y)
 net = BackpropRegressor("squared_error", (6, 4), "tanh", solver="sgd", alpha=0.0, random_state=3)
@@ -26,8 +26,8 @@ for _epoch in range(5):
     net.partial_fit(X, y)
 
 # %%
-# **Forward.** The output of each layer is the input of the next (rows are people, and
-# ``@`` does a layer for all of them at once, as on :doc:`page 1 <plot_1_neuron>`):
+# **Forward.** The output of each layer is the input of the next (rows are people, and ``@`` does a
+# layer for all of them at once, as on :doc:`page 1 <plot_1_neuron>`):
 (W1, W2, W3), (b1, b2, b3) = net.coefs_, net.intercepts_
 a1 = np.tanh(X @ W1 + b1)
 a2 = np.tanh(a1 @ W2 + b2)
@@ -35,8 +35,8 @@ a3 = a2 @ W3 + b3
 
 # %%
 # **Backward.** The *error signal* of a neuron is how the error of an example changes with the
-# neuron's net input, :math:`\delta = \partial E / \partial z`. At the output it is known at once, by
-# the chain :math:`z \to a \to E`:
+# neuron's net input, :math:`\delta = \partial E / \partial z`. At the output it is known at once,
+# by the chain :math:`z \to a \to E`:
 #
 # .. math:: \delta = (a - y) \, f'(z)
 #
@@ -46,8 +46,8 @@ a3 = a2 @ W3 + b3
 #
 # .. math:: \delta_j = f'(z_j) \sum_k w_{jk} \, \delta_k
 #
-# The weights that carried the outputs forward carry the error signals back, and on its way through a
-# neuron the signal is multiplied by the slope of its activation. In NumPy that is a line a layer
+# The weights that carried the outputs forward carry the error signals back, and on its way through
+# a neuron the signal is multiplied by the slope of its activation. In NumPy that is a line a layer
 # (``W3.T`` is `W3` with rows and columns exchanged, and the slope of tanh is :math:`1 - a^2`):
 delta3 = a3 - y[:, np.newaxis]  # the slope of f(z) = z is 1
 delta2 = (delta3 @ W3.T) * (1 - a2**2)
@@ -72,9 +72,9 @@ E, gradient = loss_and_gradient(network, parameters, X, y)
 assert np.allclose(gradient, np.concatenate([each.ravel() for each in by_hand]))
 
 # %%
-# One person in a picture. First the outputs of all neurons, from left to right. Then the
-# error signals: that of the output, which is how far the prediction is off, and from there to the
-# left. A thick line carries much of the signal, a thin one little, a dashed one turns its sign.
+# One person in a picture. First the outputs of all neurons, from left to right. Then the error
+# signals: that of the output, which is how far the prediction is off, and from there to the left. A
+# thick line carries much of the signal, a thin one little, a dashed one turns its sign.
 person = np.argmax(np.abs(delta3))
 signals = [None, delta1[person], delta2[person], delta3[person]]
 panels = {
@@ -100,10 +100,10 @@ for ax, (title, values) in zip(axes.flat, panels.items(), strict=True):
 figure.colorbar(colours, ax=axes, label="output or error signal", shrink=0.5)
 
 # %%
-# A slope of tanh is 1 at most, mostly less, so on a long way to the front signals grow weak: another
-# reason to care about :math:`f'`. The *logistic* activation, an S from 0 to 1, has slopes of 1/4 at
-# most; *relu*, :math:`f(z) = \max(0, z)`, has slope 1 or 0. Eight hidden layers, at their random
-# start (for one example, the derivative of a bias is the error signal itself):
+# A slope of tanh is 1 at most, mostly less, so on a long way to the front signals grow weak:
+# another reason to care about :math:`f'`. The *logistic* activation, an S from 0 to 1, has slopes
+# of 1/4 at most; *relu*, :math:`f(z) = \max(0, z)`, has slope 1 or 0. Eight hidden layers, at their
+# random start (for one example, the derivative of a bias is the error signal itself):
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for activation, style in (("tanh", "ko-"), ("logistic", "rs--"), ("relu", "b^:")):
     deep = Network((10, *[20] * 8, 1), activation)

@@ -63,9 +63,9 @@ ax.set(xlabel="first weight", ylabel="second weight")
 # %%
 # There are three points of slope 0. Two are minima, at (1.2, 1.5) and (-1.2, -1.5): tanh(-z) is
 # -tanh(z), so both give the same output. The third is the saddle at (0, 0). One walk comes near it,
-# creeps, since the slope is small there, and is led away. (Another leaps over its valley in the first
-# step and then follows the floor.) What a point is, the *curvatures* tell,
-# the second derivatives along all directions: positive means upwards on both sides.
+# creeps, since the slope is small there, and is led away. (Another leaps over its valley in the
+# first step and then follows the floor.) What a point is, the *curvatures* tell, the second
+# derivatives along all directions: positive means upwards on both sides.
 for w1, w2 in ((1.2, 1.5), (-1.2, -1.5), (0.0, 0.0)):
     print(f"({w1}, {w2}) {starting_at(w1, w2).stationary_point(X, y)}")
 
@@ -99,10 +99,10 @@ for w, colour, marker in ((0.6, "#0072B2", "o"), (3.6, "#000000", "^"), (4.6, "#
 ax.set(xlabel="weight $w_1$", ylabel="error E")
 
 # %%
-# What helps is to start more than once. With ``n_init=40`` a net is trained from forty random starts,
-# and the best is kept. Here the data are real again: the progress of diabetes by the BMI, and three
-# hidden neurons. The picture has the errors that the starts have come to, from the lowest on. Each
-# stair is a minimum that several have found.
+# What helps is to start more than once. With ``n_init=40`` a net is trained from forty random
+# starts, and the best is kept. Here the data are real again: the progress of diabetes by the BMI,
+# and three hidden neurons. The picture has the errors that the starts have come to, from the lowest
+# on. Each stair is a minimum that several have found.
 diabetes = load_diabetes(as_frame=True)
 best = BackpropRegressor(
     "squared_error", (3,), "tanh", solver="lm", alpha=0.01, max_iter=2000, n_init=40, random_state=0

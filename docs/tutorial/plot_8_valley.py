@@ -35,8 +35,8 @@ def train(solver, start):
 # *Steepest descent*, ``solver="gd"``, goes against the gradient, but not with a fixed learning
 # rate: it looks for a low point along the line, and turns only there (a *line search*). There the
 # line touches a contour, so the next gradient, at a right angle to the contour, is at a right angle
-# to the line (nearly, since fastbp ends the search when it is low enough). It goes to and fro across
-# the valley.
+# to the line (nearly, since fastbp ends the search when it is low enough). It goes to and fro
+# across the valley.
 #
 # *Conjugate gradients*, ``solver="cg"``, have a memory. The next direction is not the new gradient
 # alone, but keeps a part of the direction before:
@@ -62,8 +62,9 @@ for ax, solver, name in zip(
 # Two weights, two steps: on a surface like this one, a bowl whose contours are ellipses, conjugate
 # gradients need no more steps than there are weights. The error surface of a net with hidden layers
 # is no such bowl, but near a minimum it nearly is. Here is a net of three hidden neurons on all ten
-# inputs, from the same random start each time. (``alpha=10`` adds a penalty for large weights to the
-# error, :doc:`see the next page <plot_9_a_real_net>`; with it the three go to the same minimum.)
+# inputs, from the same random start each time. (``alpha=10`` adds a penalty for large weights to
+# the error, :doc:`see the next page <plot_9_a_real_net>`; with it the three go to the same
+# minimum.)
 X = scale(diabetes.data)
 nets = {}
 for name, solver in (
@@ -77,15 +78,15 @@ for name, solver in (
     print(f"{name}: E = {net.loss_:.5f} after {net.n_fun_} evaluations")
 
 # %%
-# Time goes by *evaluations*: how often the error and its gradient over all people were worked out. The
-# picture shows the largest derivative of all weights, which has to become 0.
+# Time goes by *evaluations*: how often the error and its gradient over all people were worked out.
+# The picture shows the largest derivative of all weights, which has to become 0.
 figure, ax = plt.subplots(figsize=(8, 3.8), layout="constrained")
 LossCurveDisplay.from_estimators(nets, ax=ax, x="evaluations", show="gradient_norm")
 ax.set(xlabel="evaluations of the error and its gradient", ylabel="largest derivative")
 
 # %%
-# *Levenberg-Marquardt* uses that the error is a sum of squares: it works out how bent the valley is,
-# too, and goes to where the bottom should be. For small tables it is the one to take first. None of
-# these methods is another way to get the gradient. They all call backpropagation, and differ in what
-# they make of it. At last, :doc:`a real net from start to end <plot_9_a_real_net>`.
+# *Levenberg-Marquardt* uses that the error is a sum of squares: it works out how bent the valley
+# is, too, and goes to where the bottom should be. For small tables it is the one to take first.
+# None of these methods is another way to get the gradient. They all call backpropagation, and
+# differ in what they make of it. At last, :doc:`a real net from start to end <plot_9_a_real_net>`.
 plt.show()

@@ -43,10 +43,11 @@ print(net.stationary_point(X, y))
 # The error surface over 97 weights cannot be drawn. But the walk has been recorded, and most of it
 # lies near a plane through that space. Over this plane the error is a landscape again (left).
 #
-# Did it go the right way? On the right is, at each point of the walk, the angle between the step and
-# minus the gradient. Below 90 degrees the derivative says that the error falls. The angle is 0 where
-# conjugate gradients begin, or begin anew, with steepest descent; between, along the floor of a
-# valley, it is large, since the gradient mostly points across. And with every step the error falls.
+# Did it go the right way? On the right is, at each point of the walk, the angle between the step
+# and minus the gradient. Below 90 degrees the derivative says that the error falls. The angle is 0
+# where conjugate gradients begin, or begin anew, with steepest descent; between, along the floor of
+# a valley, it is large, since the gradient mostly points across. And with every step the error
+# falls.
 network = Network((10, 8, 1), "tanh")
 points = [loss_and_gradient(network, p, X, y, alpha=net.alpha) for p in net.path_]
 errors = np.array([error for error, _ in points])
