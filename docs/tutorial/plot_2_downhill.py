@@ -40,7 +40,9 @@ for w, colour, marker in ((-1.3, "#0072B2", "o"), (1.5, "#D55E00", "s")):
         if step == 0:
             reach = np.array([-0.4, 0.4])
             ax.plot(w + reach, error + slope * reach, "k--", linewidth=1)
-            ax.annotate(f"slope {slope:.2g}", (w, error), xytext=(8, 14), textcoords="offset points")
+            ax.annotate(
+                f"slope {slope:.2g}", (w, error), xytext=(8, 14), textcoords="offset points"
+            )
         ax.plot(w, error, marker, color=colour, markersize=6)
         w = w - 1.0 * slope  # the learning rate is 1
 ax.set(xlabel="weight w", ylabel="error E", title="twenty steps from the left and from the right")

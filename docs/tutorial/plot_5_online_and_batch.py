@@ -57,7 +57,10 @@ ErrorSurfaceDisplay.from_estimator(batch, X, y, ax=left, **plane)
 ErrorSurfaceDisplay.from_estimator(online, X, y, ax=right, arrows=False, **plane)
 right.plot(*path.T, "k.-", linewidth=0.8, markersize=4)
 right.plot(*path[0], "o", color="#D55E00", markeredgecolor="black", markersize=8)
-for ax, title in ((left, f"batch: {batch.n_iter_} steps"), (right, f"online: {len(path) - 1} steps")):
+for ax, title in (
+    (left, f"batch: {batch.n_iter_} steps"),
+    (right, f"online: {len(path) - 1} steps"),
+):
     ax.set(xlabel="weight of the BMI", ylabel="weight of the blood pressure")
     ax.set_title(title, pad=34)
 
