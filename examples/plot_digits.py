@@ -6,6 +6,8 @@ A `BackpropClassifier` reads digits of 8 x 8 pixels. Its probabilities tell wher
 and where it is right to be in doubt.
 """
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -35,7 +37,7 @@ ConfusionMatrixDisplay.from_predictions(
 )
 sureness, is_right = probabilities.max(axis=1), net.predict(X_test) == y_test
 edges = np.array([0.0, 0.6, 0.9, 0.99, 1.0])
-shares = [is_right[(low < sureness) & (sureness <= high)] for low, high in zip(edges, edges[1:])]
+shares = [is_right[(low < sureness) & (sureness <= high)] for low, high in pairwise(edges)]
 names = ["to 60 %", "60 to 90 %", "90 to 99 %", "above 99 %"]
 bars = right.bar(names, [share.mean() for share in shares], color="#0072B2")
 right.bar_label(bars, [f"{len(share)} digits" for share in shares])
