@@ -13,7 +13,8 @@ from fastbp import BackpropRegressor, ErrorSurfaceDisplay, Network, loss_and_gra
 
 # %%
 # The smallest net there is: one neuron with one input, a weight :math:`w`, a bias :math:`b` and
-# tanh. Sixty examples, with some noise:
+# tanh. Sixty examples, with some noise. A `Network` is the bare plan of a net, how many inputs and
+# neurons it has, without weights:
 rng = np.random.default_rng(0)
 X = rng.uniform(-2, 2, (60, 1))
 y = 0.5 * np.tanh(X.ravel() - 0.4) + 0.1 * rng.standard_normal(60)
@@ -48,18 +49,17 @@ for w, colour, marker in ((-1.3, "#0072B2", "o"), (1.5, "#D55E00", "s")):
 ax.set(xlabel="weight w", ylabel="error E", title="twenty steps from the left and from the right")
 
 # %%
-# Both walks lead to the valley. The left one makes large steps where the curve is steep, and
-# smaller ones towards the bottom, where the slope is next to 0.
+# Both walks lead to the bottom of the valley. They make large steps where the curve is steep, and
+# small ones near the bottom, where the slope is next to 0.
 #
 # With more weights there is a derivative for each of them. Together they are the *gradient*, a
-# vector that points where the error rises most steeply; every weight moves against its own. Here
-# both :math:`w` and :math:`b` are free. The estimator draws its first weights at random,
-# differently for each `random_state`; ``solver="sgd"`` with ``batch_size="full"`` is the step
-# above.
-common = {
-    "hidden_layer_sizes": (), "output_activation": "tanh", "alpha": 0.0, "solver": "sgd",
-    "batch_size": "full", "momentum": 0.0, "max_iter": 2000, "tol": 0.0, "gtol": 1e-3,
-}  # fmt: skip
+# vector that points where the error rises most steeply; every weight moves against its own part.
+# Here both :math:`w` and :math:`b` are free. The estimator draws its first weights at random,
+# differently for each `random_state`; ``solver="sgd"`` with ``batch_size="full"`` makes the step
+# above, until no derivative is larger than `gtol`. ``hidden_layer_sizes=()`` is no hidden layer;
+# what is set to 0 are refinements that we leave off.
+common = {"hidden_layer_sizes": (), "output_activation": "tanh", "solver": "sgd"}
+common |= {"batch_size": "full", "alpha": 0.0, "momentum": 0.0, "tol": 0.0, "gtol": 1e-3}
 walks = [
     BackpropRegressor(learning_rate_init=0.7, random_state=seed, record_path=True, **common)
     for seed in (1, 3, 4)
@@ -71,7 +71,8 @@ for net in walks:
 # %%
 # The error is now a landscape. It is drawn from above, as on a map: along a white line the error is
 # the same, dark is low. Each arrow is minus the gradient: it crosses the lines at a right angle, as
-# water would run. The three walks follow the arrows, from three random starts to the same place.
+# water would run. The three walks follow the arrows, from three random starts to the same place. (A
+# weight is named by its place: layer 0, input 0, neuron 0; a bias by its layer and neuron.)
 display = ErrorSurfaceDisplay.from_estimator(
     walks[0], X, y, plane=((0, 0, 0), (0, 0)), limits=((-2, 3), (-2.2, 1.8))
 )
@@ -86,7 +87,7 @@ display.ax_.set(xlabel="weight w", ylabel="bias b")
 # :math:`-\eta \, |g|^2`, which is never positive, and a remainder that vanishes faster than
 # :math:`\eta`. So **every step is a step down if it is small enough**. If it is too large it
 # crosses the valley, and the error on the other side may be higher:
-figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
+figure, ax = plt.subplots(figsize=(8.5, 3.2), layout="constrained")
 for rate, colour, line in ((0.05, "#000000", "-."), (0.7, "#0072B2", "-"), (4.0, "#D55E00", "--")):
     net = BackpropRegressor(learning_rate_init=rate, random_state=3, **common)
     for _ in range(40):

@@ -2,9 +2,11 @@ r"""
 3. The chain rule: one weight, by hand
 ======================================
 
-A step needs :math:`\partial E / \partial w`. Here it is worked out for one weight of one neuron and
-one example, each factor by itself, and compared with what the library does.
+A step needs the derivative of the error with respect to a weight. Here it is worked out for one
+weight of one neuron and one example, factor by factor, and compared with what the library does.
 """
+
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,9 +40,10 @@ dE_dw = dE_da * da_dz * dz_dw
 print(f"{dE_da:.3f} * {da_dz:.3f} * {dz_dw:.3f} = {dE_dw:.3f}")
 
 # %%
-# Each link in a picture, with its tangent at the current weight. A slope is a rate of exchange: one
-# of :math:`w` buys 0.8 of :math:`z`, one of :math:`z` buys 0.54 of :math:`a`, and so on. The
-# tangent on the right has the product of the other three for its slope.
+# Each link in a picture, with its tangent at the current weight. A slope is a rate of exchange: if
+# :math:`w` grows by a little, :math:`z` grows by 0.80 times as much, then :math:`a` by 0.54 times
+# as much as :math:`z`, and the error by 0.48 times as much as :math:`a`. The tangent at the end has
+# the product of the three for its slope, 0.21.
 r = np.linspace(-1, 1, 101)
 links = {
     ("weight w", "net input z"): (w, lambda w: w * x + b, dz_dw),
@@ -48,8 +51,8 @@ links = {
     ("output a", "error E"): (a, lambda a: (a - y) ** 2 / 2, dE_da),
     ("weight w", "error E"): (w, lambda w: (np.tanh(w * x + b) - y) ** 2 / 2, dE_dw),
 }
-figure, axes = plt.subplots(ncols=4, figsize=(12, 3), layout="constrained")
-for ax, ((from_, to), (here, function, slope)) in zip(axes, links.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(7, 5), layout="constrained")
+for ax, ((from_, to), (here, function, slope)) in zip(axes.flat, links.items(), strict=True):
     ax.plot(here + r, function(here + r), color="#0072B2")
     ax.plot(here + 0.6 * r, function(here) + slope * 0.6 * r, "--", color="#D55E00", linewidth=2)
     ax.plot(here, function(here), "o", color="black")
@@ -59,10 +62,8 @@ for ax, ((from_, to), (here, function, slope)) in zip(axes, links.items(), stric
 # The update is that slope times the learning rate, subtracted. The library, which has no such chain
 # written down for one weight, comes to the same weight after one example:
 rate = 0.5
-net = BackpropRegressor(
-    hidden_layer_sizes=(), output_activation="tanh", alpha=0.0, solver="sgd", momentum=0.0,
-    learning_rate_init=rate,
-)  # fmt: skip
+net = BackpropRegressor(hidden_layer_sizes=(), output_activation="tanh", solver="sgd")
+net.set_params(alpha=0.0, momentum=0.0, learning_rate_init=rate)
 net.partial_fit([[x]], [y])  # makes the arrays of weights, into which we write ours
 net.coefs_, net.intercepts_ = [np.array([[w]])], [np.array([b])]
 net.learn_one([x], y)
@@ -89,28 +90,35 @@ E, gradient = loss_and_gradient(two, parameters, [[x]], [y])
 assert np.allclose(gradient[0], dE_dw1)
 
 # %%
-# Who trusts neither can ask the error itself: move the weight by a little, and look how the error
-# changes. That needs no chain rule, but two errors for each weight, and nets have thousands.
+# Who trusts neither the hand nor the library can ask the error itself: move the weight up and down
+# by a little, and look how the error changes. That needs no chain rule, but the error has to be
+# worked out twice for each weight, and nets have thousands.
 h = np.array([1e-5, 0.0, 0.0, 0.0])
 higher, lower = (loss_and_gradient(two, parameters + s * h, [[x]], [y])[0] for s in (1, -1))
 assert np.allclose((higher - lower) / 2e-5, dE_dw1)
 
 # %%
 # What if somebody forgets :math:`f'`? Then the number is not the derivative of the error any more.
-# fastbp looks: an activation of your own with a slope of 1, as if it were not there, is refused.
-# (:ref:`sphx_glr_auto_tutorial_plot_4_large_derivative.py` shows what :math:`f'` is good for.)
+# fastbp allows activations of your own, written with the functions of `elementary`, and looks: one
+# whose slope is 1 everywhere, as if it were forgotten, is refused. (:doc:`Page 9
+# <plot_9_a_real_net>` tries what would happen.)
 
 
-def curve(z):  # noqa: D103
+def curve(z):
+    """Give the output."""
     return elementary.tanh(z)
 
 
-def forgotten(z, a):  # noqa: D103
+def forgotten(z, a):
+    """Give the slope: 1, in the shape of z."""
     return elementary.one(z)
 
 
 try:
     Network((1, 1), output_activation=Activation("mine", curve, forgotten))
 except ValueError as refused:
-    print(refused)
+    print(textwrap.fill(str(refused), 80))
+
+# %%
+# The derivative is the direction of a step. :doc:`It is also its length <plot_4_large_derivative>`.
 plt.show()

@@ -23,13 +23,11 @@ diabetes = load_diabetes(as_frame=True)
 twenty = slice(20, 40)
 X = scale(diabetes.data[["bmi", "bp"]][twenty])
 y = scale(diabetes.target[twenty])
-common = {
-    "hidden_layer_sizes": (), "alpha": 0.0, "solver": "sgd", "momentum": 0.0,
-    "learning_rate_init": 0.15, "random_state": 7,
-}  # fmt: skip
+common = {"hidden_layer_sizes": (), "solver": "sgd", "alpha": 0.0, "momentum": 0.0}
+common |= {"learning_rate_init": 0.15, "random_state": 7}
 
 # %%
-# Batch, until the gradient is next to 0:
+# Batch, until the gradient is next to 0; `record_path` keeps the weights after each step:
 batch = BackpropRegressor(batch_size="full", tol=0.0, gtol=1e-3, record_path=True, **common)
 batch.fit(X, y)
 
@@ -51,7 +49,7 @@ path = np.array(path)
 # steps become small, since the gradient does. Online they do not: even there each single example
 # has a gradient of its own and wants the weights elsewhere; these gradients are 0 in the mean only.
 # So the online path ends in a cloud.
-figure, (left, right) = plt.subplots(ncols=2, figsize=(10, 4.8), layout="constrained")
+figure, (left, right) = plt.subplots(ncols=2, figsize=(9.5, 4.6), layout="constrained")
 plane = {"plane": ((0, 0, 0), (0, 1, 0)), "limits": ((-1.4, 1.1), (-0.6, 1.5))}
 ErrorSurfaceDisplay.from_estimator(batch, X, y, ax=left, **plane)
 ErrorSurfaceDisplay.from_estimator(online, X, y, ax=right, arrows=False, **plane)
@@ -66,9 +64,9 @@ for ax, title in (
 
 # %%
 # Counted in steps, batch looks better. But a batch step looks at twenty examples, an online step at
-# one. Counted in looks, online was near the minimum after one pass, when batch had made one step.
-# The more examples there are, and the more they resemble each other, the more this counts: of a
-# million examples, a thousand give nearly the same gradient as all.
+# one. Counted in examples looked at, online was near the minimum after one pass, when batch had
+# made two steps. The more examples there are, and the more they resemble each other, the more this
+# counts: of a million examples, any thousand give nearly the same gradient as all.
 #
 # All 442 people and ten inputs, over passes. The third curve is the way between: *mini-batches*, a
 # step after every 20 examples.

@@ -9,8 +9,6 @@ error out at the output and carries it to the front, layer by layer. Hence the n
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import scale
 
@@ -18,7 +16,7 @@ from fastbp import BackpropRegressor, Network, NetworkDisplay, loss_and_gradient
 
 # %%
 # The net: ten inputs, hidden layers of six and four neurons with tanh, one output with :math:`f(z)
-# = z`; 442 people. It has seen the data for five passes.
+# = z`. The examples are the 442 people; the net has seen each of them five times.
 X, y = load_diabetes(return_X_y=True)
 X, y = scale(X), scale(y)
 net = BackpropRegressor("squared_error", (6, 4), "tanh", solver="sgd", alpha=0.0, random_state=3)
@@ -40,6 +38,9 @@ a3 = a2 @ W3 + b3
 #
 # .. math:: \delta = (a - y) \, f'(z)
 #
+# (Here the slope is 1. A classifier ends in a curve and has an error that are made for each other:
+# their product is :math:`a - y` again. The slopes of hidden layers stay.)
+#
 # A hidden neuron :math:`j` acts on the error only through the neurons :math:`k` of the next layer.
 # Its output goes to each of them with a weight :math:`w_{jk}`, so the chain has as many branches,
 # :math:`z_j \to a_j \to z_k \to E`, and the derivative is the sum over the branches:
@@ -48,7 +49,8 @@ a3 = a2 @ W3 + b3
 #
 # The weights that carried the outputs forward carry the error signals back, and on its way through
 # a neuron the signal is multiplied by the slope of its activation. In NumPy that is a line a layer
-# (``W3.T`` is `W3` with rows and columns exchanged, and the slope of tanh is :math:`1 - a^2`):
+# (each row is a person; ``W3.T`` is ``W3`` with rows and columns exchanged, so that the sum is over
+# the neurons of the next layer; the slope of tanh is :math:`1 - a^2`):
 delta3 = a3 - y[:, np.newaxis]  # the slope of f(z) = z is 1
 delta2 = (delta3 @ W3.T) * (1 - a2**2)
 delta1 = (delta2 @ W2.T) * (1 - a1**2)
@@ -61,7 +63,8 @@ delta1 = (delta2 @ W2.T) * (1 - a1**2)
 # .. math:: \frac{\partial E}{\partial w_{ij}} = a_i \, \delta_j, \qquad
 #    \frac{\partial E}{\partial b_j} = \delta_j
 #
-# The mean over the people is the gradient. The library's is the same, for all 99 weights:
+# The mean over the people is the gradient; each product of matrices below sums over them. The
+# library's gradient is the same, for all 99 weights:
 n = len(X)
 by_hand = [X.T @ delta1 / n, a1.T @ delta2 / n, a2.T @ delta3 / n]
 by_hand += [delta.mean(axis=0) for delta in (delta1, delta2, delta3)]
@@ -72,9 +75,10 @@ E, gradient = loss_and_gradient(network, parameters, X, y)
 assert np.allclose(gradient, np.concatenate([each.ravel() for each in by_hand]))
 
 # %%
-# One person in a picture. First the outputs of all neurons, from left to right. Then the error
-# signals: that of the output, which is how far the prediction is off, and from there to the left. A
-# thick line carries much of the signal, a thin one little, a dashed one turns its sign.
+# The person whose error is largest, in a picture. Bright discs are positive, dark ones negative.
+# First the outputs of all neurons, from left to right. Then the error signals: that of the output,
+# which is how far the prediction is off, and from there to the left. A thick line carries much of
+# the signal, a thin one little, a dashed one turns its sign.
 person = np.argmax(np.abs(delta3))
 signals = [None, delta1[person], delta2[person], delta3[person]]
 panels = {
@@ -83,8 +87,8 @@ panels = {
     r"$\leftarrow$ carried to the second hidden layer": [None, None, *signals[2:]],
     r"$\leftarrow$ carried to the first hidden layer": signals,
 }
-figure, axes = plt.subplots(2, 2, figsize=(10, 8.5), layout="constrained")
-colours = ScalarMappable(Normalize(-2, 2), "cividis")
+figure, axes = plt.subplots(2, 2, figsize=(9.5, 8.3), layout="constrained")
+colours = plt.cm.ScalarMappable(plt.Normalize(-2, 2), "cividis")
 beside = {"textcoords": "offset points", "xytext": (0, 9), "ha": "center", "fontsize": "x-small"}
 beside["bbox"] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
 for ax, (title, values) in zip(axes.flat, panels.items(), strict=True):

@@ -3,8 +3,8 @@ r"""
 ==========================
 
 Where the gradient is 0 there are no more steps. Such a *stationary point* may be the lowest point
-of all, a *global minimum*; the lowest of its surroundings, a *local minimum*; or none of both: a
-*saddle*, from which it goes up on some sides and down on others.
+of all, a *global minimum*; the lowest of its surroundings, a *local minimum*; or a *saddle*, from
+which it goes up on some sides and down on others. (A maximum, too, but no way down leads there.)
 """
 
 from copy import deepcopy
@@ -27,18 +27,19 @@ from fastbp import (
 # :math:`w_2 \tanh(w_1 x)`. (The data are symmetric about 0, so both biases stay 0 if they are.)
 X = np.linspace(-2, 2, 41).reshape(-1, 1)
 y = 1.5 * np.tanh(1.2 * X.ravel())
-net = BackpropRegressor(
-    "squared_error", (1,), "tanh", solver="sgd", batch_size="full", momentum=0.0, alpha=0.0,
-    learning_rate_init=0.6, gtol=1e-4, max_iter=2000, n_iter_no_change=2000, warm_start=True,
-    record_path=True,
-)  # fmt: skip
-net.fit(X, y)
+net = BackpropRegressor("squared_error", (1,), "tanh", solver="sgd", batch_size="full")
+net.set_params(alpha=0.0, momentum=0.0, learning_rate_init=0.6, record_path=True)
+net.set_params(gtol=1e-4, max_iter=2000, n_iter_no_change=2000)  # nothing but slope 0 ends a walk
+net.set_params(warm_start=True).fit(X, y)  # from now on, `fit` goes on from the weights there are
 
 
 def starting_at(w1, w2):
-    """Give the net other weights, from which `fit` goes on, as it has ``warm_start=True``."""
+    """Give the net other weights."""
     other = deepcopy(net)
-    other.coefs_, other.intercepts_ = [np.array([[w1]]), np.array([[w2]])], [np.zeros(1)] * 2
+    other.coefs_, other.intercepts_ = (
+        [np.array([[w1]]), np.array([[w2]])],
+        [np.zeros(1), np.zeros(1)],
+    )
     return other
 
 
@@ -76,13 +77,15 @@ walk = starting_at(0.0, 0.0).partial_fit(X, y)
 assert walk.coefs_[0] == walk.coefs_[1] == 0
 
 # %%
-# Now the activation is a sine, :math:`\sin(w_1 x)`, and the targets are :math:`\sin(2.2 x)`. Over
-# :math:`w_1` the error has several minima. Each walk ends in the one into whose valley the start
-# happens to fall; only that at 2.2 is the global one. No gradient can tell: it is 0 in all three.
+# Now the activation is a sine, :math:`\sin(w_1 x)`, and the targets are :math:`\sin(2.2 x)`. The
+# second weight stays 1. Over the first, :math:`w_1`, the error has several minima. Each walk ends
+# in the one into whose valley the start happens to fall; only that at 2.2 is the global one. No
+# gradient can tell: it is 0 in all three.
 sine, targets = Network((1, 1, 1), "sin"), np.sin(2.2 * X.ravel())
 
 
-def error_and_slope(w1):  # noqa: D103
+def error_and_slope(w1):
+    """Give the error and its derivative, with the second weight at 1 and biases of 0."""
     error, gradient = loss_and_gradient(sine, [w1, 1.0, 0.0, 0.0], X, targets)
     return error, gradient[0]
 

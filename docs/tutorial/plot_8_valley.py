@@ -2,8 +2,8 @@ r"""
 8. Valleys, and better ways down
 ================================
 
-The steepest way down is not the shortest way to the bottom. Where the error surface is a long valley
-(and it mostly is), the gradient points across the valley, not along it.
+The steepest way down is not the shortest way to the bottom. Where the error surface is a long
+valley (and it mostly is), the gradient points across the valley, not along it.
 """
 
 import matplotlib.pyplot as plt
@@ -39,15 +39,17 @@ def train(solver, start):
 # across the valley.
 #
 # *Conjugate gradients*, ``solver="cg"``, have a memory. The next direction is not the new gradient
-# alone, but keeps a part of the direction before:
+# alone, but keeps a part of the direction before. With :math:`d` the direction of the last line,
+# and :math:`g` and :math:`g_{\text{new}}` the gradients where it began and where it ended:
 #
 # .. math:: d_{\text{new}} = -g_{\text{new}} + \beta \, d, \qquad
 #    \beta = \frac{g_{\text{new}} \cdot (g_{\text{new}} - g)}{g \cdot g}
 #
-# With this :math:`\beta` a step along the new direction does not spoil what the search along the
-# last one has won: the two are *conjugate*. The second step leads along the valley's floor.
+# With this :math:`\beta` (it is that of Polak and Ribière) a step along the new direction does not
+# spoil what the search along the last one has won: the two are *conjugate*. The second step leads
+# along the valley's floor.
 start = (2.6, -0.7)
-figure, axes = plt.subplots(ncols=2, figsize=(10, 4.8), layout="constrained")
+figure, axes = plt.subplots(ncols=2, figsize=(9.5, 4.6), layout="constrained")
 for ax, solver, name in zip(
     axes, ("gd", "cg"), ("steepest descent", "conjugate gradients"), strict=True
 ):
@@ -68,13 +70,12 @@ for ax, solver, name in zip(
 X = scale(diabetes.data)
 nets = {}
 for name, solver in (
-    ("steepest descent", "gd"), ("conjugate gradients", "cg"), ("Levenberg-Marquardt", "lm")
-):  # fmt: skip
-    net = BackpropRegressor(
-        "squared_error", (3,), "tanh", solver=solver, alpha=10.0, random_state=0, gtol=1e-5,
-        max_iter=3000,
-    )  # fmt: skip
-    nets[name] = net.fit(X, y)
+    ("steepest descent", "gd"),
+    ("conjugate gradients", "cg"),
+    ("Levenberg-Marquardt", "lm"),
+):
+    net = BackpropRegressor("squared_error", (3,), "tanh", solver=solver, alpha=10.0)
+    nets[name] = net.set_params(random_state=0, gtol=1e-5, max_iter=3000).fit(X, y)
     print(f"{name}: E = {net.loss_:.5f} after {net.n_fun_} evaluations")
 
 # %%

@@ -2,8 +2,8 @@ r"""
 9. A real net, and the answer
 =============================
 
-All of it together, on people whom the net has not seen. And an experiment: what if :math:`f'` is
-left out of the update?
+All of it together, on people whom the net has not seen. And an experiment: what if the derivative
+of the activation is left out of the update?
 """
 
 import matplotlib.pyplot as plt
@@ -20,23 +20,22 @@ X, X_new, y, y_new = train_test_split(scale(X), scale(y), test_size=0.3, random_
 # %%
 # Eight hidden neurons, 97 weights, 309 people to learn from, 133 set aside. A net with so many
 # weights can fit its examples by heart. To keep it from that, `alpha` adds :math:`\frac{\alpha}{2n}
-# \sum w^2` to the error, so that large weights cost something (*weight decay*):
+# \sum w^2` to the error, the sum over all weights but the biases, so that large weights cost
+# something (*weight decay*):
 nets = {}
 for alpha in (0.0, 30.0):
-    nets[alpha] = BackpropRegressor(
-        "squared_error", (8,), "tanh", solver="cg", alpha=alpha, random_state=0, max_iter=5000,
-        tol=1e-3, record_path=True,
-    )  # fmt: skip
-    nets[alpha].fit(X, y)
+    net = BackpropRegressor("squared_error", (8,), "tanh", solver="cg", alpha=alpha, tol=1e-3)
+    nets[alpha] = net.set_params(random_state=0, max_iter=5000, record_path=True).fit(X, y)
     for name, rows, targets in (("learnt from", X, y), ("new", X_new, y_new)):
         error = np.mean((nets[alpha].predict(rows) - targets) ** 2 / 2)
         print(f"alpha {alpha}: error {error:.3f} for people {name}")
 
 # %%
 # The lowest error on the examples is not the aim; a low one on others is. From here on, `alpha` is
-# 30. Is the gradient right, and where has the training ended? The library tells:
+# 30. Is the gradient right (the weights are moved a little, as on :doc:`page 3
+# <plot_3_chain_rule>`), and what is the point at which the training has ended? The library tells:
 net = nets[30.0]
-print(f"largest difference from wiggled weights: {net.check_gradient(X, y):.1e}")
+print(f"largest difference, in parts of the gradient: {net.check_gradient(X, y):.1e}")
 print(net.stationary_point(X, y))
 
 # %%
@@ -58,7 +57,7 @@ cosine /= np.linalg.norm(steps, axis=1) * np.linalg.norm(downhill, axis=1)
 angle = np.degrees(np.arccos(np.minimum(cosine, 1.0)))
 assert (angle < 90).all() and (np.diff(errors) < 0).all()
 
-figure = plt.figure(figsize=(11, 4.6), layout="constrained")
+figure = plt.figure(figsize=(10, 4.4), layout="constrained")
 ErrorSurfaceDisplay.from_estimator(
     net, X, y, kind="surface", ax=figure.add_subplot(1, 2, 1, projection="3d")
 )
@@ -84,9 +83,11 @@ def train(with_slope):
         if with_slope:
             delta1 *= 1 - a1**2
         for weights, gradient in (
-            (W1, X.T @ delta1 / n), (b1, delta1.mean(axis=0)),
-            (W2, a1.T @ delta2 / n), (b2, delta2.mean(axis=0)),
-        ):  # fmt: skip
+            (W1, X.T @ delta1 / n),
+            (b1, delta1.mean(axis=0)),
+            (W2, a1.T @ delta2 / n),
+            (b2, delta2.mean(axis=0)),
+        ):
             weights -= 0.1 * gradient
         errors.append(np.mean(delta2**2 / 2))
     return errors
@@ -100,17 +101,25 @@ ax.legend()
 
 # %%
 # At first both go down, since the slope is positive and not far from 1, so that without it the
-# direction is not all wrong. Then the net without it climbs, and does not notice.
+# direction is not all wrong. Then the net without it climbs, and nothing in its updates says so.
 #
 # **Why does the derivative of the activation stand in the update?** Because a weight acts on the
 # error only through the net input of its neuron, and the net input only through the activation. If
 # the net input changes by a little, the output changes by :math:`f'(z)` times as much. By the chain
 # rule that factor belongs to the derivative of the error, for every neuron on the way from the
-# weight to the output. Without it the steps follow the derivative of nothing, and nobody promises
-# that the error falls.
+# weight to the output. With it, each step goes against the gradient, and the error falls if the
+# step is small enough. Without it the steps follow the derivative of nothing, and nobody promises
+# that.
+#
+# And the rest, in a few sentences. Weights start at random and move against the gradient of the
+# error. A large derivative makes a large step, as far from a minimum it should. After each example,
+# that is online; after all, batch. The error is worked out at the output and carried to the front,
+# and the name says so. Where the slope is 0 is a minimum, local or global, or a saddle. Conjugate
+# gradients are there sooner than steepest descent. And while the error falls, following the
+# derivative is going the right way.
 #
 # - `Rumelhart, Hinton & Williams <https://doi.org/10.1038/323533a0>`__, "Learning representations
 #   by back-propagating errors", *Nature* 323, 533-536 (1986).
-# - Hertz, Krogh & Palmer, *Introduction to the Theory of Neural Computation*, Addison-Wesley (1991):
-#   chapter 5 is about one layer, chapter 6 about back-propagation and what has been made of it.
+# - Hertz, Krogh & Palmer, *Introduction to the Theory of Neural Computation*, Addison-Wesley
+#   (1991): chapter 5 is about one layer, chapter 6 about back-propagation.
 plt.show()
