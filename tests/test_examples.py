@@ -35,3 +35,11 @@ def test_each_is_listed_and_short():
         assert f"``{name}.py``" in listed
         assert source.count("\n") <= 80
         assert source.startswith('"""\n')
+
+
+def test_pages_of_the_tutorial_are_short_and_lead_to_the_next():
+    pages = sorted(TUTORIAL.glob("plot_*.py"))
+    assert len(pages) == 9
+    for page, following in zip(pages, pages[1:], strict=False):
+        assert f"<{following.stem}>" in page.read_text()
+    assert all(page.read_text().count("\n") <= 130 for page in pages)
