@@ -45,6 +45,8 @@ def test_examples_of_docstrings(module, monkeypatch, tmp_path):
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(importlib.import_module(module))
+    if "plotting" in module:
+        importlib.import_module("matplotlib.pyplot").close("all")
     assert result.attempted > 0
     assert result.failed == 0
 
