@@ -9,6 +9,7 @@ import pytest
 
 import fastbp
 from fastbp import plotting, solvers
+from fastbp.version import SITE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -66,3 +67,18 @@ def test_every_page_has_an_example(name):
     for part in name.split("."):
         thing = getattr(thing, part)
     assert re.search(r"Examples\n *-+\n(?s:.*?)>>> ", thing.__doc__)
+
+
+def test_the_site_is_where_the_package_says():
+    assert f'Documentation = "{SITE}"' in (REPOSITORY / "pyproject.toml").read_text()
+    citation = (REPOSITORY / "CITATION.cff").read_text()
+    assert f"url: {SITE}\n" in citation
+    assert f"version: {fastbp.__version__}\n" in citation
+
+
+def test_the_question_mark_of_a_notebook_leads_to_the_page_of_the_estimator():
+    net = fastbp.BackpropClassifier()
+    for estimator in (net, fastbp.BackpropRegressor(), fastbp.BackpropSearchCV(net, {})):
+        page = f"{SITE}/generated/api/fastbp.{type(estimator).__name__}.html"
+        assert f'href="{page}"' in estimator._repr_html_()
+        assert type(estimator).__name__ in _names_with_a_page()
