@@ -122,8 +122,8 @@ ax.set(xlabel="layer (9 is the output)", ylabel="mean size of error signals", ys
 ax.legend()
 
 # %%
-# A pass backward costs about as much as one forward, however many weights there are. It became
-# known by Rumelhart, Hinton & Williams (1986); chapter 6 of Hertz, Krogh & Palmer (1991) derives it
-# as here. (:doc:`Page 9 <plot_9_a_real_net>` has the titles.) :doc:`Next <plot_7_slope_zero>`: what
-# if the gradient is 0?
+# A pass backward, derivatives included, costs about as much as two forward, however many weights
+# there are. It became known through Rumelhart, Hinton & Williams (1986); chapter 6 of Hertz, Krogh
+# & Palmer (1991) derives it as here. (:doc:`Page 9 <plot_9_a_real_net>` has the titles.) :doc:`Next
+# <plot_7_slope_zero>`: what if the gradient is 0?
 plt.show()

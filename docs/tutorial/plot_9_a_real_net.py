@@ -19,9 +19,9 @@ X, X_new, y, y_new = train_test_split(scale(X), scale(y), test_size=0.3, random_
 
 # %%
 # Eight hidden neurons, 97 weights, 309 people to learn from, 133 set aside. A net with so many
-# weights can learn its examples by heart. To keep it from that, `alpha` adds :math:`\frac{\alpha}{2n}
-# \sum w^2` to the error, the sum over all weights but the biases, so that large weights cost
-# something (*weight decay*):
+# weights can learn its examples by heart. To keep it from that, `alpha` adds
+# :math:`\frac{\alpha}{2n} \sum w^2` to the error, the sum over all weights but the biases, so that
+# large weights cost something (*weight decay*):
 nets = {}
 for alpha in (0.0, 30.0):
     net = BackpropRegressor("squared_error", (8,), "tanh", solver="cg", alpha=alpha, tol=1e-3)
