@@ -51,6 +51,7 @@ sphinx_gallery_conf = {
     "doc_module": ("fastbp",),
     "reference_url": {"fastbp": None},
     "abort_on_example_error": True,
+    "capture_repr": (),  # only what is printed
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,

@@ -65,7 +65,7 @@ for ax, title in (
 # %%
 # Counted in steps, batch looks better. But a batch step looks at twenty examples, an online step at
 # one. Counted in examples looked at, online was near the minimum after one pass, when batch had
-# made two steps. The more examples there are, and the more they resemble each other, the more this
+# made one step. The more examples there are, and the more they resemble each other, the more this
 # counts: of a million examples, any thousand give nearly the same gradient as all.
 #
 # All 442 people and ten inputs, over passes. The third curve is the way between: *mini-batches*, a

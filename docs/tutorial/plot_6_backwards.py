@@ -38,8 +38,8 @@ a3 = a2 @ W3 + b3
 #
 # .. math:: \delta = (a - y) \, f'(z)
 #
-# (Here the slope is 1. A classifier ends in a curve and has an error that are made for each other:
-# their product is :math:`a - y` again. The slopes of hidden layers stay.)
+# (Here the slope is 1. In a classifier the last activation and the error are chosen so that it
+# cancels, which leaves :math:`a - y` again. The slopes of hidden layers do not cancel.)
 #
 # A hidden neuron :math:`j` acts on the error only through the neurons :math:`k` of the next layer.
 # Its output goes to each of them with a weight :math:`w_{jk}`, so the chain has as many branches,
@@ -107,7 +107,8 @@ figure.colorbar(colours, ax=axes, label="output or error signal", shrink=0.5)
 # A slope of tanh is 1 at most, mostly less, so on a long way to the front signals grow weak:
 # another reason to care about :math:`f'`. The *logistic* activation, an S from 0 to 1, has slopes
 # of 1/4 at most; *relu*, :math:`f(z) = \max(0, z)`, has slope 1 or 0. Eight hidden layers, at their
-# random start (for one example, the derivative of a bias is the error signal itself):
+# random start: the first layers of the logistic net hear next to nothing. (For one example, the
+# derivative of a bias is the error signal itself; that is how the script gets at it.)
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for activation, style in (("tanh", "ko-"), ("logistic", "rs--"), ("relu", "b^:")):
     deep = Network((10, *[20] * 8, 1), activation)
@@ -121,8 +122,8 @@ ax.set(xlabel="layer (9 is the output)", ylabel="mean size of error signals", ys
 ax.legend()
 
 # %%
-# A pass backward costs about as much as one forward, however many weights there are. Rumelhart,
-# Hinton & Williams made it known (*Nature* 323, 1986, 533-536); chapter 6 of Hertz, Krogh & Palmer,
-# *Introduction to the theory of neural computation* (1991), derives it as here. :doc:`Next
+# A pass backward, derivatives included, costs about as much as two forward, however many weights
+# there are. It became known through Rumelhart, Hinton & Williams (1986); chapter 6 of Hertz, Krogh
+# & Palmer (1991) derives it as here. (:doc:`Page 9 <plot_9_a_real_net>` has the titles.) :doc:`Next
 # <plot_7_slope_zero>`: what if the gradient is 0?
 plt.show()

@@ -71,8 +71,8 @@ for w1, w2 in ((1.2, 1.5), (-1.2, -1.5), (0.0, 0.0)):
     print(f"({w1}, {w2}) {starting_at(w1, w2).stationary_point(X, y)}")
 
 # %%
-# A walk that begins at the saddle itself stays there for ever. That is why the first weights are
-# drawn at random, and are not 0.
+# A walk that begins at the saddle itself stays there for ever, since its gradient is 0. That is why
+# the first weights are drawn at random, and are not 0.
 walk = starting_at(0.0, 0.0).partial_fit(X, y)
 assert walk.coefs_[0] == walk.coefs_[1] == 0
 

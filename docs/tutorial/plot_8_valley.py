@@ -23,9 +23,8 @@ X, y = scale(diabetes.data[["s1", "s2"]]), scale(diabetes.target)
 
 def train(solver, start):
     """Train from given weights, and keep the path."""
-    net = BackpropRegressor(
-        hidden_layer_sizes=(), solver=solver, alpha=0.0, tol=1e-4, warm_start=True, record_path=True
-    )
+    net = BackpropRegressor(hidden_layer_sizes=(), solver=solver, alpha=0.0, warm_start=True)
+    net.set_params(record_path=True)
     net.fit(X, y)  # makes the arrays of weights, into which we write the start
     net.coefs_, net.intercepts_ = [np.reshape(start, (2, 1))], [np.zeros(1)]
     return net.fit(X, y)

@@ -19,16 +19,16 @@ X, X_new, y, y_new = train_test_split(scale(X), scale(y), test_size=0.3, random_
 
 # %%
 # Eight hidden neurons, 97 weights, 309 people to learn from, 133 set aside. A net with so many
-# weights can fit its examples by heart. To keep it from that, `alpha` adds :math:`\frac{\alpha}{2n}
-# \sum w^2` to the error, the sum over all weights but the biases, so that large weights cost
-# something (*weight decay*):
+# weights can learn its examples by heart. To keep it from that, `alpha` adds
+# :math:`\frac{\alpha}{2n} \sum w^2` to the error, the sum over all weights but the biases, so that
+# large weights cost something (*weight decay*):
 nets = {}
 for alpha in (0.0, 30.0):
     net = BackpropRegressor("squared_error", (8,), "tanh", solver="cg", alpha=alpha, tol=1e-3)
     nets[alpha] = net.set_params(random_state=0, max_iter=5000, record_path=True).fit(X, y)
-    for name, rows, targets in (("learnt from", X, y), ("new", X_new, y_new)):
+    for name, rows, targets in (("known", X, y), ("new", X_new, y_new)):
         error = np.mean((nets[alpha].predict(rows) - targets) ** 2 / 2)
-        print(f"alpha {alpha}: error {error:.3f} for people {name}")
+        print(f"alpha {alpha:.0f}, {name} people: E = {error:.3f}")
 
 # %%
 # The lowest error on the examples is not the aim; a low one on others is. From here on, `alpha` is
