@@ -36,6 +36,13 @@ def test_the_first_two_shell_commands_set_up_and_run_the_main_job_and_the_tests(
     assert README.index(first) == README.index("python3")
 
 
+def test_it_is_short_and_its_links_lead_somewhere():
+    assert README.count("\n") <= 200
+    contributing = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", README + contributing):
+        assert (REPOSITORY / link).exists(), link
+
+
 @pytest.mark.subprocess
 def test_every_command_in_the_readme_exists():
     result = subprocess.run(
