@@ -38,6 +38,11 @@ def expected_best(losses, k):
     return losses @ -np.diff(none_before)
 
 
+# %%
+# How many starts a network needs is not to be guessed from its size: with four units most of them
+# end at the lowest loss, with two or eight few do. And the lowest loss is not the aim: the curve of
+# the largest network bends after single patients. Restarts find a better minimum of the training
+# error; how many units, and how much decay, is for rows set aside to say.
 figure, (left, right) = plt.subplots(ncols=2, figsize=(10, 4.2), layout="constrained")
 k = np.arange(1, n_starts + 1)
 for (size, net), marker in zip(nets.items(), "os^", strict=True):
@@ -50,11 +55,6 @@ left.set_yscale("symlog", linthresh=1e-4)
 left.set_ylim(bottom=0)
 left.legend()
 
-# %%
-# How many starts a network needs is not to be guessed from its size: with four units most of them
-# end at the lowest loss, with two or eight few do. And the lowest loss is not the aim: the curve of
-# the largest network bends after single patients. Restarts find a better minimum of the training
-# error; how many units, and how much decay, is for rows set aside to say.
 grid = np.linspace(bmi.min(), bmi.max(), 300).reshape(-1, 1)
 right.plot(bmi, y, ".", color="0.8", markersize=3)
 for (size, net), line in zip(nets.items(), ("-", "--", ":"), strict=True):
