@@ -18,8 +18,8 @@ from fastbp import BackpropClassifier, BackpropSearchCV
 X, y = load_breast_cancer(return_X_y=True)
 
 # %%
-# How many hidden units, and how strong a weight decay? Three sizes, four decays and three
-# folds are 36 networks. A number for ``random_state`` gives each of them the same start in both searches.
+# How many hidden units, and how strong a weight decay? Three sizes, four decays and three folds are
+# 36 networks. A number for ``random_state`` gives each of them the same start in both searches.
 net = BackpropClassifier(activation="tanh", solver="lbfgs", max_iter=1000, tol=1e-3, random_state=0)
 model = make_pipeline(StandardScaler(), net)
 units, decays = [(2,), (5,), (10,)], [0.1, 1.0, 10.0, 100.0]
