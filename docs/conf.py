@@ -50,7 +50,6 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "doc_module": ("fastbp",),
     "reference_url": {"fastbp": None},
-    "capture_repr": ("_repr_html_",),
     "abort_on_example_error": True,
     "capture_repr": (),  # only what is printed
     "download_all_examples": False,

@@ -42,6 +42,7 @@ net = BackpropRegressor(
 )
 model = make_pipeline(columns, net).fit(X_train, y_train)
 print(f"R^2 {model.score(X_test, y_test):.2f} on patients that it has not seen")
+# sphinx_gallery_capture_repr = ("_repr_html_",)
 model
 
 # %%
