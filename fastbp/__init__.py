@@ -60,6 +60,7 @@ a mean over rows, weighted by the sample weights, of a sum over outputs, plus
 """
 
 from fastbp.backends.cpu.objective import Objective, loss_and_gradient
+from fastbp.cli.info import show_versions
 from fastbp.estimators.classifier import BackpropClassifier
 from fastbp.estimators.regressor import BackpropRegressor
 from fastbp.export.c_source import to_c
@@ -102,6 +103,7 @@ __all__ = [
     "load",
     "loss_and_gradient",
     "save",
+    "show_versions",
     "to_c",
     "to_njit",
     "to_numpy",

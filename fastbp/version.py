@@ -1,5 +1,8 @@
-"""The version: here alone, for the package, its pickles and ``pyproject.toml``."""
+"""The version and the site: here alone, for the package, its pickles and ``pyproject.toml``."""
 
-__all__ = ["__version__"]
+__all__ = ["SITE", "__version__"]
 
 __version__ = "0.1.0"
+
+#: Where the documentation is published; ``pyproject.toml`` says the same.
+SITE = "https://fastbp.github.io/fastbp"

@@ -1,26 +1,28 @@
-"""The examples run, with warnings as errors."""
+"""The examples and the tutorial run, with warnings as errors."""
 
 import runpy
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+REPOSITORY = Path(__file__).resolve().parent.parent
+EXAMPLES, TUTORIAL = REPOSITORY / "examples", REPOSITORY / "docs" / "tutorial"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+SCRIPTS = [path for folder in (EXAMPLES, TUTORIAL) for path in sorted(folder.glob("*.py"))]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_it_runs(name, monkeypatch, tmp_path):
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_it_runs(script, monkeypatch, tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
     from matplotlib import pyplot
 
     monkeypatch.setattr(pyplot, "show", lambda: None)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    runpy.run_path(str(script))
     figures = pyplot.get_fignums()
-    assert bool(figures) == name.startswith("plot_")
+    assert bool(figures) == (script.parent == TUTORIAL or script.stem.startswith("plot_"))
     for number in figures:
         pyplot.figure(number).canvas.draw()
     pyplot.close("all")
@@ -33,3 +35,11 @@ def test_each_is_listed_and_short():
         assert f"``{name}.py``" in listed
         assert source.count("\n") <= 80
         assert source.startswith('"""\n')
+
+
+def test_pages_of_the_tutorial_are_short_and_lead_to_the_next():
+    pages = sorted(TUTORIAL.glob("plot_*.py"))
+    assert len(pages) == 9
+    for page, following in zip(pages, pages[1:], strict=False):
+        assert f"<{following.stem}>" in page.read_text()
+    assert all(page.read_text().count("\n") <= 130 for page in pages)

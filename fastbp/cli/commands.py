@@ -35,9 +35,9 @@ def _demo(_options: argparse.Namespace) -> None:
 
 
 def _info(_options: argparse.Namespace) -> None:
-    from fastbp.cli.info import info
+    from fastbp.cli.info import show_versions
 
-    info()
+    show_versions()
 
 
 def _warmup(options: argparse.Namespace) -> None:

@@ -1,24 +1,37 @@
-"""``python -m fastbp info``: what is installed here."""
+"""``python -m fastbp info`` and `show_versions`: what is installed here."""
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-from fastbp import __version__
 from fastbp.backends.device import describe_gpu
+from fastbp.version import __version__
 
-__all__ = ["describe_cache", "info"]
+__all__ = ["describe_cache", "show_versions"]
+
+_NEEDED = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite")
+_EXTRAS = ("matplotlib", "numba-cuda", "onnx", "pandas", "rich", "skl2onnx")
 
 
-def info() -> None:
-    """Print versions, what the processor offers, and where compiled code is kept."""
+def show_versions() -> None:
+    """Print versions, what the processor offers, and where compiled code is kept.
+
+    It is what a report of a problem should begin with. ``python -m fastbp info`` prints the same.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.show_versions()  # doctest: +ELLIPSIS
+    fastbp        ...
+    Python        ...
+    """
     import joblib
 
     from fastbp.machine.chip import chip
 
     cpu = chip()
     facts = {"fastbp": __version__, "Python": platform.python_version()}
-    for package in ("numpy", "scipy", "scikit-learn", "numba", "llvmlite"):
-        facts[package] = version(package)
+    for package in (*_NEEDED, *_EXTRAS):
+        facts[package] = _version_of(package)
     facts["CPU"] = f"{cpu.name} ({platform.machine()})"
     facts["vectors"] = f"{cpu.vector_bits} bits"
     facts["FMA"] = "yes" if cpu.fused else "no"
@@ -27,6 +40,13 @@ def info() -> None:
     facts["cache"] = describe_cache()
     for name, fact in facts.items():
         print(f"{name:13} {fact}")
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def describe_cache() -> str:

@@ -46,6 +46,14 @@ class StationaryPoint(NamedTuple):
         The extreme curvatures.
     tol : float
         The gradient norm below which a point counts as stationary.
+
+    Examples
+    --------
+    >>> from fastbp import BackpropRegressor
+    >>> X, y = [[-2.0], [-1.0], [1.0], [2.0]], [-1.0, -0.8, 0.8, 1.0]
+    >>> net = BackpropRegressor("squared_error", (1,), "tanh", solver="lm", random_state=0)
+    >>> net.fit(X, y).stationary_point(X, y).kind
+    'minimum'
     """
 
     kind: str

@@ -51,7 +51,7 @@ from fastbp.training.generators import generator_of, use_again
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
 from fastbp.training.warn import warn
-from fastbp.version import __version__
+from fastbp.version import SITE, __version__
 
 __all__ = ["BackpropEstimator"]
 
@@ -60,6 +60,10 @@ _VALID = ValidOnes()
 
 class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
     """A network trained by backpropagation; subclasses say what its targets are."""
+
+    # Where the "?" of its picture in a notebook leads.
+    _doc_link_module = "fastbp"
+    _doc_link_template = f"{SITE}/generated/api/fastbp.{{estimator_name}}.html"
 
     # What a subclass's constructor sets; its docstring says what each is.
     hidden_layer_sizes: Any

@@ -113,8 +113,12 @@ def to_c(model: Any) -> str:
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> Path("net.c").write_text(to_c(net))  # doctest: +SKIP
+    >>> from fastbp import BackpropRegressor, to_c
+    >>> net = BackpropRegressor("squared_error", (), solver="lm", alpha=0.0)
+    >>> net = net.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])  # y = 2 x + 1
+    >>> code = to_c(net)  # write it to a file, net.c, and compile that
+    >>> "void predict(const real x[1], real y[1])" in code
+    True
     """
     network = FittedNetwork.of(model, "to_c")
     names, functions = _activations(network)

@@ -36,11 +36,19 @@ def to_njit(model: Any) -> Any:
 
     Examples
     --------
-    >>> predict = to_njit(net)  # doctest: +SKIP
-    >>> @njit  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from numba import njit
+    >>> from fastbp import BackpropRegressor, to_njit
+    >>> net = BackpropRegressor("squared_error", (), solver="lm", alpha=0.0)
+    >>> net = net.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])  # y = 2 x + 1
+    >>> predict = to_njit(net)
+    >>> @njit
     ... def simulate(x, n):
     ...     for _ in range(n):
     ...         x[0] = predict(x)
+    ...     return x[0]
+    >>> round(simulate(np.array([0.0]), 3), 3)  # 0, 1, 3, 7
+    7.0
     """
     network = FittedNetwork.of(model, "to_njit")
     from fastbp.export.kernels import compiled_predict  # loads the compiler

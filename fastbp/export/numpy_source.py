@@ -57,8 +57,13 @@ def to_numpy(model: Any) -> str:
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> Path("net.py").write_text(to_numpy(net))  # doctest: +SKIP
+    >>> from fastbp import BackpropRegressor, to_numpy
+    >>> net = BackpropRegressor("squared_error", (), solver="lm", alpha=0.0)
+    >>> net = net.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])  # y = 2 x + 1
+    >>> module = {}
+    >>> exec(to_numpy(net), module)  # or write it to a file, net.py, and import that
+    >>> print(module["predict"]([[3.0]]).round(3))
+    [7.]
     """
     network = FittedNetwork.of(model, "to_numpy")
     constants, body = [], f"    a = np.asarray(X, dtype=np.{network.dtype})\n"

@@ -42,8 +42,12 @@ def to_onnx(model: Any) -> Any:
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> Path("net.onnx").write_bytes(to_onnx(net).SerializeToString())  # doctest: +SKIP
+    >>> from fastbp import BackpropRegressor, to_onnx
+    >>> net = BackpropRegressor("squared_error", (), solver="lm", alpha=0.0)
+    >>> net = net.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])  # y = 2 x + 1
+    >>> model = to_onnx(net)  # model.SerializeToString() is what a file holds
+    >>> [node.op_type for node in model.graph.node]
+    ['Gemm', 'Identity']
     """
     try:
         from onnx import checker, helper

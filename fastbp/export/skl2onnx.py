@@ -89,9 +89,14 @@ def register() -> None:
 
     Examples
     --------
-    >>> import fastbp.export.skl2onnx
-    >>> fastbp.export.skl2onnx.register()  # doctest: +SKIP
-    >>> skl2onnx.to_onnx(BaggingRegressor(net).fit(X, y), X[:1])  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import fastbp.export.skl2onnx, skl2onnx
+    >>> from sklearn.ensemble import BaggingRegressor
+    >>> fastbp.export.skl2onnx.register()
+    >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0])
+    >>> net = fastbp.BackpropRegressor("squared_error", (), solver="lm", alpha=0.0)
+    >>> ensemble = BaggingRegressor(net, n_estimators=2, random_state=0).fit(X, y)
+    >>> model = skl2onnx.to_onnx(ensemble, X[:1])
     """
     for kind in _subclasses(ConvertibleToOnnx):
         _register(kind)

@@ -4,6 +4,14 @@ In Python these are NumPy's functions, of numbers or arrays. Compiled for the CP
 that work on whole vectors (see ``simd.py``) by ``elementary_cpu.py`` and ``normal_cpu.py``, where a
 call of the C library would be one number at a time; compiled for a GPU, ``elementary_gpu.py`` gives
 them libdevice's. This file imports no compiler; those do, and kernels import them.
+
+Examples
+--------
+>>> from fastbp import elementary
+>>> def softclip(z):  # no `if`: both sides are worked out, of a whole vector at once
+...     return elementary.where(z < 0, elementary.exp(z) - 1, elementary.log1p(z))
+>>> float(softclip(1.0))
+0.6931471805599453
 """
 
 from typing import Any

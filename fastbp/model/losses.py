@@ -69,6 +69,18 @@ class Loss:
     has_r2_score : bool
         Whether ``early_stopping=True`` goes by R^2, as MLPRegressor's does, and not by minus the
         loss.
+
+    Examples
+    --------
+    The log-cosh loss, which fastbp has by the name "log_cosh", written once more:
+
+    >>> from fastbp import BackpropRegressor, Loss, elementary
+    >>> def value(prediction, y, parameter):
+    ...     error = prediction - y
+    ...     return elementary.log(0.5 * (elementary.exp(error) + elementary.exp(-error)))
+    >>> def gradient(prediction, y, parameter):
+    ...     return elementary.tanh(prediction - y)
+    >>> net = BackpropRegressor(loss=Loss("mine", value, gradient))
     """
 
     name: str

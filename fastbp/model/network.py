@@ -56,6 +56,18 @@ class Network:
         If ``layer_sizes`` are not two or more whole numbers of 1 or more, a name is not one of the
         registries, the loss needs positive predictions and the output activation has others, it
         has not the parameters it needs, or there are more parameters than a 32-bit integer counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import Network
+    >>> network = Network((3, 5, 1), activation="tanh")
+    >>> network.n_parameters  # 3 * 5 + 5 * 1 weights, 5 + 1 biases
+    26
+    >>> parameters = network.initial_parameters(np.random.RandomState(0), np.float64)
+    >>> coefs, intercepts = network.unpack(parameters)
+    >>> [coef.shape for coef in coefs]
+    [(3, 5), (5, 1)]
     """
 
     layer_sizes: tuple[int, ...]

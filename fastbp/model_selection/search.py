@@ -30,6 +30,7 @@ from fastbp.training.callbacks import without_callbacks
 from fastbp.training.fit import fit, override
 from fastbp.training.generators import copy_of
 from fastbp.training.task import FitResult, FitTask
+from fastbp.version import SITE
 
 __all__ = ["BackpropSearchCV"]
 
@@ -93,6 +94,10 @@ class BackpropSearchCV(GridSearchCV):
     >>> search.fit(scale(X), scale(y)).best_params_["alpha"]
     10
     """
+
+    # Where the "?" of its picture in a notebook leads.
+    _doc_link_module = "fastbp"
+    _doc_link_template = f"{SITE}/generated/api/fastbp.{{estimator_name}}.html"
 
     def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> "BackpropSearchCV":
         """Try all parameters, and fit the best to all rows.

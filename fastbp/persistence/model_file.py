@@ -90,6 +90,18 @@ def load(path: str | os.PathLike[str]) -> Any:
         fastbp does not know.
     OSError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastbp import load
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.fastbp")
+    >>> with open(path, "wb") as file:
+    ...     _ = file.write(b"not a model")
+    >>> load(path)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: ...net.fastbp' is not loaded: ...
     """
     try:
         document, arrays = read_file(path, "model")

@@ -22,7 +22,7 @@ class ErrorHistogramDisplay:
 
     A regressor's error is y - prediction, in the unit of y, with a histogram for each output. A
     classifier's is the probability that the right class lacks, 1 - p, from 0 to 1; of several
-    labels a row, or soft labels, |y - p| for each. The legend has the mean and the standard
+    labels a row, or soft labels, ``|y - p|`` for each. The legend has the mean and the standard
     deviation (sd) of three at most. Make one with `from_estimator` or `from_predictions`.
 
     Parameters
@@ -49,10 +49,10 @@ class ErrorHistogramDisplay:
     >>> from sklearn.datasets import load_diabetes
     >>> from fastbp import BackpropRegressor, ErrorHistogramDisplay
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = BackpropRegressor(scale_target=True, max_iter=500).fit(X[:300], y[:300])
-    >>> ErrorHistogramDisplay.from_estimator(
-    ...     net, {"training": (X[:300], y[:300]), "test": (X[300:], y[300:])}
-    ... )  # doctest: +SKIP
+    >>> net = BackpropRegressor(scale_target=True, solver="lbfgs", alpha=10, tol=1e-2)
+    >>> net = net.fit(X[:300], y[:300])
+    >>> rows = {"training": (X[:300], y[:300]), "test": (X[300:], y[300:])}
+    >>> display = ErrorHistogramDisplay.from_estimator(net, rows)
     """
 
     def __init__(

@@ -86,9 +86,10 @@ class ErrorSurfaceDisplay:
     >>> from sklearn.preprocessing import scale
     >>> from fastbp import BackpropRegressor, ErrorSurfaceDisplay
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = BackpropRegressor("squared_error", (5,), "tanh", solver="lm", record_path=True)
-    >>> net = net.fit(scale(X), scale(y))  # doctest: +SKIP
-    >>> ErrorSurfaceDisplay.from_estimator(net, scale(X), scale(y))  # doctest: +SKIP
+    >>> net = BackpropRegressor("squared_error", (5,), "tanh", solver="lm", record_path=True,
+    ...                         alpha=1.0, tol=1e-3, random_state=0)
+    >>> net = net.fit(scale(X), scale(y))
+    >>> display = ErrorSurfaceDisplay.from_estimator(net, scale(X), scale(y))
     """
 
     def __init__(self, surface: ErrorSurface) -> None:

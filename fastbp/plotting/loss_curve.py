@@ -42,8 +42,8 @@ class LossCurveDisplay:
     >>> from sklearn.datasets import load_diabetes
     >>> from fastbp import BackpropRegressor, LossCurveDisplay
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = BackpropRegressor(early_stopping=True, max_iter=500).fit(X, y / 100)
-    >>> display = LossCurveDisplay.from_estimator(net, x="time")  # doctest: +SKIP
+    >>> net = BackpropRegressor(early_stopping=True, max_iter=500, random_state=0).fit(X, y / 100)
+    >>> display = LossCurveDisplay.from_estimator(net, x="time")
     """
 
     def __init__(self, curves: Sequence[TrainingCurves]) -> None:

@@ -74,8 +74,8 @@ class NetworkDisplay:
     >>> from sklearn.datasets import load_iris
     >>> from fastbp import BackpropClassifier, NetworkDisplay
     >>> X, y = load_iris(return_X_y=True)
-    >>> net = BackpropClassifier((5,), "tanh", solver="bfgs", tol=1e-3).fit(X, y)
-    >>> NetworkDisplay.from_estimator(net)  # doctest: +SKIP
+    >>> net = BackpropClassifier((5,), "tanh", solver="bfgs", tol=1e-3, random_state=0).fit(X, y)
+    >>> display = NetworkDisplay.from_estimator(net)
     """
 
     def __init__(self, layers: list[NetworkLayer], weights: list[NDArray[np.floating]]) -> None:

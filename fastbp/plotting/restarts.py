@@ -40,8 +40,9 @@ class RestartsDisplay:
     >>> from sklearn.preprocessing import scale
     >>> from fastbp import BackpropRegressor, RestartsDisplay
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = BackpropRegressor("squared_error", (3,), "tanh", solver="lm", n_init=30)
-    >>> RestartsDisplay.from_estimator(net.fit(scale(X), scale(y)))  # doctest: +SKIP
+    >>> net = BackpropRegressor("squared_error", (3,), "tanh", solver="lm", n_init=10,
+    ...                         tol=1e-3, random_state=0)
+    >>> display = RestartsDisplay.from_estimator(net.fit(scale(X), scale(y)))
     """
 
     def __init__(self, losses: ArrayLike) -> None:

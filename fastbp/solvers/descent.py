@@ -56,6 +56,13 @@ class Options:
         the loss is smaller). MLPRegressor has 2.2e-9.
     cg_update : {"polak-ribiere", "fletcher-reeves", "hestenes-stiefel"}
         The formula of solver "cg".
+
+    Examples
+    --------
+    >>> from fastbp.solvers import Options
+    >>> from fastbp.solvers.stopping import Limits
+    >>> Options(limits=Limits(max_iter=50), max_fun=1000).max_fun
+    1000
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -82,6 +89,20 @@ class Minimised(NamedTuple):
         Why it stopped.
     alpha, effective_parameters : float or None
         The weight decay, and how many parameters the data determine, where they were found.
+
+    Examples
+    --------
+    A solver needs no more than a loss and its gradient; here it goes down a valley:
+
+    >>> import numpy as np
+    >>> from fastbp.solvers import SOLVERS, Options
+    >>> class Valley:
+    ...     def loss_and_gradient(self, p):
+    ...         curvatures = np.array([1.0, 100.0])
+    ...         return 0.5 * p @ (curvatures * p), curvatures * p
+    >>> result = SOLVERS["cg"].minimise(Valley(), np.array([100.0, 1.0]), Options())
+    >>> result.stop_reason, bool(abs(result.parameters).max() < 1e-3)
+    ('gradient_norm', True)
     """
 
     parameters: NDArray[np.floating]

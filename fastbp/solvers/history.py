@@ -41,6 +41,15 @@ class History:
         The highest of them.
     n_no_improvement : int
         Iterations in a row that brought less than the tolerance.
+
+    Examples
+    --------
+    >>> from fastbp.solvers import History
+    >>> history = History(best_loss=float("inf"))
+    >>> history.record_loss(0.5, tol=1e-4)
+    >>> history.record_loss(0.49999, tol=1e-4)
+    >>> history.loss_curve, history.best_loss, history.n_no_improvement
+    ([0.5, 0.49999], 0.49999, 1)
     """
 
     n_iter: int = 0

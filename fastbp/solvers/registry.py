@@ -60,6 +60,14 @@ class Solver:
         Whether it keeps a matrix of the number of parameters squared.
     stops_by_score : bool
         Whether ``early_stopping=True`` sets rows aside for it.
+
+    Examples
+    --------
+    >>> from fastbp.solvers import SOLVERS
+    >>> [name for name, solver in SOLVERS.items() if not solver.is_stochastic]
+    ['lbfgs', 'bfgs', 'cg', 'scg', 'lm', 'rprop', 'gd']
+    >>> SOLVERS["lm"].takes_loss("poisson")
+    False
     """
 
     name: str

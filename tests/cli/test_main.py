@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fastbp import __version__, load
+from fastbp import __version__, load, show_versions
 from fastbp.backends.cpu import kernels
 from fastbp.cli.main import main
 from fastbp.machine.cache import cache_directory
@@ -72,6 +72,12 @@ def test_info_describes_machine_and_versions(capsys):
         assert re.search(rf"^{name} +\S", output, re.M), name
     assert re.search("^GPU +(none: .*(numba-cuda|driver|no NVIDIA)|\\w)", output, re.M)
     assert str(cache_directory()) in output
+
+
+def test_versions_name_the_packages_that_are_not_there(capsys, monkeypatch):
+    monkeypatch.setattr("fastbp.cli.info._EXTRAS", ("no-such-package",))
+    show_versions()
+    assert re.search("^no-such-package +not installed$", capsys.readouterr().out, re.M)
 
 
 @SUBPROCESS

@@ -46,6 +46,16 @@ class Objective:
     ------
     ValueError
         If the data have another number of inputs or outputs than the network.
+
+    Examples
+    --------
+    >>> from fastbp import Network, Objective
+    >>> from fastbp.model.data import as_data
+    >>> data = as_data([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    >>> line = Objective(Network((1, 1)), data)  # a weight and a bias
+    >>> loss, gradient = line.loss_and_gradient([2.0, 1.0])  # y = 2 x + 1 is the answer
+    >>> print(loss, gradient)
+    0.0 [0. 0.]
     """
 
     network: Network
@@ -194,6 +204,14 @@ def loss_and_gradient(
         If ``parameters`` has another length than the network has parameters, X or y another
         number of columns than it has inputs or outputs, or the data are no table of finite numbers
         with as many targets and weights as rows.
+
+    Examples
+    --------
+    >>> from fastbp import Network, loss_and_gradient
+    >>> line = Network((1, 1))  # a weight and a bias
+    >>> loss, gradient = loss_and_gradient(line, [0.0, 0.0], [[1.0], [3.0]], [1.0, 3.0])
+    >>> print(loss, gradient)  # (1 + 9) / 2 / 2, and minus the means of x y and of y
+    2.5 [-5. -2.]
     """
     data = as_data(X, y, sample_weight)
     return Objective(network, data, alpha).loss_and_gradient(parameters)
