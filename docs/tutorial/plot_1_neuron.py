@@ -49,7 +49,7 @@ X = np.linspace(-2, 2, 41).reshape(-1, 1)
 y = np.sin(2 * X.ravel()) + 0.3 * X.ravel()
 
 net = BackpropRegressor(
-    hidden_layer_sizes=(3,), activation="tanh", solver="lm", alpha=0.0, random_state=1, tol=1e-6
+    hidden_layer_sizes=(3,), activation="tanh", solver="lm", alpha=0.0, random_state=1, gtol=1e-6
 )
 net.fit(X, y)
 
@@ -65,9 +65,10 @@ output = (hidden @ net.coefs_[1] + net.intercepts_[1]).ravel()
 assert np.allclose(output, net.predict(X))
 
 # %%
-# So a net is a sum of bent curves. In the left picture lines are weights and discs are neurons; in
-# the middle is what each hidden neuron adds to the output; on the right, their sum with the
-# output's bias, which is next to 0 here.
+# So this net is a sum of bent curves. In the left picture, lines are weights, and discs are the
+# input and the neurons, each in the colour of its bias, neuron 1 at the top; below are the
+# activation and the number of neurons. In the middle is what each hidden neuron adds to the output;
+# on the right, their sum with the output's bias, which is next to 0 here.
 figure, (left, middle, right) = plt.subplots(ncols=3, figsize=(9.5, 3.3), layout="constrained")
 NetworkDisplay.from_estimator(net, ax=left)
 for j, (colour, line) in enumerate(zip(COLOURS, LINES, strict=True)):
@@ -81,8 +82,8 @@ for ax in (middle, right):
     ax.legend(fontsize="small", loc="upper left")
 
 # %%
-# How well does it fit? The *error* is half the squared difference between output and target, as a
-# mean over the :math:`n` examples:
+# How well does it fit? The *error* is half the squared difference between the net's output, now
+# called :math:`a`, and the target, as a mean over the :math:`n` examples:
 #
 # .. math:: E = \frac1n \sum_{\text{examples}} \frac12 (a - y)^2
 #

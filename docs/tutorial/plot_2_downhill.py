@@ -56,8 +56,9 @@ ax.set(xlabel="weight w", ylabel="error E", title="twenty steps from the left an
 # vector that points where the error rises most steeply; every weight moves against its own part.
 # Here both :math:`w` and :math:`b` are free. The estimator draws its first weights at random,
 # differently for each `random_state`; ``solver="sgd"`` with ``batch_size="full"`` makes the step
-# above, until no derivative is larger than `gtol`. ``hidden_layer_sizes=()`` is no hidden layer;
-# what is set to 0 are refinements that we leave off.
+# above, until no derivative is larger than `gtol`. ``hidden_layer_sizes=()`` is no hidden layer.
+# What is set to 0 we leave off: `alpha` (:doc:`page 9 <plot_9_a_real_net>`), `momentum`, which adds
+# a part of the last step to the next, and `tol`, which ends a walk when the error hardly falls.
 common = {"hidden_layer_sizes": (), "output_activation": "tanh", "solver": "sgd"}
 common |= {"batch_size": "full", "alpha": 0.0, "momentum": 0.0, "tol": 0.0, "gtol": 1e-3}
 walks = [
@@ -69,10 +70,12 @@ for net in walks:
     print(f"from {net.path_[0].round(2)} to {net.path_[-1].round(2)} in {net.n_iter_} steps")
 
 # %%
-# The error is now a landscape. It is drawn from above, as on a map: along a white line the error is
-# the same, dark is low. Each arrow is minus the gradient: it crosses the lines at a right angle, as
-# water would run. The three walks follow the arrows, from three random starts to the same place. (A
-# weight is named by its place: layer 0, input 0, neuron 0; a bias by its layer and neuron.)
+# The error is now a landscape, the *error surface*. It is drawn from above, as on a map: along a
+# white line, a *contour*, the error is the same; dark is low. Each arrow is minus the gradient, the
+# longer the steeper: it crosses the contours at a right angle, as water would run. The three walks
+# follow the arrows, from three random starts to the same place. The star is where `fit` ended, and
+# has kept the weights. (In `plane`, a weight is named by its place, layer 0, input 0, neuron 0, and
+# a bias by its layer and neuron.)
 display = ErrorSurfaceDisplay.from_estimator(
     walks[0], X, y, plane=((0, 0, 0), (0, 0)), limits=((-2, 3), (-2.2, 1.8))
 )

@@ -59,8 +59,8 @@ for ax, ((from_, to), (here, function, slope)) in zip(axes.flat, links.items(), 
     ax.set(xlabel=from_, ylabel=to, title=f"slope {slope:.2f}")
 
 # %%
-# The update is that slope times the learning rate, subtracted. The library, which has no such chain
-# written down for one weight, comes to the same weight after one example:
+# The update is that slope times the learning rate, subtracted. The library's `learn_one` makes one
+# step for one example, and comes to the same weight:
 rate = 0.5
 net = BackpropRegressor(hidden_layer_sizes=(), output_activation="tanh", solver="sgd")
 net.set_params(alpha=0.0, momentum=0.0, learning_rate_init=rate)
@@ -74,9 +74,13 @@ assert np.allclose(net.coefs_[0][0, 0], by_hand)
 assert np.allclose(net.intercepts_[0][0], b - rate * dE_da * da_dz)  # dz/db is 1
 
 # %%
-# Now two neurons in a row, :math:`a_1 = f(w_1 x + b_1)` and :math:`a_2 = f(w_2 a_1 + b_2)`. The
-# chain from :math:`w_1` to the error is longer, and there is nothing else new. It goes through both
-# activations, so the slopes of both are in it:
+# Now two neurons in a row; from here on the number at a letter says which neuron is meant:
+#
+# .. math:: z_1 = w_1 x + b_1, \quad a_1 = f(z_1), \quad z_2 = w_2 a_1 + b_2, \quad a_2 = f(z_2)
+#
+# The chain from :math:`w_1` to the error, :math:`w_1 \to z_1 \to a_1 \to z_2 \to a_2 \to E`, is
+# longer, and there is nothing else new. It goes through both activations, so the slopes of both are
+# in it; and from :math:`a_1` to :math:`z_2` the slope is :math:`w_2`:
 #
 # .. math:: \frac{\partial E}{\partial w_1} = (a_2 - y) \; f'(z_2) \; w_2 \; f'(z_1) \; x
 w1, w2, b1, b2 = 0.9, -1.4, 0.1, 0.3
@@ -99,8 +103,8 @@ assert np.allclose((higher - lower) / 2e-5, dE_dw1)
 
 # %%
 # What if somebody forgets :math:`f'`? Then the number is not the derivative of the error any more.
-# fastbp allows activations of your own, written with the functions of `elementary`, and looks: one
-# whose slope is 1 everywhere, as if it were forgotten, is refused. (:doc:`Page 9
+# fastbp allows activations of your own, written with the functions of `elementary`, and checks
+# their slopes: one that is 1 everywhere, as if it were forgotten, is refused. (:doc:`Page 9
 # <plot_9_a_real_net>` tries what would happen.)
 
 

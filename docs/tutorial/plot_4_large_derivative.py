@@ -47,10 +47,10 @@ right.set(xlabel="step", ylabel="how far the weight moves")
 # net input is there is called *saturated*: whatever its error, its weights hardly move.
 #
 # Left: tanh and its slope; the arrows at :math:`z` = 0, 1, 2.5 and 4 are twice as long as the slope
-# there. Right: the same in a real update. A net has four hidden neurons, alike but for their
-# biases, which put their net inputs at the same four points. It learns one example. Of the factors
-# in the chain from a hidden weight to the error, only the slope differs between the four; so their
-# weights move as far as their slopes allow.
+# there, so the last two cannot be seen. Right: a real update. A net has four hidden neurons, alike
+# but for their biases, which put their net inputs at the same four points. It learns one example.
+# Of the factors in the chain from a hidden weight to the error, only the slope differs between the
+# four; so their weights move as far as their slopes allow.
 z = np.array([0.0, 1.0, 2.5, 4.0])
 a, slopes = np.tanh(z), 1 - np.tanh(z) ** 2
 
@@ -69,7 +69,7 @@ left.plot(grid, 1 - np.tanh(grid) ** 2, "--", color=ORANGE, linewidth=2, label="
 head = {"width": 0.008, "headwidth": 3, "headlength": 3, "headaxislength": 3, "minlength": 0}
 left.quiver(z, a, 2 * slopes, 0 * z, color=RED, angles="xy", scale_units="xy", scale=1, **head)
 left.plot(z, a, "o", color=RED)
-left.set(xlabel="net input z")
+left.set(xlabel="net input z", ylabel="output, slope")
 left.legend(fontsize="small")
 bars = right.bar([f"{each:g}" for each in z], moved, color=RED)
 right.bar_label(bars, fmt="%.2g")

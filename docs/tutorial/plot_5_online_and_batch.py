@@ -44,7 +44,7 @@ for _epoch in range(6):
 path = np.array(path)
 
 # %%
-# Both on the error surface. Batch goes straight down the slope. Online zigzags about that way: each
+# Both on the error surface. Batch goes where the arrows point. Online zigzags about that way: each
 # step lowers the error of one example, and only on average that of all. Near the minimum the batch
 # steps become small, since the gradient does. Online they do not: even there each single example
 # has a gradient of its own and wants the weights elsewhere; these gradients are 0 in the mean only.
@@ -68,8 +68,10 @@ for ax, title in (
 # made one step. The more examples there are, and the more they resemble each other, the more this
 # counts: of a million examples, any thousand give nearly the same gradient as all.
 #
-# All 442 people and ten inputs, over passes. The third curve is the way between: *mini-batches*, a
-# step after every 20 examples.
+# All 442 people and ten inputs, over passes, each way with a learning rate that suits it. The third
+# is the way between: *mini-batches*, a step after every 20 examples. The error is the mean over the
+# examples of a pass, each just before its step; so online is lower from the first pass on, in which
+# it has learnt already.
 X, y = scale(diabetes.data), scale(diabetes.target)
 nets = {}
 for name, size, rate in (
@@ -79,7 +81,7 @@ for name, size, rate in (
 ):
     nets[name] = BackpropRegressor(**common | {"batch_size": size, "learning_rate_init": rate})
     for _epoch in range(25):
-        nets[name].partial_fit(X, y)
+        nets[name].partial_fit(X, y)  # one pass
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 LossCurveDisplay.from_estimators(nets, ax=ax)
@@ -89,5 +91,5 @@ ax.set(xlabel="passes over the data (epochs)", ylabel="error E, mean of the pass
 # Online needs a smaller learning rate, or its cloud is large. With one that is made smaller and
 # smaller it comes to rest (``learning_rate="invscaling"``). For small tables batch is the better
 # choice, since it allows better steps than these: :doc:`page 8 <plot_8_valley>`. But first, the
-# gradient of a whole net: :doc:`from the output to the front <plot_6_backwards>`.
+# gradient of a whole net: :doc:`from the output back <plot_6_backwards>`.
 plt.show()

@@ -1,10 +1,10 @@
 r"""
-6. From the output to the front
-===============================
+6. From the output back to the inputs
+=====================================
 
 A net has many weights, and each needs its derivative. To follow the chain from every weight to
 the error anew would do the same work again and again. *Backpropagation* does it once: it works the
-error out at the output and carries it to the front, layer by layer. Hence the name.
+error out at the output and carries it back, layer by layer, to the first. Hence the name.
 """
 
 import matplotlib.pyplot as plt
@@ -38,8 +38,9 @@ a3 = a2 @ W3 + b3
 #
 # .. math:: \delta = (a - y) \, f'(z)
 #
-# (Here the slope is 1. In a classifier the last activation and the error are chosen so that it
-# cancels, which leaves :math:`a - y` again. The slopes of hidden layers do not cancel.)
+# (Here that slope is 1. A *classifier*, a net that tells classes and not numbers, has another
+# :math:`f` and another :math:`E` at the output, chosen so that :math:`\delta` is :math:`a - y`
+# again. The slopes of hidden layers stay.)
 #
 # A hidden neuron :math:`j` acts on the error only through the neurons :math:`k` of the next layer.
 # Its output goes to each of them with a weight :math:`w_{jk}`, so the chain has as many branches,
@@ -75,10 +76,12 @@ E, gradient = loss_and_gradient(network, parameters, X, y)
 assert np.allclose(gradient, np.concatenate([each.ravel() for each in by_hand]))
 
 # %%
-# The person whose error is largest, in a picture. Bright discs are positive, dark ones negative.
-# First the outputs of all neurons, from left to right. Then the error signals: that of the output,
-# which is how far the prediction is off, and from there to the left. A thick line carries much of
-# the signal, a thin one little, a dashed one turns its sign.
+# The person whose error is largest, in a picture. Yellow discs are positive, grey ones about 0,
+# blue ones negative, and white ones not yet worked out. First the outputs of all neurons, from left
+# to right. Then the error signals: that of the output, which is how far the prediction is off, and
+# from there to the left. A thick line carries much of the signal, a thin one little, a dashed one
+# turns its sign. Then comes the slope: the second neuron of four has the thickest line to the
+# output, but a small signal, since with its output of -0.94 its slope is only 0.12.
 person = np.argmax(np.abs(delta3))
 signals = [None, delta1[person], delta2[person], delta3[person]]
 panels = {
@@ -101,11 +104,11 @@ for ax, (title, values) in zip(axes.flat, panels.items(), strict=True):
             discs.set_facecolor(colours.to_rgba(numbers))
             for place, number in zip(discs.get_offsets(), numbers, strict=True):
                 ax.annotate(f"{number:.2f}" if layer else "", place, **beside)
-figure.colorbar(colours, ax=axes, label="output or error signal", shrink=0.5)
+figure.colorbar(colours, ax=axes, label="output or error signal", shrink=0.5, extend="both")
 
 # %%
-# A slope of tanh is 1 at most, mostly less, so on a long way to the front signals grow weak:
-# another reason to care about :math:`f'`. The *logistic* activation, an S from 0 to 1, has slopes
+# A slope of tanh is 1 at most, mostly less, so on a long way back signals grow weak, unless large
+# weights make up for it. The *logistic* activation, an S from 0 to 1, has slopes
 # of 1/4 at most; *relu*, :math:`f(z) = \max(0, z)`, has slope 1 or 0. Eight hidden layers, at their
 # random start: the first layers of the logistic net hear next to nothing. (For one example, the
 # derivative of a bias is the error signal itself; that is how the script gets at it.)
@@ -122,8 +125,7 @@ ax.set(xlabel="layer (9 is the output)", ylabel="mean size of error signals", ys
 ax.legend()
 
 # %%
-# A pass backward, derivatives included, costs about as much as two forward, however many weights
-# there are. It became known through Rumelhart, Hinton & Williams (1986); chapter 6 of Hertz, Krogh
-# & Palmer (1991) derives it as here. (:doc:`Page 9 <plot_9_a_real_net>` has the titles.) :doc:`Next
+# A pass backward costs at most about twice as much as one forward, however many weights there are.
+# Where it comes from: see the end of :doc:`page 9 <plot_9_a_real_net>`. :doc:`Next
 # <plot_7_slope_zero>`: what if the gradient is 0?
 plt.show()

@@ -44,7 +44,8 @@ def starting_at(w1, w2):
 
 
 # %%
-# Four walks on the error surface. In the hatched regions the gradient is shorter than 0.25.
+# Four walks on the error surface. In the hatched regions the gradient is shorter than 0.25: along
+# the floors of two valleys, and in the middle.
 walks = [starting_at(*start) for start in ((0.2, 2.2), (-0.5, 0.3), (2.2, -1.0), (-1.1, 1.69))]
 for walk in walks:
     walk.fit(X, y)
@@ -63,24 +64,26 @@ ax.set(xlabel="first weight", ylabel="second weight")
 
 # %%
 # There are three points of slope 0. Two are minima, at (1.2, 1.5) and (-1.2, -1.5): tanh(-z) is
-# -tanh(z), so both give the same output. The third is the saddle at (0, 0). One walk comes near it,
-# creeps, since the slope is small there, and is led away. (Another leaps over its valley in the
-# first step and then follows the floor.) What a point is, the *curvatures* tell, the second
-# derivatives along all directions: positive means upwards on both sides.
+# -tanh(z), so both give the same output, and both are global. The third is the saddle at (0, 0).
+# One walk comes near it, creeps, since the slope is small there, and is led away. (That from the
+# top leaps over its valley in the first step and comes back.) What a point is, the *curvatures*
+# tell, the second derivatives along all directions: positive means upwards on both sides. Where all
+# are positive is a minimum; where some are positive and some negative, a saddle.
 for w1, w2 in ((1.2, 1.5), (-1.2, -1.5), (0.0, 0.0)):
     print(f"({w1}, {w2}) {starting_at(w1, w2).stationary_point(X, y)}")
 
 # %%
-# A walk that begins at the saddle itself stays there for ever, since its gradient is 0. That is why
-# the first weights are drawn at random, and are not 0.
+# A walk that begins at the saddle itself stays there for ever. That is why the first weights are
+# drawn at random, and are not 0. (Nor all the same number: hidden neurons with the same weights
+# would have the same derivatives, and stay alike for ever.)
 walk = starting_at(0.0, 0.0).partial_fit(X, y)
 assert walk.coefs_[0] == walk.coefs_[1] == 0
 
 # %%
 # Now the activation is a sine, :math:`\sin(w_1 x)`, and the targets are :math:`\sin(2.2 x)`. The
 # second weight stays 1. Over the first, :math:`w_1`, the error has several minima. Each walk ends
-# in the one into whose valley the start happens to fall; only that at 2.2 is the global one. No
-# gradient can tell: it is 0 in all three.
+# (star) in the one into whose valley the start happens to fall; only that at 2.2 is the global one.
+# No derivative can tell: it is 0 in all three, and at the tops between them, too.
 sine, targets = Network((1, 1, 1), "sin"), np.sin(2.2 * X.ravel())
 
 

@@ -3,7 +3,7 @@ r"""
 ================================
 
 The steepest way down is not the shortest way to the bottom. Where the error surface is a long
-valley (and it mostly is), the gradient points across the valley, not along it.
+valley (and it mostly is), the gradient points mostly across the valley, hardly along it.
 """
 
 import matplotlib.pyplot as plt
@@ -45,8 +45,11 @@ def train(solver, start):
 #    \beta = \frac{g_{\text{new}} \cdot (g_{\text{new}} - g)}{g \cdot g}
 #
 # With this :math:`\beta` (it is that of Polak and Ribière) a step along the new direction does not
-# spoil what the search along the last one has won: the two are *conjugate*. The second step leads
-# along the valley's floor.
+# spoil what the search along the last one has won: the two are *conjugate*. For the last search has
+# brought the derivative along :math:`d` to 0, and it should stay 0. On a bowl, a surface whose
+# contours are ellipses, it does if :math:`d_{\text{new}}` is at a right angle to
+# :math:`g_{\text{new}} - g`, the change of the gradient along the last line; from this
+# :math:`\beta` follows. Here the second step leads along the valley's floor.
 start = (2.6, -0.7)
 figure, axes = plt.subplots(ncols=2, figsize=(9.5, 4.6), layout="constrained")
 for ax, solver, name in zip(
@@ -60,12 +63,12 @@ for ax, solver, name in zip(
     ax.set(xlabel="weight of total cholesterol", ylabel="weight of LDL cholesterol")
 
 # %%
-# Two weights, two steps: on a surface like this one, a bowl whose contours are ellipses, conjugate
-# gradients need no more steps than there are weights. The error surface of a net with hidden layers
-# is no such bowl, but near a minimum it nearly is. Here is a net of three hidden neurons on all ten
-# inputs, from the same random start each time. (``alpha=10`` adds a penalty for large weights to
-# the error, :doc:`see the next page <plot_9_a_real_net>`; with it the three go to the same
-# minimum.)
+# Two weights, two steps: on a bowl, and this surface is one, conjugate gradients need no more steps
+# than there are weights, if each search finds the lowest point of its line. The error surface of a
+# net with hidden layers is no bowl, but near a minimum it nearly is. Here is a net of three hidden
+# neurons on all ten inputs, from the same random start each time. (``alpha=10`` adds a penalty for
+# large weights to the error, :doc:`see the next page <plot_9_a_real_net>`; with it the three go to
+# the same minimum.)
 X = scale(diabetes.data)
 nets = {}
 for name, solver in (

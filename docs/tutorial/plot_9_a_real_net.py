@@ -24,15 +24,15 @@ X, X_new, y, y_new = train_test_split(scale(X), scale(y), test_size=0.3, random_
 # large weights cost something (*weight decay*):
 nets = {}
 for alpha in (0.0, 30.0):
-    net = BackpropRegressor("squared_error", (8,), "tanh", solver="cg", alpha=alpha, tol=1e-3)
+    net = BackpropRegressor("squared_error", (8,), "tanh", solver="cg", alpha=alpha, gtol=1e-3)
     nets[alpha] = net.set_params(random_state=0, max_iter=5000, record_path=True).fit(X, y)
     for name, rows, targets in (("known", X, y), ("new", X_new, y_new)):
         error = np.mean((nets[alpha].predict(rows) - targets) ** 2 / 2)
         print(f"alpha {alpha:.0f}, {name} people: E = {error:.3f}")
 
 # %%
-# The lowest error on the examples is not the aim; a low one on others is. From here on, `alpha` is
-# 30. Is the gradient right (the weights are moved a little, as on :doc:`page 3
+# The lowest error on the examples is not the aim; a low one on others is. So we take the net with
+# an `alpha` of 30. Is its gradient right (the weights are moved a little, as on :doc:`page 3
 # <plot_3_chain_rule>`), and what is the point at which the training has ended? The library tells:
 net = nets[30.0]
 print(f"largest difference, in parts of the gradient: {net.check_gradient(X, y):.1e}")
@@ -40,13 +40,14 @@ print(net.stationary_point(X, y))
 
 # %%
 # The error surface over 97 weights cannot be drawn. But the walk has been recorded, and most of it
-# lies near a plane through that space. Over this plane the error is a landscape again (left).
+# lies near a plane through that space. Over this plane the error is a landscape again (left; the
+# walk is projected on it; on the axes, how much of the walk's spread lies in each direction).
 #
 # Did it go the right way? On the right is, at each point of the walk, the angle between the step
 # and minus the gradient. Below 90 degrees the derivative says that the error falls. The angle is 0
 # where conjugate gradients begin, or begin anew, with steepest descent; between, along the floor of
 # a valley, it is large, since the gradient mostly points across. And with every step the error
-# falls.
+# falls; to show it, the last error is subtracted from the others.
 network = Network((10, 8, 1), "tanh")
 points = [loss_and_gradient(network, p, X, y, alpha=net.alpha) for p in net.path_]
 errors = np.array([error for error, _ in points])
@@ -64,12 +65,13 @@ ErrorSurfaceDisplay.from_estimator(
 upper, lower = figure.add_subplot(2, 2, 2), figure.add_subplot(2, 2, 4)
 upper.plot(angle, "k.-", markersize=3, linewidth=0.8)
 upper.set(ylabel="angle (degrees)", ylim=(-5, 95), yticks=(0, 30, 60, 90))
-lower.plot(errors, ".-", color="#0072B2", markersize=3)
-lower.set(xlabel="step", ylabel="error E")
+upper.axhline(90, color="0.5", linestyle="--", linewidth=0.8)
+lower.semilogy(errors[:-1] - errors[-1], ".-", color="#0072B2", markersize=3)
+lower.set(xlabel="step", ylabel="E minus the last E")
 
 # %%
 # **The experiment.** The lines of :doc:`page 6 <plot_6_backwards>` for a net with one hidden layer,
-# written so that the slope can be left out. Batch, 4000 steps, the same start:
+# written so that the slope can be left out. Batch, 4000 steps, the same start, no weight decay:
 
 
 def train(with_slope):
@@ -112,11 +114,12 @@ ax.legend()
 # that.
 #
 # And the rest, in a few sentences. Weights start at random and move against the gradient of the
-# error. A large derivative makes a large step, as far from a minimum it should. After each example,
-# that is online; after all, batch. The error is worked out at the output and carried to the front,
-# and the name says so. Where the slope is 0 is a minimum, local or global, or a saddle. Conjugate
-# gradients are there sooner than steepest descent. And while the error falls, following the
-# derivative is going the right way.
+# error. A large derivative makes a large step, which is right far from a minimum. Online is a step
+# after each example, batch a step after all. The error is worked out at the output and carried back
+# through the layers, and the name says so. Where the slope is 0 is a minimum, local or global, or a
+# saddle (or a maximum, but no way down leads there). Conjugate gradients are at a minimum sooner
+# than steepest descent, since a step does not spoil what the one before has won. And while the
+# error falls, following the derivative is going the right way.
 #
 # - `Rumelhart, Hinton & Williams <https://doi.org/10.1038/323533a0>`__, "Learning representations
 #   by back-propagating errors", *Nature* 323, 533-536 (1986).
