@@ -125,7 +125,6 @@ ax.set(xlabel="layer (9 is the output)", ylabel="mean size of error signals", ys
 ax.legend()
 
 # %%
-# A pass backward costs at most about twice as much as one forward, however many weights there are.
-# Where it comes from: see the end of :doc:`page 9 <plot_9_a_real_net>`. :doc:`Next
-# <plot_7_slope_zero>`: what if the gradient is 0?
+# A pass backward costs at most about twice as much as one forward, however many weights there are
+# (sources: :doc:`page 9 <plot_9_a_real_net>`). :doc:`Next <plot_7_slope_zero>`: a gradient of 0.
 plt.show()
