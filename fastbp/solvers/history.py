@@ -46,8 +46,7 @@ class History:
     --------
     >>> from fastbp.solvers import History
     >>> history = History(best_loss=float("inf"))
-    >>> history.record_loss(0.5, tol=1e-4)
-    >>> history.record_loss(0.49999, tol=1e-4)
+    >>> history.record_losses([0.5, 0.49999], tol=1e-4)
     >>> history.loss_curve, history.best_loss, history.n_no_improvement
     ([0.5, 0.49999], 0.49999, 1)
     """
