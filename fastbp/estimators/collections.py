@@ -18,6 +18,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
 from fastbp.backends.dask import is_collection
+from fastbp.backends.dask.faults import RowsError
 from fastbp.estimators.target_summary import TargetSummary
 from fastbp.model.data import Data
 from fastbp.solvers.registry import SOLVERS
@@ -185,7 +186,7 @@ def _summarise(number: int, y: Any, sample_weight: Any, has_labels: bool) -> Tar
         with np.errstate(all="ignore"):  # what is not finite is refused by the checks
             return TargetSummary.of(y, sample_weight, has_labels)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"In partition {number} of y: {error}") from error
+        raise RowsError(f"In partition {number} of y: {error}") from error
 
 
 def _first_row(X: Any, y: Any) -> tuple[Any, Any]:

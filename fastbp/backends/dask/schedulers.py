@@ -8,15 +8,20 @@ needed, and let go: so they may be more than fit into memory.
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
+from fastbp.backends.dask.faults import RowsError, has_workers, not_computed, told_apart
 from fastbp.backends.dask.part import Part
 from fastbp.backends.dask.tree import Nodes, Sums, add, join, root
 
 __all__ = ["Cluster", "Scheduler", "Threads", "current_scheduler"]
 
+#: How often a partition is computed again that could not be, as where a file system fails at times.
+_RETRIES = 2
+#: Seconds after which it is asked whether anybody works at all.
+_PATIENCE = 30.0
 #: Seconds after which it is asked again which workers hold what.
 _PLACES_LAST = 2.0
 
@@ -40,8 +45,13 @@ class Scheduler(Protocol):
         """Sum ``function(part, n_threads, *arguments)`` over all parts."""
         ...
 
-    def chain(self, function: Callable, state: Any, steps: Sequence[tuple]) -> Any:
-        """Let a state go through ``state = function(state, part, *arguments)``, step by step."""
+    def chain(
+        self, function: Callable, state: Any, parts: Sequence[Any], steps: Sequence[tuple]
+    ) -> Any:
+        """Let a state go through parts, ``state = function(state, part, *arguments)``.
+
+        A step is the number of a part, and the arguments.
+        """
         ...
 
 
@@ -76,7 +86,20 @@ def current_scheduler(n_threads: int) -> Scheduler:
             "The current Dask client is Client(asynchronous=True), which answers to 'await' alone, "
             "and fit does not wait that way. Make a Client without it, or call fit in a thread."
         )
+    _make_way()
     return Cluster(client)
+
+
+def _make_way() -> None:
+    """Let a worker that runs a fit as its task have another thread, for what the fit waits for."""
+    from distributed import get_worker, secede
+
+    try:
+        get_worker()
+    except ValueError:  # this is no worker
+        return
+    with suppress(KeyError):  # it has another already, by worker_client() for instance
+        secede()
 
 
 class Threads:
@@ -97,7 +120,7 @@ class Threads:
 
     def each(self, function: Callable, parts: Sequence[Any], *arguments: Any) -> list[Any]:
         """Run a function on every part."""
-        return self._compute([_task(function, part, 1, *arguments) for part in parts])
+        return self._compute([_task(function, part, 1, *arguments) for part in parts], parts)
 
     def sum(self, function: Callable[..., Sums], parts: Sequence[Any], *arguments: Any) -> Sums:
         """Sum over all parts; no more sums are kept than the tree is high."""
@@ -105,23 +128,37 @@ class Threads:
         while len(nodes) > 1:
             pairs = [nodes[i : i + 2] for i in range(0, len(nodes), 2)]
             nodes = [_task(add, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
-        (total,) = self._compute(nodes)
+        (total,) = self._compute(nodes, parts)
         return total
 
-    def chain(self, function: Callable, state: Any, steps: Sequence[tuple]) -> Any:
+    def chain(
+        self, function: Callable, state: Any, parts: Sequence[Any], steps: Sequence[tuple]
+    ) -> Any:
         """Let a state go from part to part."""
-        for part, *arguments in steps:
-            (state,) = self._compute([_task(function, state, part, *arguments)])
+        for number, *arguments in steps:
+            (state,) = self._compute([_task(function, state, parts[number], *arguments)], parts)
         return state
 
     def run(self, function: Callable, arguments: Sequence[tuple]) -> list[Any]:
         """Run a function on Delayed arguments."""
-        return self._compute([_task(function, *each) for each in arguments])
+        tasks = [_task(function, *each) for each in arguments]
+        return self._compute(tasks, tasks)
 
-    def _compute(self, tasks: list[Any]) -> list[Any]:
+    def _compute(self, tasks: list[Any], parts: Sequence[Any]) -> list[Any]:
         import dask
 
-        return list(dask.compute(*tasks, scheduler="threads", num_workers=self._n_threads))
+        begun: set[Any] = set()
+        watch = (None, None, lambda key, *_: begun.add(key), lambda key, *_: begun.remove(key), None)
+        options = {"num_workers": self._n_threads, "callbacks": [watch]}
+        try:
+            return list(dask.compute(*tasks, scheduler="threads", **options))
+        except RowsError:
+            raise
+        except Exception as error:
+            failed = [i for i, part in enumerate(parts) if begun & set(part.dask.cull({part.key}))]
+            if not failed:
+                raise
+            raise not_computed(failed, error) from error
 
 
 class Cluster:
@@ -138,33 +175,33 @@ class Cluster:
         self._places: list[tuple[str, list[int]]] = []
         self._places_of: Sequence[Any] = ()
         self._asked_at = 0.0
+        self._has_workers = True
 
     def run(self, function: Callable, arguments: Sequence[tuple]) -> list[Any]:
         """Run a function on Delayed arguments."""
-        tasks = [_task(function, *each) for each in arguments]
-        with self._told_apart():
-            return self._wait(self._client.compute(tasks))
+        with told_apart(self._client):
+            futures = self._futures_of([_task(function, *each) for each in arguments])
+            return self._wait(futures, futures)
 
     def hold(self, parts: Sequence[Any]) -> list[Any]:
         """Make the parts on the workers, which keep them as long as somebody has these futures."""
-        with self._told_apart():
-            futures = self._client.compute(list(parts))
-            self._wait(futures, gathers=False)
+        with told_apart(self._client):
+            futures = self._futures_of(parts)
+            self._wait(futures, futures, gathers=False)
         return futures
 
     def each(self, function: Callable, parts: Sequence[Any], *arguments: Any) -> list[Any]:
         """Run a function on every part, where it lies."""
-        with self._told_apart():
-            return self._wait(
-                [
-                    self._client.submit(_on_one, function, arguments, part, pure=False)
-                    for part in parts
-                ]
-            )
+        with told_apart(self._client):
+            tasks = [
+                self._client.submit(_on_one, function, arguments, part, pure=False)
+                for part in parts
+            ]
+            return self._wait(tasks, parts)
 
     def sum(self, function: Callable[..., Sums], parts: Sequence[Any], *arguments: Any) -> Sums:
         """Sum over all parts by one task a worker."""
-        with self._told_apart():
+        with told_apart(self._client):
             tasks = [
                 self._client.submit(
                     _sum_some,
@@ -180,18 +217,18 @@ class Cluster:
                 for worker, numbers in self._where(parts)
             ]
             nodes: Nodes = {}
-            for some in self._wait(tasks):
+            for some in self._wait(tasks, parts):
                 nodes.update(some)
         return root(nodes, len(parts))
 
-    def chain(self, function: Callable, state: Any, steps: Sequence[tuple]) -> Any:
+    def chain(
+        self, function: Callable, state: Any, parts: Sequence[Any], steps: Sequence[tuple]
+    ) -> Any:
         """Let a state go from part to part, to the workers that hold them."""
-        with self._told_apart():
-            tasks = []
-            for part, *arguments in steps:
-                state = self._client.submit(function, state, part, *arguments, pure=False)
-                tasks.append(state)
-            return self._wait(tasks[-1:])[0]
+        with told_apart(self._client):
+            for number, *arguments in steps:
+                state = self._client.submit(function, state, parts[number], *arguments, pure=False)
+            return self._wait([state], parts)[0]
 
     def _where(self, parts: Sequence[Any]) -> list[tuple[str, list[int]]]:
         """Say which parts each worker is to work on: each one once, where it lies."""
@@ -208,42 +245,40 @@ class Cluster:
         self._places, self._places_of, self._asked_at = list(numbers_of.items()), parts, now
         return self._places
 
-    def _wait(self, futures: list[Any], gathers: bool = True) -> list[Any]:
+    def _futures_of(self, tasks: Sequence[Any]) -> list[Any]:
+        """Compute what the user's collections are made of, and what comes of it."""
+        return self._client.compute(list(tasks), retries=_RETRIES)
+
+    def _wait(self, futures: list[Any], parts: Sequence[Any], gathers: bool = True) -> list[Any]:
         """Wait for results; if it is not to be, nobody works on them any longer."""
-        from distributed import wait
+        from distributed import KilledWorker
 
         try:
+            self._watch(futures)
             if gathers:
                 return self._client.gather(futures)
-            wait(futures)
             for future in futures:
                 if future.status != "finished":
                     future.result()  # raises
             return futures
-        except BaseException:
-            self._client.cancel(futures, force=True)
-            raise
+        except BaseException as error:
+            failed = [i for i, part in enumerate(parts) if part.status == "error"]
+            with suppress(Exception):  # of a client that is lost
+                self._client.cancel(futures, force=True)
+            if not failed or isinstance(error, RowsError | KilledWorker | KeyboardInterrupt):
+                raise
+            raise not_computed(failed, error) from error
 
-    @contextmanager
-    def _told_apart(self) -> Iterator[None]:
-        """Say what was lost, where it is not the work that failed."""
-        from concurrent.futures import CancelledError
+    def _watch(self, futures: list[Any]) -> None:
+        """Wait until work has ended, one way or the other; warn once where nobody does it."""
+        from distributed import wait
 
-        from distributed import KilledWorker
-
-        try:
-            yield
-        except KilledWorker as error:
-            raise RuntimeError(
-                f"A Dask worker died while it worked on a partition, and others after it: {error} "
-                "If their logs tell of memory, give workers more (memory_limit), or take smaller "
-                "partitions."
-            ) from error
-        except CancelledError as error:
-            raise RuntimeError(
-                f"The Dask cluster was lost in the middle of a fit: {error}. The estimator is as "
-                "it was. Connect a new Client, and fit again."
-            ) from error
+        while True:
+            try:
+                wait(futures, timeout=_PATIENCE)
+                return
+            except TimeoutError:
+                self._has_workers = self._has_workers and has_workers(self._client)
 
 
 def _task(function: Callable, *arguments: Any) -> Any:
