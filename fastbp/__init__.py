@@ -14,7 +14,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       learn_one), ``inspection`` (check_gradient, stationary_point,
                       input_gradient), ``uncertainty`` (return_std, committees),
                       ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``,
-                      ``table_encoder`` (columns of text, missing values);
+                      ``table_encoder`` (columns of text, missing values), ``collections`` with
+                      ``target_summary`` (Dask's arrays and DataFrames);
                       ``parameters``, ``checks``, ``plain``, ``refusals``: what a user may give
 ``training/``         ``task`` (FitTask in, FitResult out), ``fit`` (one start or several, how it
                       ended), ``start_results`` (the best is kept), ``options`` (from parameters to
@@ -28,8 +29,9 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       |  ``diagnostics/``  ``gradient_check``, ``stationary_point``,
                       ``uncertainty`` (Laplace's approximation)
                       |  ``export/``  one format a file, over ``fitted`` and ``trace``
-``backends/``         ``device`` chooses between ``cpu/`` and ``gpu/``: ``objective`` (what solvers
-                      minimise), ``epochs`` (with ``team``: in threads) or ``fleet``,
+``backends/``         ``device`` chooses between ``cpu/``, ``gpu/`` and ``dask/`` (rows in
+                      partitions, summed where they lie by ``schedulers``): ``objective`` (what
+                      solvers minimise), ``epochs`` (with ``team``: in threads) or ``fleet``,
                       ``full_pass``, ``predict``, ``jacobian``, ``kernels/``; on the CPU
                       ``elementwise`` and ``softmax`` compile a network's activations and loss,
                       which kernels call by the addresses in its ``layout``, of which they take

@@ -165,7 +165,12 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         """Learn from all partitions' targets what `_check_rows` is to learn with ``reset``."""
 
     def _prepare_for_partitions(self, summary: TargetSummary) -> None:
-        """Make checks of a partition's rows independent of its other rows."""
+        """Make the checks of a partition's rows independent of the other rows."""
+
+    def _weight_of_classes(self, summary: TargetSummary) -> float | None:
+        """Sum of all rows' weights, times those of their classes; None where classes have none."""
+        del summary
+        return None
 
     @abstractmethod
     def _loss_of_best_constant(self, summary: TargetSummary) -> float:
@@ -195,13 +200,15 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            The inputs. float32 inputs are trained on in float32, all others in float64.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        X : array-like, sparse matrix or Dask collection of shape (n_samples, n_features)
+            The inputs. float32 inputs are trained on in float32, all others in float64. A Dask
+            Array or DataFrame is trained on partition by partition: on the cluster of the current
+            `distributed.Client`, or in ``n_jobs`` of Dask's threads here.
+        y : array-like or Dask collection of shape (n_samples,) or (n_samples, n_outputs)
             The targets, or the labels of a classifier.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like or Dask collection of shape (n_samples,), default=None
             Weights of 0 or more.
-        X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
+        X_val : array-like, sparse matrix or Dask collection, (n_val, n_features), default=None
             Inputs to validate on, with ``early_stopping``; no rows are set aside then. In a
             `Pipeline`, ``transform_input=["X_val"]`` transforms them as X.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None

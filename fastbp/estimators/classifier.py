@@ -465,14 +465,22 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         self.__dict__.setdefault("_given_labels", Labels(summary.labels, self.soft_labels))
 
     def _prepare_for_partitions(self, summary: TargetSummary) -> None:
-        if self.class_weight != "balanced" or self._labels.is_multilabel:
-            return
+        if self.class_weight == "balanced":
+            balanced = _balanced(self._weight_of_each(summary))
+            self.class_weight = dict(zip(self.classes_.tolist(), balanced, strict=True))
+
+    def _weight_of_classes(self, summary: TargetSummary) -> float | None:
+        if self.class_weight is None:
+            return None
+        return float(self._weight_of_each(summary) @ self._class_weights())
+
+    def _weight_of_each(self, summary: TargetSummary) -> NDArray[np.float64]:
+        """Sum of the sample weights of each class: (n_classes,)."""
         if summary.label_weights is None:
-            counts = summary.mean * summary.total_weight
-        else:
-            counts = summary.label_weights
-        balanced = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1e-300))
-        self.class_weight = dict(zip(self._labels.classes.tolist(), balanced, strict=True))
+            return summary.mean * summary.total_weight
+        assert summary.labels is not None
+        weight_of = dict(zip(summary.labels.tolist(), summary.label_weights, strict=True))
+        return np.array([weight_of.get(label, 0.0) for label in self.classes_.tolist()])
 
     def _loss_of_best_constant(self, summary: TargetSummary) -> float:
         if summary.label_weights is None or self.class_weight is not None:
@@ -527,19 +535,22 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
             )
         of_each = self._labels.number_of_each(targets)
         if self.class_weight == "balanced":
-            counts = of_each.sum(axis=0) if weights is None else weights @ of_each
-            of_class = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1e-300))
+            of_class = _balanced(of_each.sum(axis=0) if weights is None else weights @ of_each)
         else:
-            assert isinstance(self.class_weight, dict)
-            classes = self.classes_.tolist()
-            unknown = [label for label in self.class_weight if label not in classes]
-            if unknown:
-                raise ValueError(
-                    f"class_weight names {unknown[0]!r}, which is no class of y: {self.classes_}."
-                )
-            of_class = np.array([self.class_weight.get(label, 1.0) for label in classes])
+            of_class = self._class_weights()
         by_class = (of_each @ of_class).astype(targets.dtype)
         return by_class if weights is None else weights * by_class
+
+    def _class_weights(self) -> NDArray[np.float64]:
+        """Give the weights that the user has given to classes: (n_classes,)."""
+        assert isinstance(self.class_weight, dict)
+        classes = self.classes_.tolist()
+        unknown = [label for label in self.class_weight if label not in classes]
+        if unknown:
+            raise ValueError(
+                f"class_weight names {unknown[0]!r}, which is no class of y: {self.classes_}."
+            )
+        return np.array([self.class_weight.get(label, 1.0) for label in classes])
 
     def _encode_one(self, label: Any) -> NDArray[np.floating]:
         if "_labels" not in self.__dict__:
@@ -553,3 +564,8 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
 @lru_cache(maxsize=64)
 def _without_output_activation(network: Network) -> Network:
     return replace(network, loss="squared_error", output_activation="identity")
+
+
+def _balanced(counts: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Weights of classes with which all have the same sum."""
+    return counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1e-300))

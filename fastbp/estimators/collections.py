@@ -78,13 +78,12 @@ class PartitionedTable:
         """Give `Partitions` of a dtype, which are checked when they are used."""
         from fastbp.backends.dask.partitions import Partitions, Totals
 
-        summary = self._summary
-        is_weighted = self._blocks[0][2] is not None
+        summary, of_classes = self._summary, self._estimator._weight_of_classes(self._summary)
         totals = Totals(
             summary.n_samples,
-            summary.total_weight,
-            is_weighted,
-            self._estimator._loss_of_best_constant(summary),
+            summary.total_weight if of_classes is None else of_classes,
+            is_weighted=of_classes is not None or self._blocks[0][2] is not None,
+            loss_of_best_constant=self._estimator._loss_of_best_constant(summary),
         )
         check = _RowCheck(self._estimator, dtype)
         return Partitions(self._blocks, check, "X and y", self._scheduler, dtype, totals)
@@ -222,10 +221,9 @@ def _lazily(estimator: Any, method: Callable, X: Any, arguments: tuple, named: d
     from fastbp.backends.dask import rows
 
     check_is_fitted(estimator)
-    X = rows.columns_of(X, "X")
-    columns = rows.column_names(X)
-    _check_feature_names(estimator, X if columns is None else columns, reset=False)
-    _check_n_features(estimator, X if columns is None else columns, reset=False)
+    X = rows.cut_between_rows(X, "X")
+    _check_feature_names(estimator, rows.without_rows(X), reset=False)
+    _check_n_features(estimator, rows.without_rows(X), reset=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has no names
         zeros = np.zeros((1, estimator.n_features_in_), estimator.coefs_[0].dtype)
@@ -248,9 +246,5 @@ def _of_block(
 
 
 def in_memory(*arrays: Any) -> tuple:
-    """Compute what is a Dask collection."""
-    if not any(is_collection(array) for array in arrays):
-        return arrays
-    from fastbp.backends.dask import rows
-
-    return rows.compute(*arrays)
+    """Compute those that are Dask collections."""
+    return tuple(array.compute() if is_collection(array) else array for array in arrays)

@@ -10,7 +10,7 @@ import warnings
 
 __all__ = ["warn"]
 
-_PASSED_OVER = {"fastbp", "sklearn", "joblib", "contextlib", "concurrent"}
+_PASSED_OVER = {"fastbp", "sklearn", "joblib", "contextlib", "concurrent", "dask", "distributed"}
 
 #: Where a worker's frames begin, whose user's line is in another thread or process.
 _WORKERS = {"threading", "multiprocessing"}

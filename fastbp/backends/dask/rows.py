@@ -9,26 +9,16 @@ from fastbp.backends.dask import is_collection
 
 __all__ = [
     "blocks_of",
-    "column_names",
-    "columns_of",
-    "compute",
+    "cut_between_rows",
     "lazily",
     "lengths_of",
+    "without_rows",
     "zipped",
 ]
 
 
-def compute(*arrays: Any) -> tuple:
-    """Give collections as arrays in memory; what is none stays."""
-    if not any(is_collection(array) for array in arrays):
-        return arrays
-    import dask
-
-    return dask.compute(*arrays)
-
-
-def columns_of(table: Any, name: str) -> Any:
-    """Give a table of one block a partition, or a single column, as rows are to be zipped.
+def cut_between_rows(table: Any, name: str) -> Any:
+    """Check that a collection is a table or a column, and cut it between its rows alone.
 
     Parameters
     ----------
@@ -40,7 +30,7 @@ def columns_of(table: Any, name: str) -> Any:
     Returns
     -------
     table : dask Array, DataFrame or Series
-        The same, its chunks cut between rows alone; one column of targets is (n_samples,).
+        The same rows, whole ones in each chunk.
 
     Raises
     ------
@@ -56,10 +46,10 @@ def columns_of(table: Any, name: str) -> Any:
     return table
 
 
-def column_names(table: Any) -> Any:
-    """Give one row of a collection's columns, without numbers to be looked at, for their names."""
+def without_rows(table: Any) -> Any:
+    """Give a DataFrame of the same columns without rows; an array is given as it is."""
     meta = getattr(table, "_meta", None)
-    return None if not hasattr(meta, "columns") else meta
+    return meta if hasattr(meta, "columns") else table
 
 
 def zipped(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
@@ -84,7 +74,7 @@ def zipped(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
     ValueError
         If their partitions cannot be told to hold the same rows.
     """
-    X = columns_of(X, "X")
+    X = cut_between_rows(X, "X")
     blocks = blocks_of(X)
     others = []
     for name, other in (("y", y), ("sample_weight", sample_weight)):
@@ -173,7 +163,7 @@ def _cut_as(X: Any, other: Any, name: str) -> Any:
         if len(other) != sum(lengths):
             raise ValueError(f"{name} has {len(other)} rows, but X has {int(sum(lengths))}.")
         return da.from_array(other, chunks=(tuple(lengths), *other.shape[1:]))
-    other = columns_of(other, name)
+    other = cut_between_rows(other, name)
     others = lengths_of(other)
     if not hasattr(other, "chunks") or not is_known or np.isnan(others).any() or others == lengths:
         return other
