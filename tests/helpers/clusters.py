@@ -41,7 +41,7 @@ def cluster_of(n_workers=2, *, processes=True, **options):
         n_workers=n_workers,
         threads_per_worker=1,
         processes=processes,
-        dashboard_address=None,
+        dashboard_address=":0",
         local_directory=os.getcwd(),
         **options,
     ) as cluster, Client(cluster) as client:
