@@ -35,8 +35,11 @@ SOLVERS = {"rprop": 15, "lm": 6, "lbfgs": 15, "adam": 3}
 @contextmanager
 def cluster_of(n_workers=2, *, processes=True, **options):
     """Start workers of one thread each, and a client."""
+    import dask
     from distributed import Client, LocalCluster
 
+    # Else one that is not back after 15 s, on a busy machine, is given up.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})
     with LocalCluster(
         n_workers=n_workers,
         threads_per_worker=1,

@@ -230,7 +230,7 @@ cases = [
     ({{"max_fun": 4}}, {{}}),
     ({{"early_stopping": True, "n_iter_no_change": 1}}, validation),
     ({{"warm_start": True}}, {{}}),
-    ({{"checkpoint": "kept"}}, {{}}),
+    ({{"checkpoint": "kept", "checkpoint_every": 0.0}}, {{}}),
 ]
 
 def results():
@@ -254,8 +254,8 @@ def results():
         net.partial_fit(*data)
     yield vector_of(net).tobytes()
     yield make_net("rprop", max_iter=10**6, max_time=0.5).fit(*data).stop_reason_
-    make_net("rprop", max_iter=2, checkpoint="kept").fit(*data)
-    yield vector_of(make_net("rprop", max_iter=4, checkpoint="kept").fit(
+    make_net("rprop", max_iter=2, checkpoint="kept", checkpoint_every=0.0).fit(*data)
+    yield vector_of(make_net("rprop", max_iter=4).fit(
         *data, resume_from="kept")).tobytes()
 
 here = list(results())
