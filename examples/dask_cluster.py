@@ -18,6 +18,7 @@ lazy_X, lazy_y = da.from_array(X / 16, chunks=(300, -1)), da.from_array(y, chunk
 
 
 def fitted():
+    """Fit to the collections, wherever they are worked on."""
     net = BackpropClassifier((20,), solver="bfgs", alpha=1.0, max_iter=60, gtol=1e-3)
     return net.set_params(random_state=0).fit(lazy_X, lazy_y)
 
@@ -37,4 +38,5 @@ with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_addres
     print(probabilities)
     print(f"accuracy {there.score(lazy_X, lazy_y):.3f}")
 
-print("the same bits:", all(np.array_equal(*pair) for pair in zip(here.coefs_, there.coefs_)))
+pairs = zip(here.coefs_, there.coefs_, strict=True)
+print("the same bits:", all(np.array_equal(mine, theirs) for mine, theirs in pairs))
