@@ -40,14 +40,17 @@ def cluster_of(n_workers=2, *, processes=True, **options):
 
     # Else one that is not back after 15 s, on a busy machine, is given up.
     dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})
-    with LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        processes=processes,
-        dashboard_address=":0",
-        local_directory=os.getcwd(),
-        **options,
-    ) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=processes,
+            dashboard_address=":0",
+            local_directory=os.getcwd(),
+            **options,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
         warnings.simplefilter("ignore")  # of trainings that end early
         yield cluster, client
 

@@ -1,4 +1,4 @@
-"""Workers that die, pause and join, schedulers that are lost, Ctrl-C: nothing hangs, no bit changes.
+"""Workers that die, pause and join, lost schedulers, Ctrl-C: nothing hangs, no bit changes.
 
 Each runs in a process of its own, under a timeout, on a cluster of processes of this machine.
 """
@@ -206,12 +206,13 @@ for solver in ("rprop", "adam"):
 def test_a_fit_that_waits_for_workers_says_so(python):
     code = f"""{SCRIPT}
 import warnings
-from fastbp.backends.dask import schedulers
-schedulers._PATIENCE = 0.1
-with cluster_of(0, processes=False) as (cluster, client), warnings.catch_warnings(record=True) as log:
-    warnings.simplefilter("always")
+from fastbp.backends.dask import cluster as clusters
+clusters._PATIENCE = 0.1
+with cluster_of(0, processes=False) as (cluster, client):
     later(3, lambda: cluster.scale(1))
-    print(make_net("rprop", max_iter=2).fit(*data).n_iter_)
+    with warnings.catch_warnings(record=True) as log:
+        warnings.simplefilter("always")
+        print(make_net("rprop", max_iter=2).fit(*data).n_iter_)
 print([str(warning.message)[:37] for warning in log if warning.category is RuntimeWarning])
 """
     assert python(code) == "2\n['No worker of the Dask cluster takes w']\n"
