@@ -41,7 +41,7 @@ with cluster_of(2, silence_logs=50) as (cluster, client):
     lasts, n_killed = time.monotonic() - begin, 0
     rng = np.random.default_rng(0)
     while n_killed < 3:
-        with kills(cluster, rng.uniform(0, lasts), rng.integers(2)) as killed:
+        with kills(cluster, rng.uniform(0, lasts, 2), n_killed) as killed:
             net = make_net("{solver}").fit(*data)
         n_killed += len(killed)
         assert same(net, expected)
