@@ -39,7 +39,7 @@ def cluster_of(n_workers=2, *, processes=True, **options):
     from distributed import Client, LocalCluster
 
     # Else one that is not back after 15 s, on a busy machine, is given up.
-    dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"})
     with (
         LocalCluster(
             n_workers=n_workers,
