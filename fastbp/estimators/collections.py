@@ -170,8 +170,13 @@ def _look_at_targets(
     first = next(i for i, n in enumerate(n_rows) if n)
     (row,) = scheduler.run(_first_row, [blocks[first][:2]])
     total = summaries[0]
-    for summary in summaries[1:]:
-        total |= summary
+    for number, summary in enumerate(summaries[1:], 1):
+        try:
+            total |= summary
+        except TypeError as error:  # text and numbers, which have no order
+            raise RowsError(
+                f"In partition {number} of y: labels are of another type than those before: {error}"
+            ) from error
     if not total.total_weight > 0:
         raise ValueError(
             "sample_weight sums to 0 or less, so there is nothing to fit. Give at least one "

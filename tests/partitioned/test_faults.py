@@ -5,7 +5,10 @@ Each runs in a process of its own, under a timeout, on a cluster of processes of
 
 import os
 
+import numpy as np
 import pytest
+
+from fastbp import BackpropClassifier
 
 pytest.importorskip("dask.array")
 pytest.importorskip("distributed")
@@ -201,6 +204,16 @@ for solver in ("rprop", "adam"):
         print(vector_of(net).tobytes() == expected, is_idle(client))
 """
     assert python(code).split() == ["True", "True"] * 2
+
+
+def test_labels_of_another_type_in_one_partition_are_told():
+    da = pytest.importorskip("dask.array")
+    y = np.array(["a", "b"] * 20 + [1, 2] * 20, object)
+    X = np.arange(80.0)[:, np.newaxis]
+    net = BackpropClassifier((2,), solver="lbfgs")
+    with pytest.raises(ValueError, match=r"In partition 2 of y: labels are of another type"):
+        net.fit(da.from_array(X, chunks=(20, 1)), da.from_array(y, chunks=20))
+    assert not hasattr(net, "classes_")
 
 
 def test_a_fit_that_waits_for_workers_says_so(python):
