@@ -1,5 +1,6 @@
 """Clusters on this machine to be broken, for scripts in processes of their own."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -154,6 +155,7 @@ def is_idle(client, seconds=20):
     """Whether nothing is left to do or to keep, soon."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
+        gc.collect()  # a wait of Dask's that times out leaves a circle
         n_tasks = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
         if not client.futures and n_tasks == 0:
             return True

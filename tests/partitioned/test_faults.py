@@ -226,9 +226,10 @@ with cluster_of(0, processes=False) as (cluster, client):
     with warnings.catch_warnings(record=True) as log:
         warnings.simplefilter("always")
         print(make_net("rprop", max_iter=2).fit(*data).n_iter_)
+    print(is_idle(client))
 print([str(warning.message)[:37] for warning in log if warning.category is RuntimeWarning])
 """
-    assert python(code) == "2\n['No worker of the Dask cluster takes w']\n"
+    assert python(code) == "2\nTrue\n['No worker of the Dask cluster takes w']\n"
 
 
 def test_what_a_fit_is_told_holds_on_a_cluster(python, tmp_path):
