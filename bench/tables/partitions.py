@@ -31,8 +31,8 @@ from bench.instruments.options import parse_names, parser
 from bench.instruments.timing import best_of
 from fastbp import BackpropRegressor, Network
 from fastbp.backends.cpu.objective import Objective
+from fastbp.backends.dask.cluster import Cluster
 from fastbp.backends.dask.objective import PartitionsObjective
-from fastbp.backends.dask.schedulers import Cluster
 from fastbp.estimators.collections import check_collections
 from fastbp.model.data import as_data
 

@@ -234,6 +234,8 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
         ValueError
             If the data or a parameter is wrong, the solver needs too much memory, or the training
             diverges. The estimator is then what it was before.
+        RuntimeError
+            If a partition of Dask collections cannot be read, or their cluster is lost. Likewise.
         """
         # Before the copy that a failed fit goes back to: it has to know which callbacks to end.
         report = FitReport.of(self, X, y, sample_weight)

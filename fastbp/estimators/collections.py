@@ -18,6 +18,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
 from fastbp.backends.dask import is_collection
+from fastbp.backends.dask.faults import RowsError
 from fastbp.estimators.target_summary import TargetSummary
 from fastbp.model.data import Data
 from fastbp.solvers.registry import SOLVERS
@@ -169,8 +170,13 @@ def _look_at_targets(
     first = next(i for i, n in enumerate(n_rows) if n)
     (row,) = scheduler.run(_first_row, [blocks[first][:2]])
     total = summaries[0]
-    for summary in summaries[1:]:
-        total |= summary
+    for number, summary in enumerate(summaries[1:], 1):
+        try:
+            total |= summary
+        except TypeError as error:  # text and numbers, which have no order
+            raise RowsError(
+                f"In partition {number} of y: labels are of another type than those before: {error}"
+            ) from error
     if not total.total_weight > 0:
         raise ValueError(
             "sample_weight sums to 0 or less, so there is nothing to fit. Give at least one "
@@ -184,7 +190,7 @@ def _summarise(number: int, y: Any, sample_weight: Any, has_labels: bool) -> Tar
         with np.errstate(all="ignore"):  # what is not finite is refused by the checks
             return TargetSummary.of(y, sample_weight, has_labels)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"In partition {number} of y: {error}") from error
+        raise RowsError(f"In partition {number} of y: {error}") from error
 
 
 def _first_row(X: Any, y: Any) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ from fastbp.backends.cpu.full_pass import FullPass
 from fastbp.backends.cpu.normal_equations import NormalEquations
 from fastbp.backends.cpu.objective import Objective
 from fastbp.backends.cpu.predict import predict
+from fastbp.backends.dask.faults import RowsError
 from fastbp.backends.dask.tree import Sums
 from fastbp.model.data import Data, batch_divisors
 from fastbp.model.network import Network
@@ -115,7 +116,7 @@ def make_part(
     try:
         return Part(check(X, y, weights))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"In partition {number} of {name}: {error}") from error
+        raise RowsError(f"In partition {number} of {name}: {error}") from error
 
 
 def loss_and_gradient(

@@ -147,8 +147,8 @@ class Partitions:
         seeds: Sequence[int | None],
     ) -> parts.PassState:
         """Let an epoch's state go through the partitions in an order."""
-        steps = [(self._parts[i], settings, seed) for i, seed in zip(order, seeds, strict=True)]
-        return self._scheduler.chain(parts.train, state, steps)
+        steps = [(i, settings, seed) for i, seed in zip(order, seeds, strict=True)]
+        return self._scheduler.chain(parts.train, state, self._parts, steps)
 
     def digest(self) -> bytes:
         """Equal for partitions that hold the same."""
