@@ -28,7 +28,6 @@ import numpy as np
 from bench.instruments import machine
 from bench.instruments.markdown import number, ratio, table
 from bench.instruments.options import parse_names, parser
-from bench.instruments.timing import best_of
 from fastbp import BackpropRegressor, Network
 from fastbp.backends.cpu.objective import Objective
 from fastbp.backends.dask.cluster import Cluster
@@ -155,15 +154,17 @@ def _sleep(part, n_threads, seconds, parameters):
     return 0.0, parameters
 
 
-def _sleeping_sum(n_workers, n_parameters, seconds):
-    """Seconds of a sum by workers that sleep, each one partition, in this process."""
+def _sleeping_sums(n_workers, sizes, seconds):
+    """Seconds of sums of some sizes by workers that sleep, each one partition, in this process."""
     cluster, client = _cluster(n_workers, processes=False, memory_limit=0)
     with cluster, client(cluster) as its_client:
         parts = its_client.map(_nothing, range(n_workers), pure=False)
-        parameters = np.zeros(n_parameters)
-        run = partial(Cluster(its_client).sum, _sleep, parts, seconds, parameters)
-        run()
-        return np.median([_seconds(run) for _ in range(7)]) - seconds
+        of_cluster, times = Cluster(its_client), []
+        for size in sizes:
+            run = partial(of_cluster.sum, _sleep, parts, seconds, np.zeros(size))
+            run()
+            times.append(np.median([_seconds(run) for _ in range(5)]) - seconds)
+    return times
 
 
 def _nothing(i):
@@ -172,8 +173,11 @@ def _nothing(i):
 
 def scale(options):
     """Fit the model to sleeping workers, and say how far it pays."""
-    counts, sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256), (1_000, 100_000)
-    measured = {(w, p): _sleeping_sum(w, p, 0.05) for p in sizes for w in counts}
+    counts, sizes = (1, 4, 16, 64, 256), (1_000, 100_000)
+    measured = {}
+    for count in counts:
+        times = _sleeping_sums(count, sizes, 0.2)
+        measured |= {(count, size): each for size, each in zip(sizes, times, strict=True)}
     w, p = np.array(list(measured)).T.astype(float)
     columns = np.column_stack([np.ones(len(w)), w, 8 * p * w])
     # Relative errors count, so that one worker does as much as 256.
@@ -194,7 +198,8 @@ def scale(options):
     X, y = _rows(100_000)
     objective = Objective(network, as_data(X, y))
     parameters = network.initial_parameters(np.random.RandomState(0), np.float32)
-    per_row = best_of(partial(objective.loss_and_gradient, parameters), 5) / len(X)
+    run = partial(objective.loss_and_gradient, parameters)
+    per_row = min(_seconds(run) for _ in range(5)) / len(X)
     rows = []
     for n in (10**6, 10**7, 10**8, 10**9):
         per_worker = fitted[1] + 8 * network.n_parameters * fitted[2]
