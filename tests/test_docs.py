@@ -9,7 +9,7 @@ import pytest
 
 import fastbp
 from fastbp import plotting, solvers
-from fastbp.version import SITE
+from fastbp.version import SITE, guide
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -84,3 +84,11 @@ def test_the_question_mark_of_a_notebook_leads_to_the_page_of_the_estimator():
         page = f"{SITE}/generated/api/fastbp.{type(estimator).__name__}.html"
         assert f'href="{page}"' in estimator._repr_html_()
         assert type(estimator).__name__ in _names_with_a_page()
+
+
+def test_guides_that_messages_name_are_there():
+    sources = (path.read_text() for path in (REPOSITORY / "fastbp").rglob("*.py"))
+    named = {page for source in sources for page in re.findall(r"guide\('(\w+)'\)", source)}
+    assert named == {"dask", "scaling", "stopping"}
+    assert all((REPOSITORY / "docs" / "guide" / f"{page}.md").exists() for page in named)
+    assert guide("scaling") == f"See {SITE}/guide/scaling.html."

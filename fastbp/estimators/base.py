@@ -51,7 +51,7 @@ from fastbp.training.generators import generator_of, use_again
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import Table, ValidationSet, split
 from fastbp.training.warn import warn
-from fastbp.version import SITE, __version__
+from fastbp.version import SITE, __version__, guide
 
 __all__ = ["BackpropEstimator"]
 
@@ -336,7 +336,7 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
                 raise ValueError(
                     f"early_stopping={self.early_stopping!r} sets no rows of Dask collections "
                     "aside. Give rows to validate on, fit(X, y, X_val=..., y_val=...): Dask "
-                    "collections or arrays."
+                    f"collections or arrays. {guide('dask')}"
                 )
             strata = self._strata(table)
             table, rows_to_validate = split(table, self.validation_fraction, random_state, strata)

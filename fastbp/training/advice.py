@@ -12,6 +12,7 @@ from fastbp.backends.dask.partitions import Partitions
 from fastbp.model.data import Data
 from fastbp.training.task import FitResult, FitTask
 from fastbp.training.warn import warn
+from fastbp.version import guide
 
 __all__ = ["how_to_scale", "nothing_learnt", "warn_before"]
 
@@ -91,7 +92,7 @@ def nothing_learnt(task: FitTask, result: FitResult) -> str:
     return (
         f"Nothing was learnt: the training loss is {loss:.3g}, that of the best constant "
         f"prediction {of_constant:.3g}. {how_to_scale(task.estimator)}, or take a smaller "
-        "learning_rate_init or alpha, or more iterations."
+        f"learning_rate_init or alpha, or more iterations. {guide('scaling')}"
     )
 
 

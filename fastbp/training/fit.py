@@ -25,6 +25,7 @@ from fastbp.training.start_results import StartResults
 from fastbp.training.task import FitResult, FitTask, Start
 from fastbp.training.validation_set import make_early_stopping
 from fastbp.training.warn import warn
+from fastbp.version import guide
 
 __all__ = ["conclude", "fit", "fit_starts", "override"]
 
@@ -35,10 +36,10 @@ _EARLY_ENDS = {
     "time": "max_time={0.max_time} seconds were used up before convergence. Raise max_time.",
     "line_search": "no lower loss was found along the last direction, though an entry of the "
     "gradient is {1:.1e}. {2} is {3}; the loss may have no more digits than this: a larger {2} "
-    "ends at it, and scaled data may get below.",
+    f"ends at it, and scaled data may get below. {guide('stopping')}",
     "step_size": "steps became too short to change the weights, though an entry of the gradient is "
     "{1:.1e}. {2} is {3}; the loss may have no more digits than this: a larger {2} ends at it, and "
-    "scaled data may get below.",
+    f"scaled data may get below. {guide('stopping')}",
     "diverged": "the loss, its gradient or the weights became NaN or infinite; the best finite "
     "weights are kept. Scale the data; for sgd and adam, take a smaller learning_rate_init.",
 }
@@ -202,7 +203,7 @@ def _say_how_it_ended(task: FitTask, result: FitResult) -> None:
             f"and need to be preprocessed. {how_to_scale(estimator)}, or take a smaller "
             "learning_rate_init (now "
             f"{estimator.learning_rate_init}). The loss, the weights or their moments became NaN "
-            f"or infinite in epoch {history.n_iter}."
+            f"or infinite in epoch {history.n_iter}. {guide('scaling')}"
         )
     if reason == "diverged" and not math.isfinite(history.loss):
         raise ValueError(

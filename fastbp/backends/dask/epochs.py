@@ -15,6 +15,7 @@ from fastbp.backends.dask.partitions import Partitions
 from fastbp.model.objective import EpochPlan
 from fastbp.model.shuffles import Shuffles
 from fastbp.model.update_rules import Moments
+from fastbp.version import guide
 
 __all__ = ["PartitionsRun"]
 
@@ -48,7 +49,7 @@ class PartitionsRun:
             raise ValueError(
                 f"batch_size={settings.batch_size} takes all rows at every step, but sgd and adam "
                 "go through Dask collections partition by partition. Take smaller batches, or a "
-                "batch solver, such as rprop or gd."
+                f"batch solver, such as rprop or gd. {guide('dask')}"
             )
         self._data, self._settings, self._state = data, settings, state
         self._shuffles, self._order = shuffles, np.arange(len(data))

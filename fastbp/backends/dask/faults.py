@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from fastbp.version import guide
+
 __all__ = ["RowsError", "has_workers", "not_computed", "told_apart"]
 
 
@@ -91,5 +93,5 @@ def told_apart(client: Any) -> Iterator[None]:
 def _lost(why: Any) -> RuntimeError:
     return RuntimeError(
         f"The Dask cluster was lost in the middle of a fit, or the work there cancelled: {why}. "
-        "The estimator is as it was. Connect a new Client, and fit again."
+        f"The estimator is as it was. Connect a new Client, and fit again. {guide('dask')}"
     )
