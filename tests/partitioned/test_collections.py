@@ -213,6 +213,22 @@ def test_data_frames(data):
     _assert_same(mixed, lazy)
 
 
+def test_columns_of_files_are_cut_alike(data, tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = _frame(data).assign(other=1.0, w=np.linspace(1, 2, _N))
+    # Dask joins small files; how many, depends on the columns that are read of them.
+    for i in range(5):
+        frame[i * 46 : i * 46 + 46].to_parquet(tmp_path / f"{i}.parquet")
+    read = dd.read_parquet(tmp_path)
+    features = ["a", "b", "c"]
+    X, y, weights = read[features], read["target"], read["w"]
+    assert len({X.optimize().npartitions, y.optimize().npartitions}) == 2
+    lazy = _regressor().fit(X, y, weights)
+    _assert_same(lazy, _regressor().fit(frame[features], frame["target"], frame["w"]))
+    two = _regressor().fit(X, read[["target", "w"]])
+    _assert_same(two, _regressor().fit(frame[features], frame[["target", "w"]]))
+
+
 def test_empty_partitions_and_columns_in_chunks(data):
     X, y = data
     cut = da.from_array(X, chunks=((0, 100, 0, 130), (2, 1)))

@@ -75,6 +75,9 @@ def zipped(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
         If their partitions cannot be told to hold the same rows.
     """
     X = cut_between_rows(X, "X")
+    joined = _joined(X, y, sample_weight)
+    if joined is not None:
+        return joined
     blocks = blocks_of(X)
     others = []
     for name, other in (("y", y), ("sample_weight", sample_weight)):
@@ -88,6 +91,46 @@ def zipped(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
                     "of the same rows each, by rechunk or repartition."
                 )
     return list(zip(blocks, *others, strict=True))
+
+
+def _joined(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]] | None:
+    """Cut DataFrames as one: a file of which other columns are read is cut elsewhere.
+
+    None where they are not all DataFrames and Series that can be joined row by row.
+    """
+    from dask import delayed
+
+    others = [other for other in (y, sample_weight) if is_collection(other)]
+    if not all(hasattr(each, "npartitions") and hasattr(each, "_meta") for each in (X, *others)):
+        return None
+    if any(hasattr(each, "chunks") for each in (X, *others)) or not is_collection(y):
+        return None
+    if not (sample_weight is None or np.isscalar(sample_weight) or is_collection(sample_weight)):
+        return None
+    names: list[list[str]] = []
+    frame = X
+    for number, other in enumerate(others):
+        parts = [other[name] for name in other.columns] if other.ndim == 2 else [other]
+        names.append([f"fastbp {number} {i}" for i in range(len(parts))])
+        try:
+            frame = frame.assign(**dict(zip(names[-1], parts, strict=True)))
+        except (ValueError, NotImplementedError):  # of other origins
+            return None
+    take = delayed(_take, pure=False)
+    features = list(X.columns)
+    is_weighted = is_collection(sample_weight)
+    return [
+        (
+            take(block, features),
+            take(block, names[0] if y.ndim == 2 else names[0][0]),
+            take(block, names[1][0]) if is_weighted else sample_weight,
+        )
+        for block in blocks_of(frame)
+    ]
+
+
+def _take(frame: Any, columns: Any) -> Any:
+    return frame[columns]
 
 
 def lazily(
