@@ -178,6 +178,7 @@ def scale(options):
     for count in counts:
         times = _sleeping_sums(count, sizes, 0.2)
         measured |= {(count, size): each for size, each in zip(sizes, times, strict=True)}
+        print(f"{count} workers: {times}", file=sys.stderr, flush=True)
     w, p = np.array(list(measured)).T.astype(float)
     columns = np.column_stack([np.ones(len(w)), w, 8 * p * w])
     # Relative errors count, so that one worker does as much as 256.
