@@ -58,7 +58,7 @@ def label_accuracy(y: Any, prediction: NDArray, sample_weight: Any = None) -> fl
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
         The labels.
-    prediction : ndarray of the same shape
+    prediction : ndarray or sparse matrix of the same shape
         What was predicted for them.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
@@ -68,7 +68,7 @@ def label_accuracy(y: Any, prediction: NDArray, sample_weight: Any = None) -> fl
     score : float
         The part of the rows that are right.
     """
-    n = len(prediction)
+    n = prediction.shape[0]
     if sample_weight is None and are_plain_labels(y, n) and are_plain_labels(prediction, n):
         return float(np.average(y == prediction))
     return accuracy_score(y, prediction, sample_weight=sample_weight)
