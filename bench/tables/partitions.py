@@ -235,8 +235,8 @@ def _write(folder, n_rows):
         X[start : start + chunk], y[start : start + chunk] = rows, targets
     X.flush(), y.flush()
     for name, array in (("X", X), ("y", y)):
-        stored = zarr.open(
-            folder / f"{name}.zarr", mode="w", shape=array.shape, dtype=array.dtype,
+        stored = zarr.create_array(
+            folder / f"{name}.zarr", shape=array.shape, dtype=array.dtype,
             chunks=(chunk, *array.shape[1:]), compressors=None,
         )  # fmt: skip
         for start in range(0, n_rows, chunk):
