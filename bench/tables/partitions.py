@@ -221,7 +221,7 @@ def disk(options):
         for kind in ("memory", "memmap", "zarr"):
             for cold in (False, True) if kind != "memory" else (False,):
                 rows.append(_process(kind, folder, cold))
-    table(["rows from", "of the file in memory", "s", "MiB, most", "loss"], rows)
+    table(["rows from", "the file is in memory", "s", "MiB, most", "loss"], rows)
 
 
 def _write(folder, n_rows):
@@ -280,17 +280,17 @@ def _fit_from_disk(kind):
     if kind == "memory":
         X, y = (np.load(folder / f"{name}.npy") for name in "Xy")
     elif kind == "memmap":
-        mapped = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in "Xy"]
-        X, y = (da.from_array(each, chunks=(500_000, *each.shape[1:])) for each in mapped)
+        X, y = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in "Xy")  # without Dask
     else:
         X, y = (da.from_zarr(folder / f"{name}.zarr") for name in "Xy")
     net.fit(X, y)
     seconds = time.perf_counter() - start
-    most = _most_anonymous()
+    most = _most_memory()
     print(number(seconds), number(most), f"{net.loss_:.6f}")
     return 0
 
 
-def _most_anonymous():
-    """MiB of memory that this process has had at most, files in memory counted."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _most_memory():
+    """MiB of memory that this process has had at most, files mapped into it counted."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
