@@ -7,10 +7,10 @@ workers of one thread, beside one process of two threads with the same data in m
 
     overhead + per_worker * w + per_byte * 8 p w + rows * per_row / w
 
-with the overheads fitted to workers that sleep instead of computing, up to 256 of them in one
-process; "pays to" is the number of workers beyond which an evaluation gets slower. ``disk``: rows
-of twice the memory that a process may have, in zarr and in a file mapped into memory, beside the
-same rows in memory where there is enough.
+with the overheads fitted to up to 16 workers that sleep instead of computing, in one process; "pays
+to" is the number of workers beyond which an evaluation gets slower. ``disk``: rows of twice the
+memory that a process may have, in zarr by Dask and in a file mapped into memory without it (Dask
+copies such files), beside the same rows in memory where there is enough.
 """
 
 import os
@@ -156,9 +156,15 @@ def _sleep(part, n_threads, seconds, parameters):
 
 def _sleeping_sums(n_workers, sizes, seconds):
     """Seconds of sums of some sizes by workers that sleep, each one partition, in this process."""
+    from distributed import wait
+
     cluster, client = _cluster(n_workers, processes=False, memory_limit=0)
     with cluster, client(cluster) as its_client:
-        parts = its_client.map(_nothing, range(n_workers), pure=False)
+        parts = [
+            its_client.submit(_nothing, i, workers=[worker.address], pure=False)
+            for i, worker in enumerate(cluster.workers.values())
+        ]
+        wait(parts)
         of_cluster, times = Cluster(its_client), []
         for size in sizes:
             run = partial(of_cluster.sum, _sleep, parts, seconds, np.zeros(size))
@@ -173,16 +179,18 @@ def _nothing(i):
 
 def scale(options):
     """Fit the model to sleeping workers, and say how far it pays."""
-    counts, sizes = (1, 4, 16, 64, 256), (1_000, 100_000)
+    counts, sizes = (1, 2, 4, 8, 16, 64), (1_000, 100_000)
     measured = {}
     for count in counts:
         times = _sleeping_sums(count, sizes, 0.2)
         measured |= {(count, size): each for size, each in zip(sizes, times, strict=True)}
         print(f"{count} workers: {times}", file=sys.stderr, flush=True)
-    w, p = np.array(list(measured)).T.astype(float)
+    # More than some dozens wait for each other's event loops, which share this one interpreter.
+    free = {(w, p): each for (w, p), each in measured.items() if w <= 16}
+    w, p = np.array(list(free)).T.astype(float)
     columns = np.column_stack([np.ones(len(w)), w, 8 * p * w])
     # Relative errors count, so that one worker does as much as 256.
-    times = np.array(list(measured.values()))
+    times = np.array(list(free.values()))
     fitted = np.linalg.lstsq(columns / times[:, None], np.ones(len(w)), rcond=None)[0]
     print(
         f"overhead = {1e3 * fitted[0]:.1f} ms + {1e3 * fitted[1]:.2f} ms a worker "
