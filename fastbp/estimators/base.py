@@ -386,8 +386,8 @@ class BackpropEstimator(NetworkToOnnx, CallbackSupportMixin, BaseEstimator):
                 raise ValueError("There is 1 row, and 2 are the fewest to validate on.")
             if to_validate.n_outputs != table.n_outputs:
                 raise ValueError(
-                    f"y_val has {to_validate.n_outputs} outputs, but y has {table.n_outputs}: "
-                    "give it as many."
+                    f"y_val has shape {to_validate.y_shape}, but y has shape {table.y_shape}: "
+                    "give it as many outputs."
                 )
         except ValueError as error:
             raise ValueError(f"In the data to validate on (X_val, y_val): {error}") from error

@@ -73,6 +73,7 @@ class PartitionedTable:
         self._summary = summary
         self.n_features, self.n_outputs = example.n_features, example.n_outputs
         self.dtype, self.n_samples = example.dtype, summary.n_samples
+        self.y_shape = (summary.n_samples, *example.y_shape[1:])
 
     def data(self, dtype: np.dtype) -> Any:
         """Give `Partitions` of a dtype, which are checked when they are used."""

@@ -47,6 +47,11 @@ class Table(NamedTuple):
         return len(self.y)
 
     @property
+    def y_shape(self) -> tuple[int, ...]:
+        """Shape of the targets."""
+        return self.y.shape
+
+    @property
     def n_features(self) -> int:
         """Number of features."""
         return self.X.shape[1]
