@@ -22,7 +22,7 @@ def _sweep(python, step, timeout):
 
 
 def test_a_sample_of_networks_through_every_kernel(python):
-    n_cases, n_calls = _sweep(python, 29, timeout=240)
+    n_cases, n_calls = _sweep(python, 29, timeout=480)
     assert n_cases > 40
     assert {"accumulate", "add_normal_equations", "learn_one", "online_epochs"} < n_calls.keys()
     assert min(n_calls.values()) > 0, n_calls
