@@ -227,6 +227,8 @@ def test_columns_of_files_are_cut_alike(data, tmp_path):
     _assert_same(lazy, _regressor().fit(frame[features], frame["target"], frame["w"]))
     two = _regressor().fit(X, read[["target", "w"]])
     _assert_same(two, _regressor().fit(frame[features], frame[["target", "w"]]))
+    with pytest.raises(ValueError, match="sample_weight is a Dask collection of shape"):
+        _regressor().fit(X, y, read[["w", "other"]])
 
 
 def test_empty_partitions_and_columns_in_chunks(data):

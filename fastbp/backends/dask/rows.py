@@ -17,6 +17,10 @@ __all__ = [
 ]
 
 
+_SHAPES = {1: "(n_samples,)", 2: "(n_samples, n_columns)"}
+_DIMENSIONS = {"X": (2,), "y": (1, 2), "sample_weight": (1,)}
+
+
 def cut_between_rows(table: Any, name: str) -> Any:
     """Check that a collection is a table or a column, and cut it between its rows alone.
 
@@ -38,8 +42,8 @@ def cut_between_rows(table: Any, name: str) -> Any:
         If it has another number of dimensions than a table or a column.
     """
     n_dimensions = table.ndim
-    if n_dimensions not in (1, 2) or name == "X" and n_dimensions != 2:
-        wanted = "(n_samples, n_features)" if name == "X" else "(n_samples,) or with outputs"
+    if n_dimensions not in _DIMENSIONS[name]:
+        wanted = " or ".join(_SHAPES[n] for n in _DIMENSIONS[name])
         raise ValueError(f"{name} is a Dask collection of shape {table.shape}; give {wanted}.")
     if n_dimensions == 2 and len(getattr(table, "numblocks", (1,))) == 2 and table.numblocks[1] > 1:
         table = table.rechunk({1: -1})
@@ -75,6 +79,8 @@ def zipped(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
         If their partitions cannot be told to hold the same rows.
     """
     X = cut_between_rows(X, "X")
+    if is_collection(sample_weight):
+        sample_weight = cut_between_rows(sample_weight, "sample_weight")
     joined = _joined(X, y, sample_weight)
     if joined is not None:
         return joined
@@ -100,33 +106,32 @@ def _joined(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]] | 
     """
     from dask import delayed
 
-    others = [other for other in (y, sample_weight) if is_collection(other)]
-    if not all(hasattr(each, "npartitions") and hasattr(each, "_meta") for each in (X, *others)):
+    others = [other for other in (y, sample_weight) if not (other is None or np.isscalar(other))]
+    if not all(map(_is_frame, (X, *others))):
         return None
-    if any(hasattr(each, "chunks") for each in (X, *others)) or not is_collection(y):
-        return None
-    if not (sample_weight is None or np.isscalar(sample_weight) or is_collection(sample_weight)):
-        return None
-    names: list[list[str]] = []
-    frame = X
+    frame, columns = X, []
     for number, other in enumerate(others):
         parts = [other[name] for name in other.columns] if other.ndim == 2 else [other]
-        names.append([f"fastbp {number} {i}" for i in range(len(parts))])
+        names = [f"fastbp {number} {i}" for i in range(len(parts))]
+        columns.append(names if other.ndim == 2 else names[0])
         try:
-            frame = frame.assign(**dict(zip(names[-1], parts, strict=True)))
+            frame = frame.assign(**dict(zip(names, parts, strict=True)))
         except (ValueError, NotImplementedError):  # of other origins
             return None
-    take = delayed(_take, pure=False)
-    features = list(X.columns)
-    is_weighted = is_collection(sample_weight)
+    take, features = delayed(_take, pure=False), list(X.columns)
     return [
         (
             take(block, features),
-            take(block, names[0] if y.ndim == 2 else names[0][0]),
-            take(block, names[1][0]) if is_weighted else sample_weight,
+            take(block, columns[0]),
+            take(block, columns[1]) if len(columns) > 1 else sample_weight,
         )
         for block in blocks_of(frame)
     ]
+
+
+def _is_frame(table: Any) -> bool:
+    """Whether something is a Dask DataFrame or Series."""
+    return is_collection(table) and hasattr(table, "_meta") and not hasattr(table, "chunks")
 
 
 def _take(frame: Any, columns: Any) -> Any:
