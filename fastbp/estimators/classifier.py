@@ -21,7 +21,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
-from fastbp.backends.dask import is_collection
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import check_labelled_data, check_sample_weight
 from fastbp.estimators.collections import in_memory, over_partitions
@@ -404,9 +403,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
         score : float
             The part of the rows that are right; of several labels a row, all have to be.
         """
-        prediction = self.predict(X)
-        if is_collection(X):
-            prediction, y, sample_weight = in_memory(prediction, y, sample_weight)
+        prediction, y, sample_weight = in_memory(self.predict(X), y, sample_weight)
         if self.soft_labels and np.ndim(y) == 2:
             y = np.asarray(y).argmax(axis=1)
         return label_accuracy(y, prediction, sample_weight)

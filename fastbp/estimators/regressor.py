@@ -16,7 +16,6 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastbp.backends.dask import is_collection
 from fastbp.estimators.base import BackpropEstimator
 from fastbp.estimators.checks import (
     check_quantiles,
@@ -420,9 +419,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         score : float
             Higher is better.
         """
-        prediction = self.predict(X)
-        if is_collection(X):
-            prediction, y, sample_weight = in_memory(prediction, y, sample_weight)
+        prediction, y, sample_weight = in_memory(self.predict(X), y, sample_weight)
         if not self._repeats_target:
             return r2(y, prediction, sample_weight)
         value, own = loss_of(self.loss).value, np.array(self._loss_parameters)

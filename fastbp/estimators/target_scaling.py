@@ -39,17 +39,7 @@ class TargetScaling:
         keeps_positive : bool
             Whether targets have to stay above 0: then they are divided by their mean alone.
         """
-        y = y.astype(np.float64)
-        if sample_weight is not None:  # rows of weight 0 are not there
-            y, sample_weight = y[sample_weight > 0], sample_weight[sample_weight > 0]
-        mean = np.average(y, axis=0, weights=sample_weight)
-        if keeps_positive:
-            return cls(np.zeros_like(mean)[()], np.where(mean > 0, mean, 1.0)[()])
-        # Divided first, so that no square overflows.
-        largest = np.maximum(np.abs(y - mean).max(axis=0), np.finfo(np.float64).tiny)
-        square = np.average(((y - mean) / largest) ** 2, axis=0, weights=sample_weight)
-        scale = largest * np.sqrt(square)
-        return cls(mean, np.where((y != y[0]).any(axis=0), scale, 1.0)[()])
+        return cls.of_summary(TargetSummary.of(y, sample_weight, False), keeps_positive)
 
     @classmethod
     def of_summary(cls, summary: TargetSummary, keeps_positive: bool) -> "TargetScaling":
