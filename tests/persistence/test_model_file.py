@@ -297,14 +297,14 @@ SKOPS = {
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", SKOPS)
-def test_skops_keeps_all_with_the_types_in_the_readme(name, problem):
+def test_skops_keeps_all_with_the_types_in_the_guide(name, problem):
     io = pytest.importorskip("skops.io")
     X, y = problem()
     model = SKOPS[name]().fit(X, y > 0 if name == "labels" else y)
     data = io.dumps(model)
     untrusted = io.get_untrusted_types(data=data)
-    readme = (REPOSITORY / "README.md").read_text()
-    assert all(one.removeprefix("fastbp.") in readme for one in untrusted), untrusted
+    guide = (REPOSITORY / "docs/guide/saving.md").read_text()
+    assert all(one.removeprefix("fastbp.") in guide for one in untrusted), untrusted
     np.testing.assert_array_equal(io.loads(data, trusted=untrusted).predict(X), model.predict(X))
 
 

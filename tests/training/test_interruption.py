@@ -215,19 +215,28 @@ def test_ctrl_c_ends_a_long_fit_of_a_batch_solver(solver, n_init, n_jobs, python
 @pytest.mark.parametrize("is_fitted", [False, True])
 def test_ctrl_c_while_the_first_fit_compiles_is_raised(is_fitted, python, tmp_path):
     code = f"""
-import os, signal, threading
+import os, signal
 import numpy as np
+from numba.core import event
 from fastbp import BackpropRegressor
 signal.signal(signal.SIGINT, signal.default_int_handler)
 X = np.random.RandomState(0).standard_normal((50, 3))
 net = BackpropRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0)
+class InterruptOnce(event.Listener):
+    is_sent = False
+    def on_start(self, compiling):
+        if not self.is_sent:
+            self.is_sent = True
+            os.kill(os.getpid(), signal.SIGINT)
+    def on_end(self, compiling):
+        pass
 if {is_fitted}:
     import warnings
     warnings.simplefilter("ignore")
     net.fit(X, X[:, 0])
     net.set_params(solver="lbfgs")
 before = dict(net.__dict__)
-threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+event.register("numba:compile", InterruptOnce())
 try:
     net.fit(X, X[:, 0])
     print("swallowed")
