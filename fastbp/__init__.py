@@ -11,9 +11,10 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       |  ``persistence/``  ``model_file`` (`save`, `load`), ``estimators``,
                       ``transformers``  |  ``plotting/``  one Display a file
                       |  ``precompilation/``  `warmup` over ``warmups``, what can be compiled ahead
-``estimators/``       ``base`` (fit, partial_fit, state, pickling), ``one_sample`` (predict_one,
-                      learn_one), ``inspection`` (check_gradient, stationary_point,
-                      input_gradient), ``uncertainty`` (return_std, committees),
+``estimators/``       ``base`` (fit, partial_fit) over ``fitted_state`` (what they leave, how it
+                      predicts and is pickled), ``one_sample`` (predict_one, learn_one),
+                      ``inspection`` (check_gradient, stationary_point, input_gradient),
+                      ``uncertainty`` (return_std, committees),
                       ``regressor`` with ``target_scaling``, ``classifier`` with ``labels``,
                       ``table_encoder`` (columns of text, missing values), ``collections`` with
                       ``target_summary`` (Dask's arrays and DataFrames);

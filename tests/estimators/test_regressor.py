@@ -499,7 +499,7 @@ def test_a_pickle_says_which_version_made_it(problem, monkeypatch):
     net = _net("lbfgs").fit(X, y)
     pickled = pickle.dumps(net)
     assert not hasattr(pickle.loads(pickled), "_fastbp_version")
-    monkeypatch.setattr("fastbp.estimators.base.__version__", "9.9")
+    monkeypatch.setattr("fastbp.estimators.fitted_state.__version__", "9.9")
     with pytest.warns(UserWarning, match=r"pickled by fastbp 0.*loaded by 9\.9") as record:
         loaded = pickle.loads(pickled)
     assert record[0].filename == __file__
