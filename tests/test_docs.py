@@ -1,4 +1,4 @@
-"""The site's code runs, public names have pages and examples, docstrings' examples hold."""
+"""The site's code runs and prints what pages show; names have pages; docstrings' examples hold."""
 
 import doctest
 import importlib
@@ -10,6 +10,7 @@ import pytest
 import fastbp
 from fastbp import plotting, solvers
 from fastbp.version import SITE, guide
+from helpers.pages import run_blocks
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -28,14 +29,26 @@ NEEDED = {"plotting": "matplotlib", "onnx": "onnx", "skl2onnx": "skl2onnx"}
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("page", PAGES)
-def test_the_python_blocks_of_a_page_run_one_after_the_other(page, monkeypatch, tmp_path):
+def test_the_python_blocks_of_a_page_run_and_print_what_it_shows(page, monkeypatch, tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     monkeypatch.setenv("MPLBACKEND", "agg")
     pyplot.switch_backend("agg")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S)
-    exec("\n".join(blocks), {"__name__": "page"})  # noqa: S102
+    run_blocks((DOCS / page).read_text())
     pyplot.close("all")
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_stale"),
+    [("loss 0.21", False), ("l... 0.2...", False), ("loss 0.3", True), ("error 0.21", True)],
+)
+def test_output_that_a_page_shows_is_compared(shown, is_stale):
+    page = f"```python\nprint('loss', 0.2071)\n```\n\n```text\n{shown}\n```\n"
+    if is_stale:
+        with pytest.raises(AssertionError, match="loss 0.2071"):
+            run_blocks(page)
+    else:
+        assert run_blocks(page) == "loss 0.2071\n"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.pages import run_blocks
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
 
@@ -16,13 +18,11 @@ def _blocks(language):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_python_blocks_run_one_after_the_other(capsys, monkeypatch, tmp_path):
+def test_the_python_blocks_run_one_after_the_other(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
-    blocks = _blocks("python")
-    assert len(blocks) >= 3
-    exec("\n".join(blocks), {"__name__": "readme"})  # noqa: S102
-    output = capsys.readouterr().out
+    assert len(_blocks("python")) >= 3
+    output = run_blocks(README)
     assert "batch_size" in output
     assert "gradient_norm" in output or "tolerance" in output
     assert (tmp_path / "surface.png").exists()

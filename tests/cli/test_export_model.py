@@ -64,6 +64,7 @@ def test_scaling_is_part_of_it(steps, fitted, table, capsys):
 
 
 def test_each_format_is_written_beside_the_model(rows, write, tmp_path, table, capsys):
+    runtime = pytest.importorskip("onnxruntime")
     path = tmp_path / "model.fastbp"
     labelled = [[*row[:2], "dear" if float(row[2]) > 400 else "cheap"] for row in rows]
     data = write([HEADER, *labelled])
@@ -78,7 +79,6 @@ def test_each_format_is_written_beside_the_model(rows, write, tmp_path, table, c
     functions = _run(path.with_suffix(".py").read_text())
     expected = load(path).predict_proba(inputs)
     np.testing.assert_allclose(functions["predict_proba"](inputs.to_numpy()), expected, rtol=1e-9)
-    runtime = pytest.importorskip("onnxruntime")
     session = runtime.InferenceSession(path.with_suffix(".onnx"))
     labels, probabilities = session.run(None, {"X": inputs.to_numpy()})
     np.testing.assert_allclose(probabilities, expected, atol=1e-9)

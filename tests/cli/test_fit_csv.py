@@ -125,12 +125,15 @@ def test_a_loss_above_zero_refuses_zero_wherever_it_stands(rows, write, capsys):
     ],
 )
 def test_what_does_not_go_together_is_one_line(rows, write, capsys, arguments, said):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
     rows[3][-1] = "-1"
     error = error_of(capsys, "fit", write([HEADER, *rows]), "--target", "price", *arguments.split())
     assert said in error
 
 
 def test_the_loss_is_drawn(rows, write, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
     path = tmp_path / "loss.png"
     arguments = ["--target", "price", "--max-iter", "5", "--plot", str(path)]
     assert main(["fit", str(write([HEADER, *rows])), *arguments]) == 0
