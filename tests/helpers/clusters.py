@@ -95,7 +95,7 @@ def collections(*arrays, n_partitions=8):
 
 def make_net(solver, **parameters):
     """Make an estimator that trains as long as it is told."""
-    defaults = {"max_iter": SOLVERS[solver], "tol": 0, "random_state": 0, "activation": "tanh"}
+    defaults = {"max_iter": SOLVERS.get(solver), "tol": 0, "random_state": 0, "activation": "tanh"}
     return BackpropRegressor(hidden_layer_sizes=(6,), solver=solver, **defaults | parameters)
 
 

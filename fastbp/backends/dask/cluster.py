@@ -1,6 +1,7 @@
 """Work on partitions by the workers of a cluster, where the partitions lie."""
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -52,33 +53,33 @@ class Cluster:
     def each(self, function: Callable, parts: Sequence[Any], *arguments: Any) -> list[Any]:
         """Run a function on every part, where it lies."""
         with told_apart(self._client):
-            tasks = [
-                self._client.submit(_on_one, function, arguments, part, pure=False)
-                for part in parts
-            ]
-            return self._wait(tasks, parts)
+            common = [[each] * len(parts) for each in (function, arguments)]
+            return self._wait(self._client.map(_on_one, *common, parts, pure=False), parts)
 
     def sum(self, function: Callable[..., Sums], parts: Sequence[Any], *arguments: Any) -> Sums:
         """Sum over all parts by one task a worker."""
         with told_apart(self._client):
-            tasks = [
-                self._client.submit(
-                    _sum_some,
-                    function,
-                    arguments,
-                    numbers,
-                    len(parts),
-                    *(parts[i] for i in numbers),
-                    workers=[worker],
-                    allow_other_workers=True,  # for one that is lost
-                    pure=False,
-                )
-                for worker, numbers in self._where(parts)
-            ]
             nodes: Nodes = {}
-            for some in self._wait(tasks, parts):
+            for some in self._wait(self._sums(function, parts, arguments), parts):
                 nodes.update(some)
         return root(nodes, len(parts))
+
+    def _sums(
+        self, function: Callable[..., Sums], parts: Sequence[Any], arguments: tuple
+    ) -> list[Any]:
+        """Submit one task a worker, all in one graph: one by one they cost the scheduler more."""
+        import dask
+
+        workers, numbers = zip(*self._where(parts), strict=True)
+        name = f"fastbp-sum-{uuid.uuid4().hex}"
+        worker_of = {(name, i): worker for i, worker in enumerate(workers)}
+        common = [[each] * len(workers) for each in (function, arguments, len(parts))]
+        theirs = [[parts[i] for i in some] for some in numbers]
+        # Others may do it where a worker is lost.
+        with dask.annotate(workers=worker_of.__getitem__, allow_other_workers=True):
+            return self._client.map(
+                _sum_some, *common, numbers, theirs, key=list(worker_of), pure=False
+            )
 
     def chain(
         self, function: Callable, state: Any, parts: Sequence[Any], steps: Sequence[tuple]
@@ -145,7 +146,11 @@ def _on_one(function: Callable, arguments: tuple, part: Part) -> Any:
 
 
 def _sum_some(
-    function: Callable[..., Sums], arguments: tuple, numbers: list[int], n: int, *parts: Part
+    function: Callable[..., Sums],
+    arguments: tuple,
+    n: int,
+    numbers: Sequence[int],
+    parts: Sequence[Part],
 ) -> Nodes:
     """Sum over a worker's parts, as far as they are neighbours in the tree, by all its threads."""
     from distributed import get_worker
