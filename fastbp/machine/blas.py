@@ -27,7 +27,7 @@ _before: list[int] = []
 @cache
 def _libraries() -> list[Any]:
     # It looks through all that is loaded, which takes some milliseconds. Its own limits would ask
-    # each library for its version, too, at every fit: as long as several gradients of a small table.
+    # each library for its version, too, at every fit: as long as some gradients of a small table.
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 

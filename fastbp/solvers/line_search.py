@@ -24,6 +24,7 @@ from scipy.linalg.blas import ddot, idamax
 from fastbp.solvers.descent import Descent
 from fastbp.solvers.states import Point
 from fastbp.solvers.stopping import Stop
+from fastbp.solvers.vectors import moved
 
 __all__ = ["line_search"]
 
@@ -75,7 +76,7 @@ def line_search(
     high: _Trial | None = None  # between low and high, in either order, lies a minimum
     step = first_step if 0 < first_step < math.inf else 1.0
     for _ in range(_MAX_TRIALS):
-        point = descent.evaluate(start.parameters + step * direction)
+        point = descent.evaluate(moved(start.parameters, step, direction))
         trial = _Trial(step, point.loss, ddot(point.gradient, direction), point)
         if not point.is_finite:
             high = trial
