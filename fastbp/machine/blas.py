@@ -21,12 +21,14 @@ __all__ = ["one_blas_thread"]
 _lock = Lock()
 wait_for(_lock)
 _n_inside = 0
-_limit: Any = None
+_before: list[int] = []
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all libraries, which takes some milliseconds
+def _libraries() -> list[Any]:
+    # It looks through all that is loaded, which takes some milliseconds. Its own limits would ask
+    # each library for its version, too, at every fit: as long as some gradients of a small table.
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @contextmanager
@@ -35,11 +37,11 @@ def one_blas_thread() -> Iterator[None]:
 
     The number is the process's: the first to come in sets it, the last to go out puts it back.
     """
-    global _n_inside, _limit
+    global _n_inside, _before
     with _lock:
         if _n_inside == 0:
-            _take_control()
-            _limit = _controller().limit(limits=1, user_api="blas")
+            _before = [library.num_threads for library in _libraries()]
+            _set([1] * len(_before))
         _n_inside += 1
     try:
         yield
@@ -47,12 +49,13 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _n_inside -= 1
             if _n_inside == 0:
-                _take_control()
-                _limit.restore_original_limits()
+                _set(_before)
 
 
-def _take_control() -> None:
-    """Let this thread set the number: newer versions listen to the first that did, and no other."""
+def _set(n_threads: list[int]) -> None:
+    # Newer versions listen to the first thread that sets the number, and to no other.
     openblas: Any = getattr(threadpoolctl, "OpenBLASController", None)
     if hasattr(openblas, "clear_controlling_thread"):
         openblas.clear_controlling_thread(force=True)
+    for library, n in zip(_libraries(), n_threads, strict=True):
+        library.set_num_threads(n)

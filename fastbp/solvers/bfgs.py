@@ -36,7 +36,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsymv, dsyr2
+from scipy.linalg.blas import ddot, dsymv, dsyr2
 
 from fastbp.machine.forks import LOADING
 from fastbp.model.objective import LossAndGradient
@@ -105,7 +105,7 @@ def _iterate(descent: Descent, state: State) -> None:
                 state.matrix, state.scale = state.scale * state.matrix, 1.0
         else:  # with no curvature along s, H would not stay positive: it stays what it is
             state.direction = -q
-    if state.matrix is None or not gradient.dot(state.direction) < 0:
+    if state.matrix is None or not ddot(gradient, state.direction) < 0:
         state.matrix, state.direction = None, -gradient
         state.first_step = _first_step(gradient)
 

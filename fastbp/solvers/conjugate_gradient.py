@@ -25,10 +25,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import ddot
 
 from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
 from fastbp.solvers.line_search import line_search
+from fastbp.solvers.vectors import moved
 
 __all__ = ["UPDATES", "State", "minimise"]
 
@@ -37,17 +39,17 @@ _Vector = NDArray[np.float64]
 
 
 def _polak_ribiere(new: _Vector, gradient: _Vector, direction: _Vector) -> float:
-    return max(0.0, float(new.dot(new - gradient) / gradient.dot(gradient)))
+    return max(0.0, float(ddot(new, new - gradient) / gradient.dot(gradient)))
 
 
 def _fletcher_reeves(new: _Vector, gradient: _Vector, direction: _Vector) -> float:
-    return float(new.dot(new) / gradient.dot(gradient))
+    return float(ddot(new, new) / gradient.dot(gradient))
 
 
 def _hestenes_stiefel(new: _Vector, gradient: _Vector, direction: _Vector) -> float:
     change = new - gradient
-    curvature = direction.dot(change)
-    return max(0.0, float(new.dot(change) / curvature)) if curvature > 0 else 0.0
+    curvature = ddot(direction, change)
+    return max(0.0, ddot(new, change) / curvature) if curvature > 0 else 0.0
 
 
 #: The formulas of beta, by name.
@@ -92,16 +94,16 @@ def _begin(descent: Descent) -> State:
 
 def _iterate(descent: Descent, state: State) -> None:
     gradient, direction = descent.point.gradient, state.direction
-    slope = gradient.dot(direction)
+    slope = ddot(gradient, direction)
     point, step = line_search(descent, direction, state.step, c2=0.1)
     descent.accept(point)
     new, state.since_restart = point.gradient, state.since_restart + 1
     beta = UPDATES[descent.options.cg_update](new, gradient, direction)
-    if abs(new.dot(gradient)) >= _ORTHOGONAL * new.dot(new) or state.since_restart >= new.size:
+    is_far_from_orthogonal = abs(ddot(new, gradient)) >= _ORTHOGONAL * ddot(new, new)
+    if is_far_from_orthogonal or state.since_restart >= new.size:
         beta = 0.0
-    state.direction = -new + beta * direction
-    if beta == 0.0 or not new.dot(state.direction) < 0:
+    state.direction = moved(-new, beta, direction)
+    if beta == 0.0 or not ddot(new, state.direction) < 0:
         state.direction, state.since_restart = -new, 0
     # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-    ratio: Any = slope / new.dot(state.direction)
-    state.step = step * ratio
+    state.step = float(step * (slope / new.dot(state.direction)))

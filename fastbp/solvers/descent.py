@@ -72,8 +72,12 @@ class Options:
     cg_update: str = "polak-ribiere"
 
 
-def _float64(array: NDArray[np.floating]) -> NDArray[np.float64]:
-    return array.astype(np.float64, copy=False)
+_FLOAT64 = np.dtype(np.float64)
+
+
+def _of(dtype: np.dtype, array: NDArray[np.floating]) -> NDArray[Any]:
+    """Give an array in a dtype, which as a rule it has."""
+    return array if array.dtype is dtype else array.astype(dtype, copy=False)
 
 
 class Minimised(NamedTuple):
@@ -187,9 +191,9 @@ class Descent:
         if limited:
             self.check_limits()
         self.history.n_fun += 1
-        rounded = parameters.astype(self.dtype, copy=False)
+        rounded = _of(self.dtype, parameters)
         loss, gradient = self.objective.loss_and_gradient(rounded)
-        return Point(_float64(rounded), float(loss), _float64(gradient))
+        return Point(_of(_FLOAT64, rounded), float(loss), _of(_FLOAT64, gradient))
 
     def check_limits(self) -> None:
         """Raise Stop if no more evaluation or no more time is left."""
@@ -222,7 +226,7 @@ class Descent:
         stalled = change <= MIN_PROGRESS * abs(self.point.loss)
         self._n_stalled = self._n_stalled + 1 if stalled else 0
         self.point = point
-        self.monitor.end_iterations([point.loss], point.gradient_norm)
+        self.monitor.end_iteration(point.loss, point.gradient_norm)
         self.monitor.record_point(point)
         if self.monitor.early_stopping is None:
             is_best = point.loss <= self.best.loss

@@ -15,15 +15,16 @@ Nocedal & Wright, "Numerical optimization", 2nd ed. (2006), algorithms 3.5 and 3
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import idamax
+from scipy.linalg.blas import ddot, idamax
 
 from fastbp.solvers.descent import Descent
 from fastbp.solvers.states import Point
 from fastbp.solvers.stopping import Stop
+from fastbp.solvers.vectors import moved
 
 __all__ = ["line_search"]
 
@@ -31,7 +32,8 @@ _C1 = 1e-4
 _MAX_TRIALS = 40
 
 
-class _Trial(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Trial:
     step: float
     loss: float
     slope: float
@@ -67,15 +69,15 @@ def line_search(
         If there is no such point as far as numbers can tell, or no more evaluation is left.
     """
     start = descent.point
-    slope = float(start.gradient.dot(direction))  # of short vectors twice as fast as @
+    slope = ddot(start.gradient, direction)  # of short vectors in half of the time of @
     if not -math.inf < slope < 0:  # as far as numbers can tell
         raise Stop("line_search")
     low = before = _Trial(0.0, start.loss, slope, start)
     high: _Trial | None = None  # between low and high, in either order, lies a minimum
     step = first_step if 0 < first_step < math.inf else 1.0
     for _ in range(_MAX_TRIALS):
-        point = descent.evaluate(start.parameters + step * direction)
-        trial = _Trial(step, point.loss, float(point.gradient.dot(direction)), point)
+        point = descent.evaluate(moved(start.parameters, step, direction))
+        trial = _Trial(step, point.loss, ddot(point.gradient, direction), point)
         if not point.is_finite:
             high = trial
         elif not _is_low(trial, start.loss, slope) or trial.loss > low.loss:

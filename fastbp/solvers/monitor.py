@@ -156,6 +156,20 @@ class Monitor:
             return 0
         return curve[-1] - (curve[-n_iter - 1] if len(curve) > n_iter else 0)
 
+    def end_iteration(self, loss: float, gradient_norm: float) -> None:
+        """Record one iteration: of a small table that takes as long as some of its gradients."""
+        history, n_fun_curve = self.history, self.history.n_fun_curve
+        self._last_end = time.perf_counter() - self._since
+        n_fun = (n_fun_curve[-1] if n_fun_curve else 0) + history.n_fun - self._n_fun_at_end
+        self._n_fun_at_end = history.n_fun
+        history.n_iter += 1
+        history.time_curve.append(self._last_end)
+        n_fun_curve.append(n_fun)
+        history.gradient_norm_curve.append(gradient_norm)
+        history.record_losses((loss,), self.tol)
+        if self.verbose or self.watchers:
+            self._show(gradient_norm)
+
     def end_iterations(self, losses: Sequence[float], gradient_norm: float = math.nan) -> None:
         """Record iterations that were made in one go, with the gradient norm after the last."""
         history, begin, n = self.history, self._last_end, len(losses)
@@ -172,11 +186,16 @@ class Monitor:
             history.n_fun_curve.extend([n_fun + i * n_fun_each for i in numbers])
             history.gradient_norm_curve.extend([gradient_norm] * at_once)
             history.record_losses(losses[start : start + at_once], self.tol)
-            if self.verbose:
-                norm = "" if math.isnan(gradient_norm) else f", gradient = {gradient_norm:.2e}"
-                print(f"Iteration {history.n_iter}, loss = {history.loss:.8f}{norm}")
-            for watcher in self.watchers:
-                watcher(history)
+            self._show(gradient_norm)
+
+    def _show(self, gradient_norm: float) -> None:
+        """Show the latest iteration to who look at each."""
+        history = self.history
+        if self.verbose:
+            norm = "" if math.isnan(gradient_norm) else f", gradient = {gradient_norm:.2e}"
+            print(f"Iteration {history.n_iter}, loss = {history.loss:.8f}{norm}")
+        for watcher in self.watchers:
+            watcher(history)
 
     def record_point(self, point: HasParameters) -> None:
         """Keep the parameters at the start or after an iteration, if the path is recorded."""

@@ -26,6 +26,8 @@ from fastbp.solvers.stopping import Stop
 __all__ = ["State", "minimise"]
 
 _GROW, _SHRINK = 1.2, 0.5
+#: Of a step whose signs' product is 0, 1, or -1, the last.
+_FACTORS = np.array([1.0, _GROW, _SHRINK])
 _FIRST_STEP, _MIN_STEP, _MAX_STEP = 0.1, 1e-10, 50.0
 
 
@@ -68,14 +70,15 @@ def _iterate(descent: Descent, state: State) -> None:
     signs = np.sign(point.gradient)
     agreement = signs * state.last_signs
     jumped = agreement < 0
-    steps *= np.where(jumped, _SHRINK, np.where(agreement > 0, _GROW, 1.0))
-    np.clip(steps, _MIN_STEP, _MAX_STEP, out=steps)
+    steps *= _FACTORS[agreement.astype(np.intp)]
+    steps.clip(_MIN_STEP, _MAX_STEP, out=steps)
     if steps.max() <= _MIN_STEP:
         raise Stop("step_size")
-    taken_back = -state.moves if point.loss > state.last_loss else 0.0
-    state.moves = np.where(jumped, taken_back, -signs * steps)
+    moves = -signs * steps
+    np.copyto(moves, -state.moves if point.loss > state.last_loss else 0.0, where=jumped)
     # After a jump neither growth nor another halving in the next iteration.
-    state.last_signs, state.last_loss = np.where(jumped, 0.0, signs), point.loss
+    np.copyto(signs, 0.0, where=jumped)
+    state.moves, state.last_signs, state.last_loss = moves, signs, point.loss
     trial = descent.evaluate(point.parameters + state.moves)
     while not trial.is_finite:
         if state.steps.max() <= _MIN_STEP:

@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import ddot
 
 from fastbp.model.objective import LossAndGradient
 from fastbp.solvers.descent import Descent, Minimised, Options, descend, iterations
 from fastbp.solvers.stopping import Stop
+from fastbp.solvers.vectors import moved
 
 __all__ = ["State", "minimise"]
 
@@ -66,7 +68,7 @@ def _iterate(descent: Descent, state: State) -> None:
     point, p = descent.point, state.p
     damping: Any = state.damping
     r = -point.gradient
-    p_squared = p.dot(p)
+    p_squared = p.dot(p)  # NumPy's number, of which a division by 0 is no error
     if not 0 < p_squared < math.inf:  # as far as numbers can tell
         raise Stop("step_size")
     if state.curvature is None:  # 2: p has changed
@@ -75,18 +77,18 @@ def _iterate(descent: Descent, state: State) -> None:
     if not delta > 0:  # 4: make it positive
         damping = 2.0 * (damping - delta / p_squared)
         delta = state.curvature + damping * p_squared
-    mu = p.dot(r)  # 5
+    mu = ddot(p, r)  # 5
     alpha = mu / delta
-    trial = descent.evaluate(point.parameters + alpha * p)
+    trial = descent.evaluate(moved(point.parameters, alpha, p))
     # 6: how much of what the parabola promised
     agreement = 2.0 * (point.loss - trial.loss) / (alpha * mu) if trial.is_finite else -math.inf
     if agreement >= 0:  # 7
         descent.accept(trial)
         r, last_r = -trial.gradient, r
-        beta = (r.dot(r) - r.dot(last_r)) / mu
-        state.p, state.curvature = r + beta * p, None
+        beta = (ddot(r, r) - ddot(r, last_r)) / mu
+        state.p, state.curvature = moved(r, beta, p), None
         state.n_since_restart += 1
-        if state.n_since_restart == r.size or not state.p.dot(r) > 0:
+        if state.n_since_restart == r.size or not ddot(state.p, r) > 0:
             state.p, state.n_since_restart = r, 0
         if agreement >= 0.75:
             damping *= 0.25
@@ -104,6 +106,6 @@ def _curvature(descent: Descent, p: NDArray[np.float64], p_squared: Any) -> floa
     """Curvature p' H p by a difference of gradients; 0 (to be made positive) if not finite."""
     # Where rounding and the difference's own error are about equal; the paper's limit is 1e-4.
     sigma = min(1e-4, math.sqrt(descent.eps)) / math.sqrt(p_squared)
-    ahead = descent.evaluate(descent.point.parameters + sigma * p)
-    curvature = float(p.dot(ahead.gradient - descent.point.gradient) / sigma)
+    ahead = descent.evaluate(moved(descent.point.parameters, sigma, p))
+    curvature = float(ddot(p, ahead.gradient - descent.point.gradient) / sigma)
     return curvature if math.isfinite(curvature) else 0.0

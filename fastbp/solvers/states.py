@@ -1,6 +1,7 @@
 """Trainings between two iterations: all that the next ones depend on, for a checkpoint to hold."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +19,9 @@ def all_finite(array: NDArray[np.float64]) -> bool:
     return math.isfinite(ddot(array, array)) or bool(np.isfinite(array).all())
 
 
-class Point(NamedTuple):
-    """Parameters with the loss and the gradient there, in float64."""
+@dataclass(slots=True, eq=False)
+class Point:
+    """Parameters with the loss and the gradient there, in float64; not to be changed."""
 
     parameters: NDArray[np.float64]
     loss: float

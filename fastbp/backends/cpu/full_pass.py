@@ -43,7 +43,7 @@ class FullPass:
     layout : Layout
         The network as kernels see it.
     workspace : Workspace
-        One that is for the calling thread alone.
+        The calling thread's while no rows are summed.
     layout_plan, data_plan, workspace_plan : ndarray of int
         What kernels take in the place of layout, data and workspace (see ``machine/views.py``).
     rows_per_call : int
@@ -59,7 +59,7 @@ class FullPass:
         self.data_plan = kernels.write_plan(data)
         self.rows_per_call = rows_per_call(6 * network.n_parameters, self.workspace.block_rows)
         self._kernels = kernels
-        self._spare_workspaces: list[Any] = []
+        self._spare_workspaces: list[Any] = [(self.workspace, self.workspace_plan)]
 
     def loss_and_gradient(
         self, parameters: NDArray[np.floating], alpha: float
