@@ -28,7 +28,8 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
                       a user is told
 ``solvers/``          one algorithm a file, all listed in ``registry``; ``stochastic`` and
                       ``descent`` are what they stand on; ``monitor``: the end of an iteration;
-                      ``states``: what a checkpoint holds; ``stopping``: when and why
+                      ``states``: what a checkpoint holds; ``stopping``: when and why;
+                      ``vectors``: sums by the BLAS
                       |  ``diagnostics/``  ``gradient_check``, ``stationary_point``,
                       ``uncertainty`` (Laplace's approximation)
                       |  ``export/``  one format a file, over ``fitted`` and ``trace``

@@ -32,6 +32,8 @@ from numba.extending import (
 )
 from numba.np.arrayobj import make_array
 
+from fastbp.machine.memory import address
+
 __all__ = [
     "View",
     "borrow",
@@ -84,7 +86,7 @@ def write_plan(named_tuple: Any) -> Any:
 
 def _numbers_of(field: Any) -> Iterator[int]:
     if isinstance(field, np.ndarray):
-        yield from (field.__array_interface__["data"][0], *field.shape)
+        yield from (address(field), *field.shape)
     elif isinstance(field, tuple):
         for each in field:
             yield from _numbers_of(each)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["History"]
@@ -99,4 +99,4 @@ class History:
         lists: dict[str, Any] = {
             name: list(value) for name, value in vars(self).items() if isinstance(value, list)
         }
-        return replace(self, **lists)
+        return History(**vars(self) | lists)
