@@ -113,6 +113,7 @@ class BackpropClassifier(ClassifierMixin, InspectedEstimator):
 
     #: That of the loss; there is no choice.
     output_activation = None
+    lm_acceleration = False
     _encodes_targets = True
     _labels: Labels
 

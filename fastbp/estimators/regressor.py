@@ -137,6 +137,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         Seconds a fit may take, all starts together.
     cg_update : {"polak-ribiere", "fletcher-reeves", "hestenes-stiefel"}, default="polak-ribiere"
         The formula of solver "cg".
+    lm_acceleration : bool, default=False
+        Whether solver "lm" bends its steps by their geodesic acceleration (Transtrum & Sethna,
+        2012): for smooth activations such as "tanh", not "relu". Typically it then takes fewer
+        iterations, of which each costs two gradients more, and may end in another minimum.
     device : {"cpu", "cuda", "auto"}, default="cpu"
         Where `fit` and `partial_fit` compute: on the CPU, on an NVIDIA GPU (``pip install
         'fastbp[cuda13]'``), or on the GPU if there is one. The data stay there for the whole fit;
@@ -276,6 +280,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "scale_target": ["boolean"],
+        "lm_acceleration": ["boolean"],
         **BackpropEstimator._parameter_constraints,
     }
 
@@ -313,6 +318,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         loss_goal: float | None = None,
         max_time: float | None = None,
         cg_update: str = "polak-ribiere",
+        lm_acceleration: bool = False,
         device: str = "cpu",
         huber_delta: float = 1.35,
         quantile: Any = 0.5,
@@ -353,6 +359,7 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         self.loss_goal = loss_goal
         self.max_time = max_time
         self.cg_update = cg_update
+        self.lm_acceleration = lm_acceleration
         self.device = device
         self.huber_delta = huber_delta
         self.quantile = quantile

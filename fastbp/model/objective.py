@@ -76,6 +76,10 @@ class LeastSquares(NetworkLoss, Protocol):
         """Loss, gradient, and upper triangle of the Gauss-Newton matrix."""
         ...
 
+    def curvature_gradient(self, parameters: _Vector, direction: _Vector) -> NDArray[np.float64]:
+        """Gradient of errors that are the predictions' second derivatives along a direction."""
+        ...
+
 
 class Patience(NamedTuple):
     """When training without improvement has gone on for too long.

@@ -56,6 +56,8 @@ class Options:
         the loss is smaller). MLPRegressor has 2.2e-9.
     cg_update : {"polak-ribiere", "fletcher-reeves", "hestenes-stiefel"}
         The formula of solver "cg".
+    lm_acceleration : bool
+        Whether the steps of solver "lm" are bent by their geodesic acceleration.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Options:
     max_fun: int = 15000
     ftol: float = 0.0
     cg_update: str = "polak-ribiere"
+    lm_acceleration: bool = False
 
 
 _FLOAT64 = np.dtype(np.float64)

@@ -71,6 +71,7 @@ def batch_options(
         max_fun=estimator.max_fun,
         ftol=0.0 if has_gtol else descent.MIN_PROGRESS,
         cg_update=estimator.cg_update,
+        lm_acceleration=estimator.lm_acceleration,
     )
 
 

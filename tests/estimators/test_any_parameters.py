@@ -63,6 +63,7 @@ ALLOWED = {
     "loss_goal": (None, 0.1, -1e300, 1e300, np.float32(0.5), 0),
     "max_time": (0.05, np.float32(0.05), 0),
     "cg_update": tuple(UPDATES),
+    "lm_acceleration": FLAGS,
     "device": ("cpu", "auto"),
     "huber_delta": (1.35, 1e-300, 1e300, np.float32(0.5), 2),
     "quantile": (0.5, 5e-324, np.float32(0.25), [0.1, 0.9], (0.5,), np.array([0.2, 0.3, 0.4])),

@@ -47,6 +47,7 @@ PARAMETERS = {
     "scale_target": ["yes", 2],
     "record_path": ["yes", 2, None],
     "cg_update": ["powell", None],
+    "lm_acceleration": ["yes", 2, None],
     "keep_all": ["yes", 2],
     "checkpoint": [3, b"kept"],
     "checkpoint_every": [-1, "often", None],

@@ -30,6 +30,7 @@ OWN_PARAMETERS = [
         "loss_goal",
         "max_time",
         "cg_update",
+        "lm_acceleration",
         "device",
         "huber_delta",
         "quantile",

@@ -28,6 +28,7 @@ def epoch(objective, parameters, rows, batch_size, rule, moments):
 
 def batch_options(early_stopping=None, verbose=False, **options):
     """Make the options of a batch solver from the estimator's names."""
-    own = {name: options.pop(name) for name in ("max_fun", "ftol", "cg_update") if name in options}
+    names = ("max_fun", "ftol", "cg_update", "lm_acceleration")
+    own = {name: options.pop(name) for name in names if name in options}
     monitor = Monitor(early_stopping=early_stopping, verbose=verbose)
     return Options(limits=Limits(**options), monitor=monitor, **own)

@@ -21,6 +21,8 @@ def _named_solvers():
                 yield f"cg-{update}", (solver.minimise, {"cg_update": update})
         elif not solver.is_stochastic:
             yield name, (solver.minimise, {})
+        if name == "lm":
+            yield "lm-accelerated", (solver.minimise, {"lm_acceleration": True})
 
 
 SOLVERS = dict(_named_solvers())
@@ -53,6 +55,10 @@ class Rosenbrock(Surface):
         gradient = np.array([-400 * x * a - 2 * b, 200 * a])
         hessian = np.array([[800 * x * x + 2, -400 * x], [-400 * x, 200.0]])
         return 100 * a * a + b * b, gradient, hessian
+
+    def curvature_gradient(self, parameters, direction):
+        """Of the residuals 10 sqrt(2) (y - x^2) and sqrt(2) (1 - x), of which the first bends."""
+        return -400 * direction[0] ** 2 * np.array([-2 * parameters[0], 1.0])
 
 
 def watched(objective, change=None):

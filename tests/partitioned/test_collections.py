@@ -66,6 +66,15 @@ def test_batch_solvers_come_to_the_same(solver, data):
     _assert_same(clone(net).fit(_lazy(X), _lazy(y)), net.fit(X, y))
 
 
+def test_accelerated_steps_are_those_in_memory(data):
+    X, y = data
+    net = _regressor(solver="lm", lm_acceleration=True, max_iter=6)
+    lazy = clone(net).fit(_lazy(X), _lazy(y))
+    _assert_same(lazy, net.fit(X, y))
+    assert lazy.n_fun_ == net.n_fun_
+    assert lazy.loss_ != clone(net).set_params(lm_acceleration=False).fit(X, y).loss_
+
+
 @pytest.mark.parametrize("solver", ["rprop", "adam"])
 def test_the_bits_do_not_depend_on_threads(solver, data):
     X, y = map(_lazy, data)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastbp.backends.cpu.curvature import Curvature
 from fastbp.backends.cpu.epochs import CpuRun
 from fastbp.backends.cpu.full_pass import FullPass
 from fastbp.backends.cpu.normal_equations import NormalEquations
@@ -131,6 +132,33 @@ class Objective:
             self._vector(parameters), self.alpha, self.total_weight, self.n_threads
         )
 
+    def curvature_gradient(
+        self, parameters: NDArray[np.floating], direction: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        r"""Gradient of errors that are the predictions' second derivatives along a direction v.
+
+        With the rows of J and f'' weighted as in `normal_equations`,
+
+        .. math:: J^T f'', \qquad f'' = \frac{d^2}{dt^2} f(p + t v) \Big|_{t=0}
+
+        The weight decay has no part in it, as weights do not bend along a line.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            The parameter vector, of the data's dtype.
+        direction : ndarray of shape (n_parameters,)
+            The direction v, not all 0; its length counts.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_parameters,)
+            J' f'', a new array, from differences of predictions.
+        """
+        self.n_evaluations += 1
+        sums = self._curvature.sums(self._vector(parameters), direction, self.n_threads)
+        return sums / self.total_weight
+
     def run(
         self,
         parameters: NDArray[np.floating],
@@ -163,6 +191,10 @@ class Objective:
     @lazy
     def _normal_equations(self) -> NormalEquations:
         return NormalEquations(self.network, self.data)
+
+    @lazy
+    def _curvature(self) -> Curvature:
+        return Curvature(self.network, self.data)
 
 
 def loss_and_gradient(

@@ -56,7 +56,11 @@ class Predictor:
 
 
 def predict(
-    network: Network, parameters: NDArray[np.floating], data: Data, n_threads: int = 1
+    network: Network,
+    parameters: NDArray[np.floating],
+    data: Data,
+    n_threads: int = 1,
+    workspaces: list[Any] | None = None,
 ) -> NDArray[np.floating]:
     """Predictions of a network, row by row the same bits however the rows are grouped.
 
@@ -70,13 +74,15 @@ def predict(
         The inputs.
     n_threads : int, default=1
         Threads among which the rows are divided.
+    workspaces : list, default=None
+        Where workspaces are kept between calls for one network; an empty list at first.
 
     Returns
     -------
     prediction : ndarray of shape (n_samples, n_outputs)
         The network's outputs.
     """
-    return _forward(network, parameters, data, n_threads, [])
+    return _forward(network, parameters, data, n_threads, [] if workspaces is None else workspaces)
 
 
 def _forward(

@@ -71,6 +71,14 @@ class PartitionsObjective:
         np.einsum("ii->i", hessian)[:n_weights] += self.alpha / self.total_weight
         return loss, gradient, hessian
 
+    def curvature_gradient(
+        self, parameters: NDArray[np.floating], direction: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """Gradient of second derivatives: see `Objective.curvature_gradient` of the CPU."""
+        self.n_evaluations += 1
+        (sums,) = self.data.sum(parts.curvature_gradient, self.network, parameters, direction)
+        return sums / self.total_weight
+
     def run(
         self,
         parameters: NDArray[np.floating],

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.backends.cpu.curvature import Curvature
 from fastbp.backends.cpu.full_pass import FullPass
 from fastbp.backends.cpu.normal_equations import NormalEquations
 from fastbp.backends.cpu.objective import Objective
@@ -23,6 +24,7 @@ __all__ = [
     "EpochSettings",
     "Part",
     "PassState",
+    "curvature_gradient",
     "digest",
     "loss_and_gradient",
     "make_part",
@@ -46,6 +48,7 @@ class Part:
         self.data = data
         self._full_pass: FullPass | None = None
         self._normal_equations: NormalEquations | None = None
+        self._curvature: Curvature | None = None
 
     def __getstate__(self) -> dict:
         return {"data": self.data}  # kernels' workspaces are made anew on another worker
@@ -77,6 +80,13 @@ class Part:
         if self._normal_equations is None or self._normal_equations.network != network:
             self._normal_equations = NormalEquations(network, self.data)
         return self._normal_equations
+
+    def curvature(self, network: Network) -> Curvature:
+        """Give sums of second derivatives."""
+        assert self.data is not None
+        if self._curvature is None or self._curvature.network != network:
+            self._curvature = Curvature(network, self.data)
+        return self._curvature
 
     def astype(self, dtype: np.dtype) -> "Part":
         """Give the same rows in another dtype."""
@@ -140,6 +150,21 @@ def normal_equations(
     vector = network.vector(parameters, part.data.dtype)
     loss, gradient, products = part.normal_equations(network).sums(vector, n_threads)
     return loss, gradient.astype(np.float64), products.astype(np.float64)
+
+
+def curvature_gradient(
+    part: Part,
+    n_threads: int,
+    network: Network,
+    parameters: NDArray[np.floating],
+    direction: NDArray[np.float64],
+) -> Sums:
+    """Sum the gradients of second derivatives; see `Curvature.sums`."""
+    part = part.astype(parameters.dtype)
+    if part.data is None:
+        return None
+    vector = network.vector(parameters, part.data.dtype)
+    return (part.curvature(network).sums(vector, direction, n_threads),)
 
 
 def predictions(
