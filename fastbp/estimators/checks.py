@@ -27,6 +27,7 @@ from fastbp.estimators.refusals import (
     refuse_dates,
     refuse_masked,
     refuse_not_finite,
+    refuse_other_lengths,
     refuse_wrong_cells,
     refuse_wrong_entries,
 )
@@ -231,6 +232,7 @@ def _converted(
     except _CONVERSION_ERRORS:
         refuse_wrong_cells(X)
         refuse_y(y)
+        refuse_other_lengths(X, y)
         raise
 
 

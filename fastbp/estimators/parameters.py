@@ -53,7 +53,11 @@ CONSTRAINTS: dict[str, list] = {
         Options(Real, {np.inf}),
     ],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
-    "n_jobs": [None, Integral],
+    "n_jobs": [
+        None,
+        Interval(Integral, None, -1, closed="right"),
+        Interval(Integral, 1, None, closed="left"),
+    ],
     "output_activation": [None, StrOptions(set(ACTIVATIONS)), Activation],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "gtol": [None, Interval(Real, 0, None, closed="left")],
@@ -126,8 +130,8 @@ def check_solver(estimator: Any, loss: str | Loss) -> None:
     if wants_bayes and solver.bayesian is None:
         fitting = names_where(lambda each: each.bayesian is not None)
         raise ValueError(
-            f"alpha='bayes' is found by {_listed(fitting)} alone, and solver={solver.name!r}. Take "
-            f"{_listed(fitting)}, or give alpha a number."
+            f"alpha='bayes' is found by {_listed(fitting)} alone, and this is "
+            f"solver={solver.name!r}. Take {_listed(fitting)}, or give alpha a number."
         )
     if estimator.device == "cuda" and "cuda" not in solver.devices:
         fitting = names_where(lambda each: "cuda" in each.devices)

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _num_samples
 
 __all__ = [
     "checked_sample",
     "refuse_dates",
     "refuse_masked",
     "refuse_not_finite",
+    "refuse_other_lengths",
     "refuse_wrong_cells",
     "refuse_wrong_entries",
 ]
@@ -74,6 +76,20 @@ def _is_of_dates(dtype: Any) -> bool:
     if callable(is_temporal):
         return bool(is_temporal())
     return getattr(dtype, "kind", "") in ("M", "m")
+
+
+def refuse_other_lengths(X: Any, y: Any) -> None:
+    """Refuse targets that are more or fewer than the rows of X, if X is a table that has some."""
+    try:
+        n_rows, n_targets = _num_samples(X), _num_samples(y)
+    except TypeError:  # no arrays at all: scikit-learn's checks say so
+        return
+    is_table = len(getattr(X, "shape", (n_rows, 1))) == 2  # a list has no shape
+    if is_table and 0 < n_rows != n_targets:
+        raise ValueError(
+            f"X has {n_rows} rows and y has {n_targets}: inconsistent numbers of samples. Give one "
+            "target or label for each row of X."
+        )
 
 
 def refuse_not_finite(X: Any, estimator: BaseEstimator) -> None:

@@ -95,7 +95,8 @@ def fit_many(
     Raises
     ------
     TypeError
-        If the estimator is none of this package, or ``folds`` are no folds.
+        If the estimator is none of this package, ``parameters`` is a single dict, or ``folds`` are
+        no folds.
     ValueError
         If the data, a fold or a parameter is wrong, two networks have the same ``checkpoint``, or a
         training diverges.
@@ -123,6 +124,11 @@ def fit_many(
             f"estimator is {kind}, but fit_many trains a BackpropRegressor or a "
             "BackpropClassifier: give such an object. BackpropSearchCV takes pipelines and other "
             "estimators round one."
+        )
+    if isinstance(parameters, Mapping):
+        raise TypeError(
+            "parameters is a dict, but fit_many takes one for each network: a list of them, as "
+            "[{'alpha': 0.1}, {'alpha': 1.0}], or ParameterGrid(parameters) of lists of values."
         )
     check_consistent_length(X, y, None if np.isscalar(sample_weight) else sample_weight)
     rows: Sequence[Any] = [None]

@@ -38,7 +38,7 @@ def import_pyplot(display: Any) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{type(display).__name__} draws with matplotlib, which is not installed. "
-            "Install it with: pip install fastbp[plot]"
+            "Install it with: pip install 'fastbp[plot]'"
         ) from error
     return pyplot
 

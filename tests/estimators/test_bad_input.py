@@ -35,7 +35,7 @@ PARAMETERS = {
     "epsilon": [0, -1],
     "n_iter_no_change": [0, 2.5],
     "max_fun": [0],
-    "n_jobs": ["all", 1.5],
+    "n_jobs": ["all", 1.5, 0],
     "output_activation": ["softmax", 1],
     "n_init": [0, 1.5, "auto"],
     "gtol": [-1e-9, "small"],
@@ -220,7 +220,7 @@ def _with(y, value):
     [
         (lambda y: np.where(np.arange(60) == 59, np.nan, y), r"y\[59\] is NaN.*impute"),
         (lambda y: np.where(np.arange(60) == 59, np.inf, y), r"y\[59\] is infinity.*impute"),
-        (lambda y: y[:-1], "inconsistent numbers of samples"),
+        (lambda y: y[:-1], "X has 60 rows and y has 59: inconsistent.*one target or label"),
         (lambda y: y.astype(str), "y has dtype.*numbers"),
         (lambda y: _with(y, None), r"y\[3\] is None"),
         (lambda y: np.array(_with(y, None)), r"y\[3\] is None"),

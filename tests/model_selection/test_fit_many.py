@@ -207,6 +207,11 @@ def test_another_estimator_is_named(estimator, problem):
         fit_many(*problem(), [{}], estimator=estimator)
 
 
+def test_a_single_dict_of_parameters_is_refused(problem):
+    with pytest.raises(TypeError, match=r"parameters is a dict.*a list of them.*ParameterGrid"):
+        fit_many(*problem(), {"alpha": [0.1, 1.0]}, estimator=BASE)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @SHORT
 def test_sample_weights_go_with_their_rows(n_jobs, problem, rng):
