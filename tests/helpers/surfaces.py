@@ -44,6 +44,11 @@ class Surface:
     def normal_equations(self, parameters):
         return self.answer(parameters)
 
+    def curvature_gradient(self, parameters, direction):
+        """Of residuals that do not bend."""
+        del direction
+        return np.zeros(parameters.size)
+
 
 class Rosenbrock(Surface):
     """The banana valley, 100 (y - x^2)^2 + (1 - x)^2."""
@@ -63,7 +68,7 @@ class Rosenbrock(Surface):
 
 def watched(objective, change=None):
     """Count an objective's calls in n_calls; ``change(call, p, *answer)`` may change answers."""
-    objective.n_calls = 0
+    objective.n_calls, bend = 0, objective.curvature_gradient
 
     def watch(method):
         def answer(parameters):
@@ -73,8 +78,13 @@ def watched(objective, change=None):
 
         return answer
 
+    def curvature_gradient(parameters, direction):
+        """Be changed as the gradient of a loss of 0 is."""
+        return watch(lambda at: (0.0, bend(at, direction)))(parameters)[1]
+
     objective.loss_and_gradient = watch(objective.loss_and_gradient)
     objective.normal_equations = watch(objective.normal_equations)
+    objective.curvature_gradient = curvature_gradient
     return objective
 
 
