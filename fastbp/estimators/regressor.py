@@ -123,9 +123,10 @@ class BackpropRegressor(RegressorMixin, InspectedEstimator):
         belongs to the loss, "exp" for poisson and gamma and else "identity".
     n_init : int, default=1
         Random starts, of which the best is kept, by final loss or validation score. They run in
-        ``n_jobs`` threads, small networks online in the lanes of a vector (see `fit_many`); the
-        first is the one that ``n_init=1`` makes, in lanes to rounding. When `fit` goes on from
-        weights that are there, it goes on from those alone, and `partial_fit` makes one start.
+        ``n_jobs`` threads, small networks online or in batches of up to 8 rows in the lanes of a
+        vector (see `fit_many`); the first is the one that ``n_init=1`` makes, in lanes to rounding.
+        When `fit` goes on from weights that are there, it goes on from those alone, and
+        `partial_fit` makes one start.
     gtol : float or None, default=None
         Stop when no entry of the gradient is larger. None is ``tol`` for batch solvers, and lbfgs
         then stops too where MLPRegressor's does, when an iteration lowers the loss by less than

@@ -7,7 +7,7 @@ each.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Event
 from typing import Any, Literal, NamedTuple
 
@@ -52,13 +52,13 @@ def fit_many(
 
     Each is what ``clone(estimator).set_params(**parameters[i]).fit(X, y, sample_weight)`` gives, on
     the CPU to the last bit where ``random_state`` is an integer; other generators draw all initial
-    weights first. Small networks that are trained online on dense rows go side by side in the lanes
-    of a vector, 8 in float64 and 16 in float32, as many of one architecture and update rule as fill
-    most of the lanes: their numbers are those of a fit alone to rounding, and the same bits for the
-    same networks and any ``n_jobs``. On a GPU (``device="cuda"`` of the estimator or among the
-    parameters) the networks that sgd or adam train are trained in the same launches, each by a
-    block of threads, online or in mini-batches; networks with the same rows and ``random_state``
-    share their shuffles, which the CPU draws.
+    weights first. Small networks that are trained online, or in batches of up to 8 rows, on dense
+    rows go side by side in the lanes of a vector, 8 in float64 and 16 in float32, as many of one
+    architecture, update rule and batch size as fill most of the lanes: their numbers are those of a
+    fit alone to rounding, and the same bits for the same networks and any ``n_jobs``. On a GPU
+    (``device="cuda"`` of the estimator or among the parameters) the networks that sgd or adam train
+    are trained in the same launches, each by a block of threads, online or in mini-batches;
+    networks with the same rows and ``random_state`` share their shuffles, which the CPU draws.
 
     The estimator's callbacks (scikit-learn 1.9) are told of one task "fit_many", whose subtasks are
     the fits: a `ProgressBar` is one bar, with one below it for each network. One that says stop
@@ -153,13 +153,13 @@ def _fit_each(
 ) -> list[Any]:
     """Fit clones of an estimator, each with its parameters and its (X, y, sample_weight)."""
     report = ManyFitsReport.of(base, all_rows, len(fits)) if fits else None
-    shared = SharedData()
+    shared, copy = SharedData(), _copier(base)
     nets: list[Any] = []
     tasks: list[FitTask | Exception] = []
     for number, (parameters, rows) in enumerate(fits):
         net: BackpropEstimator | None = None
         try:
-            net = clone(base).set_params(**parameters)
+            net = copy().set_params(**parameters)
             net._validate_params()
             task = net._fit_task(*rows)
             if report is not None:
@@ -182,6 +182,18 @@ def _fit_each(
     if report is not None:
         report.end()
     return nets
+
+
+#: What need not be copied with an estimator, since nothing can change it.
+_PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def _copier(base: BackpropEstimator) -> Callable[[], BackpropEstimator]:
+    """Give what `clone` an estimator, a tenth of a millisecond faster where it has plain values."""
+    parameters = base.get_params(deep=False)
+    if vars(base) == parameters and all(isinstance(each, _PLAIN) for each in parameters.values()):
+        return lambda: type(base)(**parameters)
+    return lambda: clone(base)
 
 
 def _conclude(net: Any, task: Any, outcome: "TaskOutcome") -> None:

@@ -69,8 +69,9 @@ def _train_online(X: NDArray) -> None:
 
 
 def _train_in_lanes(X: NDArray) -> None:
-    """Train as many networks online as fill the lanes, by each update rule."""
+    """Train as many networks as fill the lanes, online by each update rule, and in batches."""
     for parameters in (
+        {"batch_size": 8},
         {"momentum": 0.0},
         {"nesterovs_momentum": False},
         {"nesterovs_momentum": True},

@@ -43,11 +43,11 @@ def _data(network, dtype, n_rows=37, seed=0, weighted=False):
     return as_data(X, y.astype(dtype), weights, dtype)
 
 
-def _member(network, dtype, seed, table=0, alpha=0.0):
+def _member(network, dtype, seed, table=0, alpha=0.0, batch_size=1):
     generator = np.random.RandomState(seed)
     parameters = network.initial_parameters(generator, np.dtype(dtype))
     moments = Moments.zeros(parameters.size, parameters.dtype)
-    return FleetMember(network, table, alpha, 1, parameters, moments, Shuffles(generator))
+    return FleetMember(network, table, alpha, batch_size, parameters, moments, Shuffles(generator))
 
 
 def _alone(member, tables, plans):
@@ -55,7 +55,11 @@ def _alone(member, tables, plans):
     objective, losses = Objective(member.network, tables[member.table], member.alpha), []
     with member.shuffles:
         run = objective.run(
-            member.parameters, 1, plans[0].rule, member.moments.copy(), member.shuffles
+            member.parameters,
+            member.batch_size,
+            plans[0].rule,
+            member.moments.copy(),
+            member.shuffles,
         )
         for plan in plans:
             left = plan.max_epochs
@@ -97,14 +101,16 @@ def _assert_close(got, expected, dtype):
     assert got[3] == expected[3]  # the generators have drawn as much
 
 
-def _check(network, dtype, rule, alpha=0.0, n_members=None, weighted=False, n_epochs=3):
+def _check(network, dtype, rule, alpha=0.0, batch_size=1, weighted=False, n_epochs=3):
     """A fleet of more networks than lanes, on two tables of different lengths."""
-    n_members = n_lanes(np.dtype(dtype)) + 3 if n_members is None else n_members
+    n_members = n_lanes(np.dtype(dtype)) + 3
     tables = [_data(network, dtype, 37, 0, weighted), _data(network, dtype, 36, 1, weighted)]
     (plans,) = plan = [{i: EpochPlan(RULES[rule], NO_PATIENCE, n_epochs) for i in range(n_members)}]
 
     def members():
-        return [_member(network, dtype, i, i % 2, alpha * (i % 3)) for i in range(n_members)]
+        return [
+            _member(network, dtype, i, i % 2, alpha * (i % 3), batch_size) for i in range(n_members)
+        ]
 
     for member, got in zip(members(), _together(members(), tables, plan), strict=True):
         _assert_close(got, _alone(member, tables, [plans[0]]), dtype)
@@ -116,6 +122,14 @@ def _check(network, dtype, rule, alpha=0.0, n_members=None, weighted=False, n_ep
 @pytest.mark.parametrize("sizes", [(5, 7, 1), (3, 2), (4, 6, 3, 2)])
 def test_each_network_is_trained_as_it_is_alone(sizes, alpha, dtype, rule):
     _check(Network(sizes, "tanh"), dtype, rule, alpha)
+
+
+@EVERY_RULE
+@BOTH
+@pytest.mark.parametrize(("sizes", "batch_size"), [((5, 7, 1), 2), ((3, 2), 8), ((4, 6, 3, 2), 5)])
+def test_in_batches_of_a_few_rows_too(sizes, batch_size, dtype, rule):
+    # 37 and 36 rows: of five, the last batch has two rows in some lanes and one in others.
+    _check(Network(sizes, "tanh"), dtype, rule, 0.05, batch_size, weighted=True)
 
 
 @pytest.mark.parametrize("activation", ["identity", "logistic", "relu", "gelu", "softplus", "silu"])
@@ -142,6 +156,7 @@ def test_activations(activation, dtype):
 def test_losses_and_sample_weights(loss, parameters, dtype):
     network = Network((4, 5, 2), "tanh", loss, loss_parameters=parameters)
     _check(network, dtype, "momentum", 0.01, weighted=True)
+    _check(network, dtype, "momentum", 0.01, batch_size=6, weighted=True)
 
 
 def test_an_output_activation_of_its_own():
@@ -162,13 +177,16 @@ def test_a_thousand_rows_take_the_scale_in_several_times():
 
 @EVERY_RULE
 @BOTH
-def test_a_networks_bits_do_not_depend_on_its_neighbours(rule, dtype):
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_networks_bits_do_not_depend_on_its_neighbours(batch_size, rule, dtype):
     network = Network((4, 5, 1), "tanh")
     tables = [_data(network, dtype, 300), _data(network, dtype, 41, 1)]
     plan = EpochPlan(RULES[rule], NO_PATIENCE, 3)
 
     def bits(seeds):
-        members = [_member(network, dtype, seed, seed % 2, 0.1 * (seed % 3)) for seed in seeds]
+        members = [
+            _member(network, dtype, seed, seed % 2, 0.1 * (seed % 3), batch_size) for seed in seeds
+        ]
         results = _together(members, tables, [dict.fromkeys(range(len(seeds)), plan)])
         return {
             seed: (np.array(losses).tobytes(), parameters.tobytes(), moments.first.tobytes())
@@ -180,7 +198,8 @@ def test_a_networks_bits_do_not_depend_on_its_neighbours(rule, dtype):
     assert bits([12, 3, 7, 8]) == {seed: many[seed] for seed in (12, 3, 7, 8)}
 
 
-def test_networks_come_and_go_and_have_rates_and_patience_of_their_own():
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_networks_come_and_go_and_have_rates_and_patience_of_their_own(batch_size):
     network = Network((4, 5, 1), "tanh")
     tables = [_data(network, "float64")]
     rule = RULES["nesterov"]
@@ -191,26 +210,34 @@ def test_networks_come_and_go_and_have_rates_and_patience_of_their_own():
         {0: impatient, 5: EpochPlan(slow, NO_PATIENCE, 2)},
         {5: EpochPlan(rule, NO_PATIENCE, 1), 10: impatient},
     ]
-    results = _together([_member(network, "float64", i) for i in range(11)], tables, calls)
+
+    def member(i):
+        return _member(network, "float64", i, batch_size=batch_size)
+
+    results = _together([member(i) for i in range(11)], tables, calls)
     for i, got in enumerate(results):
         plans = [of_call[i] for of_call in calls if i in of_call]
         plans = [plan._replace(max_epochs=2) if plan is impatient else plan for plan in plans]
-        _assert_close(got, _alone(_member(network, "float64", i), tables, plans), "float64")
+        _assert_close(got, _alone(member(i), tables, plans), "float64")
 
 
 @EVERY_RULE
-def test_what_diverges_stays_in_its_lane(rule):
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_what_diverges_stays_in_its_lane(batch_size, rule):
     network = Network((4, 5, 1), "relu")
     tables = [_data(network, "float64")]
     wild = RULES[rule]._replace(learning_rate=1e200)
     plans = {i: EpochPlan(RULES[rule], NO_PATIENCE, 3) for i in range(8)}
     plans[2] = EpochPlan(wild, NO_PATIENCE, 3)
-    results = _together([_member(network, "float64", i) for i in range(8)], tables, [plans])
+
+    def member(i):
+        return _member(network, "float64", i, batch_size=batch_size)
+
+    results = _together([member(i) for i in range(8)], tables, [plans])
     assert len(results[2][0]) == 1
     assert not np.isfinite(results[2][0][-1])
     for i in set(range(8)) - {2}:
-        expected = _alone(_member(network, "float64", i), tables, [plans[i]])
-        _assert_close(results[i], expected, "float64")
+        _assert_close(results[i], _alone(member(i), tables, [plans[i]]), "float64")
 
 
 def test_without_a_generator_rows_stay_in_their_order():
@@ -241,8 +268,13 @@ def test_what_lanes_are_for():
     data = _data(network, "float64")
     X, y = data.X, data.y
     assert fits_lanes(network, data, 1e-4, 1, rule)
-    assert not fits_lanes(network, data, 1e-4, 2, rule)
+    assert fits_lanes(network, data, 1e-4, 8, rule)
+    assert not fits_lanes(network, data, 1e-4, 9, rule)
     assert not fits_lanes(network, data, 0.5, 1, rule)  # the scale would not last
+    assert fits_lanes(network, data, 0.5, 2, rule)  # there is none
+    wide = Network((4, 200, 1), "tanh")
+    assert fits_lanes(wide, data, 0.0, 1, rule)
+    assert not fits_lanes(wide, data, 0.0, 8, rule)  # a batch's outputs lie beside the weights
     assert not fits_lanes(Network((4, 900, 1), "tanh"), data, 0.0, 1, rule)
     assert not fits_lanes(Network((4, 5, 1), GAUSS), data, 0.0, 1, rule)
     assert not fits_lanes(network, as_data(sparse.csr_matrix(X), y), 0.0, 1, rule)

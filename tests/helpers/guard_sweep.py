@@ -173,7 +173,7 @@ def fit_by_every_solver(dtype, rng):
 
 
 def fit_in_lanes(dtype, rng):
-    """Train as many networks online as fill the lanes, by every update rule."""
+    """Train as many networks as fill the lanes by every update rule, online and in batches."""
     threads._FLOPS_PER_CALL = 1e9
     X = rng.standard_normal((37, 5)).astype(dtype)
     y = np.tanh(X @ rng.standard_normal((5, 3))).astype(dtype)
@@ -184,9 +184,15 @@ def fit_in_lanes(dtype, rng):
             {"nesterovs_momentum": True},
             {"solver": "adam"},
         ):
-            BackpropRegressor(
-                "squared_error", hidden, max_iter=2, random_state=0, batch_size=1, n_init=15
-            ).set_params(**{"solver": "sgd", "alpha": 0.1} | rule).fit(X, y)
+            for batch_size in (1, 4, 7):
+                BackpropRegressor(
+                    "squared_error",
+                    hidden,
+                    max_iter=2,
+                    random_state=0,
+                    batch_size=batch_size,
+                    n_init=15,
+                ).set_params(**{"solver": "sgd", "alpha": 0.1} | rule).fit(X, y)
 
 
 def main(step=1):

@@ -59,6 +59,10 @@ def test_lanes_are_for_enough_networks_of_a_kind(problem):
     wide = [each | {"solver": "adam"} for each in seeds]  # gains less, and needs more of them
     assert go_side_by_side(_tasks(X, y, wide)) == [False] * 6
     assert go_side_by_side(_tasks(X, y, [*wide, {"solver": "adam"}])) == [True] * 7
+    batches = [each | {"batch_size": 4} for each in nine]
+    assert go_side_by_side(_tasks(X, y, batches)) == [True] * 8 + [False]
+    assert go_side_by_side(_tasks(X, y, batches[:6])) == [False] * 6
+    assert go_side_by_side(_tasks(X, y, [{"batch_size": 9}], n_init=8)) == [False]
     mixed = [*seeds, {"solver": "adam"}, {"batch_size": 8}, {"hidden_layer_sizes": (6,)}]
     assert go_side_by_side(_tasks(X, y, mixed)) == [True] * 6 + [False] * 3
     rates = [
@@ -86,7 +90,16 @@ def test_what_is_looked_at_or_does_not_fit_is_trained_by_itself(each, problem):
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-@pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"learning_rate": "adaptive"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"early_stopping": True},
+        {"learning_rate": "adaptive"},
+        {"batch_size": 7},
+        {"batch_size": 4, "early_stopping": True},
+    ],
+)
 def test_starts_in_lanes_have_the_same_bits_each_time(solver, options, problem, n_in_lanes):
     X, y = problem(n_samples=80)
     fits = [
@@ -106,12 +119,15 @@ def test_starts_in_lanes_have_the_same_bits_each_time(solver, options, problem, 
     assert fits[0].init_losses_[0] == pytest.approx(alone.loss_, rel=1e-9)
 
 
-def test_folds_of_other_lengths_and_tolerances_end_by_themselves(problem, n_in_lanes):
+@pytest.mark.parametrize("batch_size", ["online", 2])
+def test_folds_of_other_lengths_and_tolerances_end_by_themselves(batch_size, problem, n_in_lanes):
     X, y = problem(n_samples=61)
     grid = [
         {"tol": tol, "learning_rate_init": rate} for tol in (0.01, 1e-9) for rate in (0.001, 0.01)
     ]
-    base = BackpropRegressor(**ONLINE | {"max_iter": 60, "n_iter_no_change": 2})
+    base = BackpropRegressor(
+        **ONLINE | {"batch_size": batch_size, "max_iter": 60, "n_iter_no_change": 2}
+    )
     splits = list(KFold(4).split(X))
     nets = fit_many(X, y, grid, splits, estimator=base, n_jobs=2)
     assert n_in_lanes == [16]

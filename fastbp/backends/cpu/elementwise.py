@@ -103,13 +103,37 @@ def _new_address(loop: Any, n_arrays: int, key: tuple) -> int:
     return _addresses[key]
 
 
+def _in_pairs(piece_of):
+    """Make a loop over vectors from what does n of them: two, whose chains hide each other's."""
+    pair, single = piece_of(2), piece_of(1)
+
+    @part
+    def run(z, s):
+        v = lanes(z)
+        n_paired = z.size // (2 * v) * 2 * v
+        for i in range(0, n_paired, 2 * v):
+            pair(z, s, i)
+        for i in range(n_paired, z.size, v):
+            single(z, s, i)
+
+    return run
+
+
 def _values(record):
     value = part(record.value)
 
+    def piece_of(n):
+        @part
+        def piece(z, s, i):
+            store(z, i, value(load(z, i, n)))
+
+        return piece
+
+    pieces = _in_pairs(piece_of)
+
     def loop(z, s, n):
         z = numbers_at(z, n)
-        for i in range(0, n, lanes(z)):
-            store(z, i, value(load(z, i)))
+        pieces(z, z)
         return 0.0
 
     return loop
@@ -118,13 +142,20 @@ def _values(record):
 def _values_and_slopes(record):
     value, slope = part(record.value), part(record.slope)
 
-    def loop(z, s, n):
-        z, s = numbers_at(z, n), numbers_at(s, n)
-        for i in range(0, n, lanes(z)):
-            net = load(z, i)
+    def piece_of(n):
+        @part
+        def piece(z, s, i):
+            net = load(z, i, n)
             a = value(net)
             store(z, i, a)
             store(s, i, slope(net, a))
+
+        return piece
+
+    pieces = _in_pairs(piece_of)
+
+    def loop(z, s, n):
+        pieces(numbers_at(z, n), numbers_at(s, n))
         return 0.0
 
     return loop

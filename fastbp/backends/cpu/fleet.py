@@ -7,7 +7,6 @@ anew for each call from those that are still trained, and threads take groups as
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,8 @@ from numpy.typing import NDArray
 
 from fastbp.backends.cpu import load_kernels
 from fastbp.backends.cpu.full_pass import FullPass
-from fastbp.backends.cpu.layout import layout_of
+from fastbp.backends.cpu.lane_layout import lane_layout
 from fastbp.machine.chip import VECTOR_BYTES
-from fastbp.machine.forks import LOADING
 from fastbp.machine.memory import aligned_zeros
 from fastbp.machine.threads import rows_per_call, run_all
 from fastbp.model.data import Data
@@ -31,6 +29,8 @@ __all__ = ["Fleet", "fits_lanes", "n_lanes"]
 
 #: Bytes of the lanes' parameters and moments, beyond which a call waits for memory.
 _MAX_BYTES = 128 * 1024
+#: Rows of the largest batch that lanes are for: beyond, one network's rows fill vectors as well.
+_MAX_BATCH = 8
 #: An epoch, after which Python looks for Ctrl-C, may take as long as so many calls of short epochs.
 _MAX_CALLS_AN_EPOCH = 16
 #: Largest table: the rows of all tables are copied to one, and each member has an order of them.
@@ -66,19 +66,26 @@ def fits_lanes(
     Returns
     -------
     fits : bool
-        Whether the rows are dense, each with a weight above 0, they are gone through one by one,
-        and the lanes' parameters and moments stay in the cache. A network with a user's own
-        activation or loss is for itself: if that does not compile, no other shall suffer.
+        Whether the rows are dense, each with a weight above 0, a batch is few of them, and the
+        lanes' parameters and moments, and a batch's outputs, stay in the cache. A network with a
+        user's own activation or loss is for itself: if that does not compile, no other shall
+        suffer.
     """
     if is_own(network.loss_record) or any(map(is_own, network.activations)):
         return False
-    n_bytes = network.n_parameters * VECTOR_BYTES * (1 + rule.n_moments)
+    if batch_size == 1:
+        n_numbers = network.n_parameters * (1 + rule.n_moments)
+        decays_slowly = decay <= _MAX_DECAY * data.mean_weight
+    else:
+        n_numbers = network.n_parameters * (2 + rule.n_moments)
+        n_numbers += batch_size * sum(3 * size for size in network.layer_sizes)
+        decays_slowly = True  # there is no scale
     return (
-        batch_size == 1
+        batch_size <= _MAX_BATCH
+        and decays_slowly
         and len(data.row_starts) == 0
         and bool((data.weights > 0).all())
-        and n_bytes <= _MAX_BYTES
-        and decay <= _MAX_DECAY * data.mean_weight
+        and n_numbers * VECTOR_BYTES <= _MAX_BYTES
         and data.n_samples
         <= min(_MAX_ROWS, _MAX_CALLS_AN_EPOCH * _rows_per_call(network, data.dtype))
         and data.X.nbytes <= _MAX_TABLE_BYTES
@@ -95,7 +102,7 @@ class Fleet:
     Parameters
     ----------
     members : sequence of FleetMember
-        The networks: all the same, but for their parameters.
+        The networks: all the same, but for their parameters, in batches of the same size.
     tables : sequence of Data
         Their data.
     rule : UpdateRule
@@ -115,8 +122,9 @@ class Fleet:
         self._kernels = load_kernels()
         self._members, self._tables, self._n_threads = members, tables, n_threads
         self._network, self._dtype = members[0].network, tables[0].dtype
+        self._batch_size = members[0].batch_size
         self._state = self._take(rule)
-        self._layout = _lane_layout(self._network, self._dtype, rule)
+        self._layout = lane_layout(self._network, self._dtype, rule, self._batch_size)
         self._full_passes: dict[int, FullPass] = {}
         self._spare_workspaces: list[Any] = []
 
@@ -189,7 +197,9 @@ class Fleet:
             workspace = self._spare_workspaces.pop()
         except IndexError:  # all are in use by other threads
             workspace = self._make_workspace()
-        run = self._kernels.LANE_KERNELS[rule.code]
+        run = self._kernels.lane_batches
+        if self._batch_size == 1:
+            run = self._kernels.LANE_KERNELS[rule.code]
         here = workspace._replace(has_decay=bool(lane_plans.decay.any()))
         run(self._layout, self._state, lane_plans, rule, here)
         self._spare_workspaces.append(workspace)
@@ -228,20 +238,22 @@ class Fleet:
             n_no_improvement=of_lanes([plan.patience.n_no_improvement for plan in plans]),
             max_bad_epochs=of_lanes([plan.patience.max_bad_epochs for plan in plans]),
             losses=np.zeros((n, max(n_epochs))),
+            batch_rows=self._batch_size,
         )
 
     def _make_workspace(self) -> Any:
-        n, dtype = n_lanes(self._dtype), self._dtype
+        n, dtype, n_rows = n_lanes(self._dtype), self._dtype, self._batch_size
         n_units, n_outputs = sum(self._network.layer_sizes[1:]), self._network.layer_sizes[-1]
-        moments = [self._network.n_parameters if kept.shape[1] else 0 for kept in self._state[1:3]]
+        lengths = [kept.shape[1] for kept in self._state[:3]]
+        gradient = 0 if n_rows == 1 else self._network.n_parameters
         workspace = self._kernels.LaneWorkspace(
-            *(aligned_zeros(k * n, dtype) for k in (self._network.n_parameters, *moments)),
-            *(aligned_zeros(n_units * n, dtype) for _ in range(3)),
-            samples=aligned_zeros(2 * self._state.length * n, dtype),
+            *(aligned_zeros(k * n, dtype) for k in (*lengths, gradient)),
+            *(aligned_zeros(n_rows * n_units * n, dtype) for _ in range(3)),
+            samples=aligned_zeros(max(2, n_rows) * self._state.length * n, dtype),
             loss_parameters=aligned_zeros(n_outputs * n, dtype),
             losses=aligned_zeros(n_outputs * n, dtype),
             **{name: aligned_zeros(n, np.float64) for name in _OF_LANES},
-            **{name: np.zeros(n, np.int64) for name in ("position", "end", "row")},
+            **{name: np.zeros(n, np.int64) for name in ("position", "end", "row", "left")},
             draws=np.zeros(self._state.n_places + 1, np.int64),
             has_decay=False,
         )
@@ -249,7 +261,9 @@ class Fleet:
         return workspace
 
 
-_OF_LANES = ("scale", "factor", "squares", "power_1", "power_2", "loss_sum")
+_OF_LANES = (
+    "scale", "factor", "squares", "power_1", "power_2", "loss_sum", "batch_size", "divisor"
+)  # fmt: skip
 
 
 def _rows_of(data: Data) -> NDArray[np.floating]:
@@ -257,42 +271,6 @@ def _rows_of(data: Data) -> NDArray[np.floating]:
     weights = data.weights if len(data.weights) else np.ones(data.n_samples, data.dtype)
     scaled = (weights / data.dtype.type(data.mean_weight))[:, None]
     return np.hstack([data.X, data.y, np.repeat(scaled, data.y.shape[1], axis=1)])
-
-
-@lru_cache(maxsize=64)
-def _lane_layout(network: Network, dtype: np.dtype, rule: UpdateRule) -> Any:
-    """Describe a network to the kernels."""
-    kernels = load_kernels()
-    with LOADING:
-        from fastbp.backends.cpu.elementwise import output_errors_address
-
-    layout, sizes = layout_of(network, dtype), network.layer_sizes
-    return kernels.LaneLayout(
-        sizes=layout.sizes,
-        starts=np.array([0, 0, *np.cumsum(sizes[1:-1])], np.int64),
-        places=_places(network, kernels.lane_panel_width(rule)),
-        weights=layout.weights,
-        biases=layout.biases,
-        n_weights=network.n_weights,
-        activations=layout.activations,
-        softmax=layout.softmax_of_rows,
-        loss=output_errors_address(network, dtype),
-    )
-
-
-def _places(network: Network, width: int) -> NDArray[np.int64]:
-    """Where in the parameter vector each parameter of the lanes stands.
-
-    The first layer's weights are in panels of so many units, and of one where fewer are left; input
-    by input within a panel. Other layers' are unit by unit, and biases come last.
-    """
-    numbers, biases = network.unpack(np.arange(network.n_parameters, dtype=np.float64))
-    first, n_units = numbers[0], numbers[0].shape[1]
-    n_whole = n_units // width * width
-    panels = [first[:, j : j + width] for j in range(0, n_whole, width)]
-    panels += [first[:, j : j + 1] for j in range(n_whole, n_units)]
-    parts = [*panels, *(weights.T for weights in numbers[1:]), *biases]
-    return np.concatenate([part.ravel() for part in parts]).astype(np.int64)
 
 
 def _first_orders(

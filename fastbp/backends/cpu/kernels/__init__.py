@@ -15,7 +15,8 @@ The parameter vector is copied to a padded one whose rows are whole vectors of t
 f' and the loss, which kernels call by address, ``passes.py`` the way up and down through all layers
 for a block of rows, ``update_rules.py`` how parameters move. On these stand ``batch.py``, the sum
 over rows and the sweep over mini-batches, ``online.py``, the sweep that updates after every sample,
-``lanes.py`` with ``lane_epochs.py``, the same for networks side by side, one in each lane,
+``lanes.py`` with ``lane_online.py`` and ``lane_batches.py`` over ``lane_epochs.py``, the same and
+mini-batches of a few rows for networks side by side, one in each lane,
 ``predict.py``, the forward pass alone, ``jacobian.py``, the predictions' derivatives, and
 ``normal_equations.py``, those of least squares.
 ``epochs.py`` makes several sweeps in a call, ``one_sample.py`` does one sample, ``team.py`` with
@@ -37,7 +38,8 @@ from fastbp.backends.cpu.kernels.jacobian import (
     make_derivative_workspace,
     parameter_jacobian,
 )
-from fastbp.backends.cpu.kernels.lane_epochs import LANE_KERNELS
+from fastbp.backends.cpu.kernels.lane_batches import lane_batches
+from fastbp.backends.cpu.kernels.lane_online import LANE_KERNELS
 from fastbp.backends.cpu.kernels.lane_state import (
     LaneLayout,
     LanePlans,
@@ -92,6 +94,7 @@ __all__ = [
     "batch_epochs",
     "can_wait",
     "input_gradient",
+    "lane_batches",
     "lane_panel_width",
     "learn_one",
     "make_derivative_workspace",

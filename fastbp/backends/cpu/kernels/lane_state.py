@@ -15,8 +15,8 @@ class LaneLayout(NamedTuple):
     ----------
     sizes : ndarray of shape (n_layers + 1,)
         Units of the input, of each hidden layer, and of the output.
-    starts : ndarray of shape (n_layers + 1,)
-        Where a layer's units begin among all layers' but the input's.
+    starts : ndarray of shape (batch_rows * (n_layers + 1),)
+        Where a layer's units begin among all layers' but the input's; for each row of a batch.
     places : ndarray of shape (n_parameters,)
         Where in the parameter vector each parameter of the lanes stands, weights first.
     weights, biases : ndarray of shape (n_layers,)
@@ -87,6 +87,8 @@ class LanePlans(NamedTuple):
         See `EpochState`.
     losses : ndarray of shape (V, most epochs)
         Becomes each epoch's loss.
+    batch_rows : int
+        Rows of a batch of each; 1 is online.
     """
 
     members: NDArray[np.int64]
@@ -101,6 +103,7 @@ class LanePlans(NamedTuple):
     n_no_improvement: NDArray[np.float64]
     max_bad_epochs: NDArray[np.float64]
     losses: NDArray[np.float64]
+    batch_rows: int
 
 
 class LaneWorkspace(NamedTuple):
@@ -110,18 +113,23 @@ class LaneWorkspace(NamedTuple):
     ----------
     parameters, first, second : ndarray
         The lanes' parameters and moments.
+    gradient : ndarray
+        In mini-batches, the gradient, in the order of the parameters.
     outputs, products, deltas : ndarray
-        Outputs, net inputs without biases, and slopes or error signals, of all layers' units.
+        Outputs, net inputs without biases, and slopes or error signals, of all layers' units, for
+        each row of a batch.
     samples : ndarray
-        Two samples: inputs, targets, and the sample weight for each output.
+        A batch's samples, or two online: inputs, targets, and the sample weight for each output.
     loss_parameters, losses : ndarray
         The loss's own number, and the loss, of each output.
     scale, factor, squares, power_1, power_2, loss_sum : ndarray of shape (V,)
         The scale s and -rate / s; the sum of the squares of all weights; the powers of the rule's
         betas; the sum of losses in this epoch.
-    position, end, row : ndarray of shape (V,)
-        Next row of the epoch, -1 where there is none; where the next event is; and where in the
-        members' rows the next one stands that the lane reads.
+    batch_size, divisor : ndarray of shape (V,)
+        Rows of this batch, and what its sums are divided by.
+    position, end, row, left : ndarray of shape (V,)
+        Next row of the epoch, -1 where there is none; where the next event is; and of the rows that
+        the lane reads, where in the members' rows the next one stands, and how many are left.
     draws : ndarray
         Scratch of shuffles.
     has_decay : bool
@@ -131,6 +139,7 @@ class LaneWorkspace(NamedTuple):
     parameters: NDArray[np.floating]
     first: NDArray[np.floating]
     second: NDArray[np.floating]
+    gradient: NDArray[np.floating]
     outputs: NDArray[np.floating]
     products: NDArray[np.floating]
     deltas: NDArray[np.floating]
@@ -143,8 +152,11 @@ class LaneWorkspace(NamedTuple):
     power_1: NDArray[np.float64]
     power_2: NDArray[np.float64]
     loss_sum: NDArray[np.float64]
+    batch_size: NDArray[np.float64]
+    divisor: NDArray[np.float64]
     position: NDArray[np.int64]
     end: NDArray[np.int64]
     row: NDArray[np.int64]
+    left: NDArray[np.int64]
     draws: NDArray[np.int64]
     has_decay: bool

@@ -10,7 +10,7 @@ The order of work is ``online.py``'s: the first layer's update waits for the nex
 pass, the other layers are moved in the backward pass, and a plain step's weight decay is a number s
 for each lane. A parameter is V numbers, one a lane. The first layer's are stored by panels of
 units, input by input within, which is how the sweep streams through them; the other layers' unit by
-unit (`fleet.py` says which parameter is where).
+unit (``lane_layout.py`` says which parameter is where).
 """
 
 from functools import partial
@@ -26,13 +26,16 @@ __all__ = [
     "backward_of",
     "first_layer_of",
     "forward_units",
+    "in_panels",
+    "layer_of",
     "panel_width",
+    "set_net_inputs",
 ]
 
 
-def panel_width(record):
-    """How many units of the first layer make a panel, by a rule's record."""
-    return 1 if record.n_moments > 1 else max_accumulators() // 2
+def panel_width(record=None):
+    """How many units of the first layer make a panel, by the record of the rule that moves them."""
+    return 1 if record is not None and record.n_moments > 1 else max_accumulators() // 2
 
 
 def _mover(record, n):
@@ -61,7 +64,7 @@ def _mover(record, n):
 
 
 @part
-def _layer(network, blocks, layer):
+def layer_of(network, blocks, layer):
     """View a layer's outputs, slopes or error signals."""
     v = lanes(blocks)
     return stretch(blocks, network.starts[layer] * v, network.sizes[layer] * v)
@@ -79,7 +82,7 @@ def _stayer(n):
 
 
 @part
-def _set_net_inputs(network, workspace, layer, j, n, products, scale):
+def set_net_inputs(network, workspace, layer, j, n, products, scale):
     """From n units' products x V to their net inputs; the products are kept where s is not 1."""
     start = (network.starts[layer + 1] + j) * lanes(workspace.outputs)
     bias = load(workspace.parameters, (network.biases[layer] + j) * lanes(workspace.outputs), n)
@@ -96,29 +99,39 @@ def _first_layer_panel(moved, n):
     def panel(network, workspace, rule, rate, decay, scale, x_last, x, j):
         v, n_inputs = lanes(x), network.sizes[0]
         place = (network.weights[0] + j * n_inputs) * v
-        steps = load(_layer(network, workspace.deltas, 1), j * v, n)
+        steps = load(layer_of(network, workspace.deltas, 1), j * v, n)
         constants = rule, repeat(rate, n), repeat(decay, n)
         z = splat(x, 0.0, n)
         for k in range(n_inputs):
             inputs = repeat(load(x_last, k * v), n)
             _, w = moved(*constants, inputs, steps, workspace, place + k * n * v)
             z = z + repeat(load(x, k * v), n) * w
-        _set_net_inputs(network, workspace, 0, j, n, z, scale)
+        set_net_inputs(network, workspace, 0, j, n, z, scale)
 
     return panel
 
 
+def in_panels(n, panel_of):
+    """Make the loop over the first layer's panels of n units, from what makes one's of some."""
+    whole, single = panel_of(n), panel_of(1)
+
+    @part
+    def panels(network, arguments):
+        n_whole = network.sizes[1] // n * n
+        for j in range(0, n_whole, n):
+            whole(network, *arguments, j)
+        for j in range(n_whole, network.sizes[1]):
+            single(network, *arguments, j)
+
+    return panels
+
+
 def _first_layer(n, make_moved):
-    whole, single = _first_layer_panel(make_moved(n), n), _first_layer_panel(make_moved(1), 1)
+    panels = in_panels(n, lambda n: _first_layer_panel(make_moved(n), n))
 
     @part
     def first_layer(network, workspace, rule, rate, decay, scale, x_last, x):
-        arguments = (network, workspace, rule, rate, decay, scale, x_last, x)
-        n_whole = network.sizes[1] // n * n
-        for j in range(0, n_whole, n):
-            whole(*arguments, j)
-        for j in range(n_whole, network.sizes[1]):
-            single(*arguments, j)
+        panels(network, (workspace, rule, rate, decay, scale, x_last, x))
 
     return first_layer
 
@@ -132,7 +145,7 @@ def first_layer_of(record):
 @part
 def forward_units(network, workspace, layer, scale):
     """Net inputs of another layer."""
-    x = _layer(network, workspace.outputs, layer)
+    x = layer_of(network, workspace.outputs, layer)
     v, fan_in = lanes(x), network.sizes[layer]
     n_fours = fan_in // 4 * 4
     for j in range(network.sizes[layer + 1]):
@@ -147,14 +160,14 @@ def forward_units(network, workspace, layer, scale):
         z = (even + third) + (odd + fourth)
         for k in range(n_fours * v, fan_in * v, v):
             z = z + load(x, k) * load(w, k)
-        _set_net_inputs(network, workspace, layer, j, 1, z, scale)
+        set_net_inputs(network, workspace, layer, j, 1, z, scale)
 
 
 @part
 def activate(network, workspace, layer):
     """From the net inputs of a hidden layer to its outputs and slopes."""
-    z = _layer(network, workspace.outputs, layer + 1)
-    call(network.activations[layer], (z, _layer(network, workspace.deltas, layer + 1)))
+    z = layer_of(network, workspace.outputs, layer + 1)
+    call(network.activations[layer], (z, layer_of(network, workspace.deltas, layer + 1)))
 
 
 def _bias_mover(record, n):
@@ -185,9 +198,9 @@ def _backward_panel(record, n):
 
     @part
     def panel(network, workspace, rule, rate, decay, scale, factor, layer, k):
-        delta = _layer(network, workspace.deltas, layer + 1)
+        delta = layer_of(network, workspace.deltas, layer + 1)
         v, fan_in = lanes(delta), network.sizes[layer]
-        x = load(_layer(network, workspace.outputs, layer), k * v, n)
+        x = load(layer_of(network, workspace.outputs, layer), k * v, n)
         constants = rule, repeat(rate, n), repeat(decay, n)
         total = splat(delta, 0.0, n)
         place = (network.weights[layer] + k) * v
@@ -197,7 +210,7 @@ def _backward_panel(record, n):
             old, _ = moved(*constants, x, step, workspace, place)
             total = total + repeat(error, n) * old
             place += fan_in * v
-        slopes = load(_layer(network, workspace.deltas, layer), k * v, n)
+        slopes = load(layer_of(network, workspace.deltas, layer), k * v, n)
         below = slopes * (repeat(scale, n) * total)
         move_biases(network, workspace, rule, rate, factor, layer - 1, k, below)
 
@@ -215,7 +228,7 @@ def backward_of(record):
         arguments = (network, workspace, rule, rate, decay, scale, factor)
         v, last = lanes(workspace.deltas), network.activations.size - 1
         for j in range(network.sizes[last + 1]):
-            error = load(_layer(network, workspace.deltas, last + 1), j * v)
+            error = load(layer_of(network, workspace.deltas, last + 1), j * v)
             move_bias(network, workspace, rule, rate, factor, last, j, error)
         for layer in range(last, 0, -1):
             n_whole = network.sizes[layer] // n * n
