@@ -19,6 +19,7 @@ def _blocks(language):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_python_blocks_run_one_after_the_other(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     assert len(_blocks("python")) >= 3

@@ -81,7 +81,7 @@ assert np.allclose(gradient, np.concatenate([each.ravel() for each in by_hand]))
 # to right. Then the error signals: that of the output, which is how far the prediction is off, and
 # from there to the left. A thick line carries much of the signal, a thin one little, a dashed one
 # turns its sign. Then comes the slope: the second neuron of four has the thickest line to the
-# output, but a small signal, since with its output of -0.94 its slope is only 0.12.
+# output, but a small signal, since with its output of -0.94 its slope is only 0.11.
 person = np.argmax(np.abs(delta3))
 signals = [None, delta1[person], delta2[person], delta3[person]]
 panels = {

@@ -62,7 +62,7 @@ def demo() -> None:
 
 def _warm_up(X: Any, y: Any) -> None:
     for batch_size in ("online", 8):
-        net = BackpropRegressor("squared_error", (2,), solver="sgd", max_iter=1)
+        net = BackpropRegressor("squared_error", (2,), "tanh", solver="sgd", max_iter=1)
         net.set_params(batch_size=batch_size).fit(X, y / y.std()).predict(X)
 
 

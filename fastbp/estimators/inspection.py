@@ -45,7 +45,8 @@ class InspectedEstimator(OneSampleEstimator):
         -------
         error : float
             The largest difference, relative to the largest entry of the gradient. About 1e-9 for
-            smooth activations; more where a sample lies within h of the kink of a relu.
+            smooth activations; more where a sample lies within h of the kink of a relu, and where
+            training has left next to no gradient to be relative to: check before it.
         """
         objective, parameters = self._objective_here(X, y, sample_weight)
         return gradient_error(objective, parameters)
