@@ -10,15 +10,14 @@ from fastbp.machine.chip import VECTOR_BYTES
 
 __all__ = ["address", "aligned_zeros"]
 
-_NO_BYTES = ctypes.c_char * 0
+_view: Any = (ctypes.c_char * 0).from_buffer
 
 
 def address(array: NDArray[Any]) -> int:
     """Find where the numbers of a C-ordered array begin."""
     if not array.flags.writeable:  # which ctypes would refuse
         return array.__array_interface__["data"][0]
-    buffer: Any = array
-    return ctypes.addressof(_NO_BYTES.from_buffer(buffer))  # in a quarter of that time
+    return ctypes.addressof(_view(array))  # in a quarter of that time
 
 
 def aligned_zeros(n: int, dtype: np.typing.DTypeLike) -> NDArray[Any]:

@@ -57,5 +57,4 @@ def _iterate(descent: Descent, state: State) -> None:
     descent.accept(point)
     gradient = point.gradient
     # The first-order change of the loss will be what it was (Nocedal & Wright, section 3.5).
-    ratio: Any = squared / gradient.dot(gradient)
-    state.step = step * ratio
+    state.step = float(step * (squared / gradient.dot(gradient)))
