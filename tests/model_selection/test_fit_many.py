@@ -101,6 +101,7 @@ def _folds(n=60):
 # Each is what it is alone.
 
 
+@SHORT
 def test_what_is_set_beside_the_parameters_comes_along(problem):
     X, y = problem()
     with config_context(enable_metadata_routing=True):
