@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.linear_model import Ridge
@@ -98,6 +99,17 @@ def _folds(n=60):
 
 
 # Each is what it is alone.
+
+
+@SHORT
+def test_what_is_set_beside_the_parameters_comes_along(problem):
+    X, y = problem()
+    with config_context(enable_metadata_routing=True):
+        base = clone(BASE).set_fit_request(sample_weight=True)
+        (net,) = fit_many(X, y, [{"max_iter": 9}], estimator=base)
+        requests = net.get_metadata_routing().fit.requests
+    assert requests["sample_weight"] is True
+    assert base.max_iter == 8
 
 
 @EVERY_GRID
