@@ -34,10 +34,10 @@ other. CONTRIBUTING.md says which file to write for a new activation, loss, rule
 ``backends/``         ``device`` chooses between ``cpu/``, ``gpu/`` and ``dask/`` (rows in
                       partitions, summed where they lie by ``schedulers``): ``objective`` (what
                       solvers minimise), ``epochs`` (with ``team``: in threads) or ``fleet``,
-                      ``full_pass``, ``predict``, ``jacobian``, ``kernels/``; on the CPU ``curvature``, and
-                      ``elementwise`` and ``softmax`` compile a network's activations and loss,
-                      which kernels call by the addresses in its ``layout``, of which they take
-                      the ``plans``
+                      ``full_pass``, ``predict``, ``jacobian``, ``kernels/``; on the CPU
+                      ``curvature`` (second derivatives), and ``elementwise`` and ``softmax``, which
+                      compile a network's activations and loss, called by kernels by the addresses
+                      in its ``layout``, of which they take the ``plans``
 ``model/``            ``network``, ``activations``, ``losses``, ``own_records`` (a user's, checked),
                       ``update_rules``, ``data``, ``shuffles``, ``objective`` and ``fleet`` (the
                       protocols): plain Python, no compiler
