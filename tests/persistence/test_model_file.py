@@ -55,6 +55,7 @@ def test_a_regressor_is_the_same_for_every_solver(mode, dtype, problem, again):
         {"early_stopping": "GL5", "loss": "absolute_error"},
         {"solver": "lm", "alpha": "bayes"},
         {"scale_target": True, "n_init": 3},
+        {"solver": "lm", "lm_acceleration": True},
         {"loss": "quantile", "quantile": np.array([0.1, 0.5, 0.9])},
         {"loss": "huber", "huber_delta": np.float32(0.5)},
         {"loss": "poisson", "scale_target": True},
