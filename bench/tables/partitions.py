@@ -1,16 +1,11 @@
-"""Dask collections: what an evaluation costs on a cluster, how far it scales, and from a disk.
+"""Dask collections: what an evaluation costs on a cluster, and from a disk.
 
 ``overhead``: loss and gradient over rows that are next to nothing, so that only the way there and
 back is left; the goal is 25 ms for 2 workers. ``speed``: lbfgs on 4,000,000 x 20 in float32, on 2
 workers of one thread, beside one process of two threads with the same data in memory; the goal is
-0.8 of its speed. ``scale``: the time of an evaluation for w workers as a model,
-
-    overhead + per_worker * w + per_byte * 8 p w + rows * per_row / w
-
-with the overheads fitted to up to 16 workers that sleep instead of computing, in one process; "pays
-to" is the number of workers beyond which an evaluation gets slower. ``disk``: rows of twice the
-memory that a process may have, in zarr by Dask and in a file mapped into memory without it (Dask
-copies such files), beside the same rows in memory where there is enough.
+0.8 of its speed. ``disk``: rows of twice the memory that a process may have, in zarr by Dask and in
+a file mapped into memory without it (Dask copies such files), beside the same rows in memory where
+there is enough. How far it scales is in the table ``workers``.
 """
 
 import os
@@ -30,7 +25,6 @@ from bench.instruments.markdown import number, ratio, table
 from bench.instruments.options import parse_names, parser
 from fastbp import BackpropRegressor, Network
 from fastbp.backends.cpu.objective import Objective
-from fastbp.backends.dask.cluster import Cluster
 from fastbp.backends.dask.objective import PartitionsObjective
 from fastbp.estimators.collections import check_collections
 from fastbp.model.data import as_data
@@ -40,7 +34,7 @@ LIMIT = 2**30  # bytes that a process may have in "disk"
 
 
 def main(arguments):
-    choices = {"overhead": overhead, "speed": speed, "scale": scale, "disk": disk}
+    choices = {"overhead": overhead, "speed": speed, "disk": disk}
     own = parser("partitions", __doc__)
     own.add_argument("--rows", type=int, default=4_000_000, help="rows of speed")
     own.add_argument("--from-disk", metavar="KIND", help=argparse_hidden())
@@ -145,79 +139,6 @@ def _lazy(X, y, n_parts):
 
     chunk = -(-len(X) // n_parts)
     return da.from_array(X, chunks=(chunk, -1)), da.from_array(y, chunks=chunk)
-
-
-def _sleep(part, n_threads, seconds, parameters):
-    """Take as long as arithmetic would, but no core."""
-    del part, n_threads
-    time.sleep(seconds)
-    return 0.0, parameters
-
-
-def _sleeping_sums(n_workers, sizes, seconds):
-    """Seconds of sums of some sizes by workers that sleep, each one partition, in this process."""
-    from distributed import wait
-
-    cluster, client = _cluster(n_workers, processes=False, memory_limit=0)
-    with cluster, client(cluster) as its_client:
-        parts = [
-            its_client.submit(_nothing, i, workers=[worker.address], pure=False)
-            for i, worker in enumerate(cluster.workers.values())
-        ]
-        wait(parts)
-        of_cluster, times = Cluster(its_client), []
-        for size in sizes:
-            run = partial(of_cluster.sum, _sleep, parts, seconds, np.zeros(size))
-            run()
-            times.append(np.median([_seconds(run) for _ in range(5)]) - seconds)
-    return times
-
-
-def _nothing(i):
-    return i
-
-
-def scale(options):
-    """Fit the model to sleeping workers, and say how far it pays."""
-    counts, sizes = (1, 2, 4, 8, 16, 64), (1_000, 100_000)
-    measured = {}
-    for count in counts:
-        times = _sleeping_sums(count, sizes, 0.2)
-        measured |= {(count, size): each for size, each in zip(sizes, times, strict=True)}
-        print(f"{count} workers: {times}", file=sys.stderr, flush=True)
-    # More than some dozens wait for each other's event loops, which share this one interpreter.
-    free = {(w, p): each for (w, p), each in measured.items() if w <= 16}
-    w, p = np.array(list(free)).T.astype(float)
-    columns = np.column_stack([np.ones(len(w)), w, 8 * p * w])
-    # Relative errors count, so that one worker does as much as 256.
-    times = np.array(list(free.values()))
-    fitted = np.linalg.lstsq(columns / times[:, None], np.ones(len(w)), rcond=None)[0]
-    print(
-        f"overhead = {1e3 * fitted[0]:.1f} ms + {1e3 * fitted[1]:.2f} ms a worker "
-        f"+ {1e9 * fitted[2]:.2f} ns a byte\n"
-    )
-    rows = [
-        [str(n), *(number(1e3 * measured[n, size]) for size in sizes)]
-        + [number(1e3 * (fitted @ [1, n, 8 * size * n])) for size in sizes]
-        for n in counts
-    ]
-    heads = [f"{size} parameters, ms" for size in sizes] + [f"model, {size}" for size in sizes]
-    table(["sleeping workers", *heads], rows)
-    network = Network((N_FEATURES, 50, 1), "tanh")
-    X, y = _rows(100_000)
-    objective = Objective(network, as_data(X, y))
-    parameters = network.initial_parameters(np.random.RandomState(0), np.float32)
-    run = partial(objective.loss_and_gradient, parameters)
-    per_row = min(_seconds(run) for _ in range(5)) / len(X)
-    rows = []
-    for n in (10**6, 10**7, 10**8, 10**9):
-        per_worker = fitted[1] + 8 * network.n_parameters * fitted[2]
-        best = np.sqrt(n * per_row / per_worker)
-        at = [fitted[0] + per_worker * k + n * per_row / k for k in (1, 2, 16, 256)]
-        cells = [number(n * per_row / each) for each in at]
-        rows.append([f"{n:.0e}", number(1e9 * per_row), *cells, f"{best:.0f}"])
-    heads = [f"speed of {k}" for k in (1, 2, 16, 256)]
-    table(["rows, 20-50-1", "ns a row", *heads, "pays to, workers"], rows)
 
 
 def disk(options):

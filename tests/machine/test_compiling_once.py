@@ -4,6 +4,7 @@ The first tests lock files as another process would: a second opening of a file 
 """
 
 import errno
+import importlib.util
 import os
 import signal
 import subprocess
@@ -128,6 +129,24 @@ def test_where_files_cannot_be_locked_everybody_compiles(code, monkeypatch, numb
     monkeypatch.setattr(fcntl, "flock", flock)
     assert load_or_compile(code.load_or_compile) == "code"
     assert (code.looks, code.compiles) == (2, 1)
+
+
+def test_on_windows_everybody_compiles(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # whoever imports it fails
+    spec = importlib.util.spec_from_file_location("as_on_windows", compiling_once.__file__)
+    there = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(there)
+    looks = []
+
+    def look_or_compile():
+        looks.append("look")
+        there.missed(tmp_path / "k.lock")
+        return "code"
+
+    with locked_by_another(tmp_path / "k.lock"):
+        assert there.load_or_compile(look_or_compile) == "code"
+    assert len(looks) == 2
 
 
 def test_what_fails_to_compile_gives_the_lock_back(code):

@@ -1,5 +1,6 @@
 """Fits on a cluster whose workers are threads of this process; ``test_faults.py`` has processes."""
 
+import gc
 import time
 import warnings
 
@@ -10,6 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fastbp import BackpropClassifier, BackpropRegressor, BackpropSearchCV
+from fastbp.backends.dask import cluster
 
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
@@ -59,6 +61,27 @@ def test_the_bits_are_those_of_threads_for_any_number_of_workers(data):
                 for mine, theirs in zip(found.coefs_, net.coefs_, strict=True):
                     np.testing.assert_array_equal(mine, theirs, err_msg=f"{solver}, {n} workers")
             _assert_nothing_is_held(client)
+
+
+def _sleep(part, n_threads):
+    time.sleep(0.5)
+    return (float(part),)
+
+
+def test_a_long_wait_leaves_no_result_on_the_cluster(monkeypatch):
+    """Whatever is left is computed again when its worker dies, and its rows with it."""
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+    with _workers(1) as client:
+        parts = client.map(float, [1, 2])
+        gc.disable()
+        try:
+            assert cluster.Cluster(client).sum(_sleep, parts) == (3.0,)
+            end = time.monotonic() + 10
+            while len(client.futures) > 2 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert len(client.futures) == 2
+        finally:
+            gc.enable()
 
 
 def test_classes_scores_and_validation_on_a_cluster(data):

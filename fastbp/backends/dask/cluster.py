@@ -1,5 +1,6 @@
 """Work on partitions by the workers of a cluster, where the partitions lie."""
 
+import gc
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 from fastbp.backends.dask.faults import RowsError, has_workers, not_computed, told_apart
 from fastbp.backends.dask.part import Part
+from fastbp.backends.dask.placement import neighbours_together
 from fastbp.backends.dask.threads import task
 from fastbp.backends.dask.tree import Nodes, Sums, join, root
 
@@ -46,7 +48,8 @@ class Cluster:
     def hold(self, parts: Sequence[Any]) -> list[Any]:
         """Make the parts on the workers, which keep them as long as somebody has these futures."""
         with told_apart(self._client):
-            futures = self._futures_of(parts)
+            with neighbours_together(self._client, parts):
+                futures = self._futures_of(parts)
             self._wait(futures, futures, gathers=False)
         return futures
 
@@ -138,7 +141,9 @@ class Cluster:
                 wait(futures, timeout=_PATIENCE)
                 return
             except TimeoutError:
-                self._has_workers = self._has_workers and has_workers(self._client)
+                pass
+            self._has_workers = self._has_workers and has_workers(self._client)
+            gc.collect()  # of a wait that timed out a circle is left, which keeps its futures
 
 
 def _on_one(function: Callable, arguments: tuple, part: Part) -> Any:
