@@ -20,6 +20,7 @@ from fastbp.backends.cpu.kernels.lanes import (
 from fastbp.backends.cpu.kernels.online import ROWS_OF_A_CHUNK
 from fastbp.machine.by_address import call
 from fastbp.machine.elementary import where
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.shuffle import shuffle
 from fastbp.machine.simd import cast, lanes, load, load_lanes, splat, store
@@ -251,7 +252,7 @@ def _kernel_of(name, record):
             workspace.scale[lane], workspace.factor[lane] = 1.0, -plans.learning_rate[lane]
         workspace.squares[lane] = squares
         position = workspace.position[lane]
-        workspace.end[lane] = min(position + ROWS_OF_A_CHUNK, plans.n_rows[lane])
+        workspace.end[lane] = smaller(position + ROWS_OF_A_CHUNK, plans.n_rows[lane])
 
     @part
     def begin_epoch(network, members, plans, workspace, lane):
@@ -284,13 +285,13 @@ def _kernel_of(name, record):
         if loss <= plans.best_loss[lane] - plans.tol[lane]:
             n_bad = 0.0
         plans.n_no_improvement[lane] = n_bad
-        plans.best_loss[lane] = min(plans.best_loss[lane], loss)
+        plans.best_loss[lane] = smaller(plans.best_loss[lane], loss)
         return n_bad > plans.max_bad_epochs[lane] or n_made + 1 == plans.n_epochs[lane]
 
     def run(network, members, plans, rule, workspace):
         v, n_lanes = lanes(workspace.parameters), plans.members.size
         for lane in range(v):
-            member = plans.members[min(lane, n_lanes - 1)]
+            member = plans.members[smaller(lane, n_lanes - 1)]
             begin_lane(network, members, plans, rule, workspace, lane, member)
         for lane in range(n_lanes):
             begin_epoch(network, members, plans, workspace, lane)
@@ -300,7 +301,7 @@ def _kernel_of(name, record):
             for lane in range(n_lanes):
                 position = workspace.position[lane]
                 if position >= 0:
-                    n = min(n, workspace.end[lane] - position)
+                    n = smaller(n, workspace.end[lane] - position)
                     any_row = plans.members[lane] * members.n_places + position
                     workspace.row[lane] = any_row
             for lane in range(v):
