@@ -25,7 +25,11 @@ from numba.extending import lower_builtin, type_callable
 from numba.np.numpy_support import from_dtype
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import COMPILING, KERNEL_PIPELINE, raising_what_callbacks_swallow
+from fastbp.machine.compiler import (
+    KERNEL_PIPELINE,
+    compiling,
+    raising_what_callbacks_swallow,
+)
 from fastbp.machine.compiling_once import load_or_compile
 from fastbp.machine.jit import LOOP_OPTIONS
 from fastbp.machine.views import View, new_view, struct_of
@@ -112,7 +116,7 @@ class _LoopCompiler(_CFuncCompiler):
         return flags
 
 
-@COMPILING
+@compiling()
 def _compile(loop: Callable, signature: Any, cache: Any) -> tuple[int, Any]:
     """Load a loop's code from disk, or compile it and keep it there; returns address and code."""
     compiled = cache.load_overload(signature, cpu_target.target_context)

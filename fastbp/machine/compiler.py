@@ -14,10 +14,12 @@ This leans on numba's internals. Where they are not as expected, `PIPELINE` is N
 compiled in numba's usual way, to the same code, later, and nothing is kept on disk.
 """
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
+from types import CodeType
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -25,7 +27,13 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.machine.forks import wait_for
 
-__all__ = ["COMPILING", "KERNEL_PIPELINE", "PIPELINE", "raising_what_callbacks_swallow"]
+__all__ = [
+    "COMPILING",
+    "KERNEL_PIPELINE",
+    "PIPELINE",
+    "compiling",
+    "raising_what_callbacks_swallow",
+]
 
 #: Held by the thread that compiles; forks wait for it.
 COMPILING = global_compiler_lock
@@ -59,10 +67,37 @@ def raising_what_callbacks_swallow() -> Iterator[None]:
         raise swallowed[0]
 
 
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Hold the compiler's lock, and let the garbage collector rest.
+
+    Nearly all that numba makes on its way stays in use: looking through it again and again took a
+    tenth of the time, and finds a tenth of the memory.
+    """
+    with COMPILING:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if was_on:
+                gc.enable()
+
+
 def _pipelines() -> tuple[Any, Any]:
+    from numba.core import typed_passes, untyped_passes
     from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
     from numba.core.compiler import Compiler
+    from numba.core.compiler_machinery import PassManager
 
+    left_out = (
+        *(untyped_passes.WithLifting, untyped_passes.InlineClosureLikes),
+        *(untyped_passes.RewriteDynamicRaises, untyped_passes.MakeFunctionToJitFunction),
+        *(untyped_passes.InlineInlinables, untyped_passes.FindLiterallyCalls),
+        *(untyped_passes.LiteralUnroll, untyped_passes.LiteralPropagationSubPipelinePass),
+        *(typed_passes.InlineOverloads, typed_passes.NopythonRewrites),
+        *(typed_passes.NoPythonSupportedFeatureValidation, typed_passes.DumpParforDiagnostics),
+    )
     for name in (
         *("finalize", "get_pointer_to_function", "_get_module_for_linking", "codegen"),
         "_optimize_final_module",
@@ -86,6 +121,14 @@ def _pipelines() -> tuple[Any, Any]:
         """Instructions of one function, and the libraries of those that it calls."""
 
         _shared_module: Any
+
+        def _optimize_functions(self, module: Any) -> None:
+            """Do what numba does, not for declarations, which take as long as short functions."""
+            module.data_layout = self._codegen._data_layout
+            for function in module.functions:
+                if not function.is_declaration:
+                    passes, builder = self._codegen._function_pass_manager()
+                    passes.run(function, builder)
 
         def finalize(self) -> None:
             """Put off all work."""
@@ -146,6 +189,19 @@ def _pipelines() -> tuple[Any, Any]:
         """numba's compiler, into a `PartLibrary`."""
 
         library_class: Any = PartLibrary
+
+        def define_pipelines(self) -> list:
+            """Leave out what finds nothing to do, unless a function defines others."""
+            (usual,) = super().define_pipelines()
+            constants = self.state.func_id.code.co_consts
+            if any(isinstance(constant, CodeType) for constant in constants):
+                return [usual]
+            manager = PassManager(usual.pipeline_name)
+            for step in usual.passes:
+                if step[0] not in left_out and step not in manager.passes:
+                    manager.passes.append(step)
+            manager.finalize()
+            return [manager]
 
         def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
             if library is None:

@@ -25,7 +25,12 @@ from numba.core import config
 from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import KERNEL_PIPELINE, PIPELINE, raising_what_callbacks_swallow
+from fastbp.machine.compiler import (
+    KERNEL_PIPELINE,
+    PIPELINE,
+    compiling,
+    raising_what_callbacks_swallow,
+)
 from fastbp.machine.compiling_once import load_or_compile
 from fastbp.machine.views import borrower
 
@@ -58,7 +63,7 @@ def kernel(function: Callable, nogil: bool = True) -> Callable:
     if not config.DISABLE_JIT:
         if KERNEL_PIPELINE:
             compiled._cache = kernel_cache(function)
-        compile_for = compiled.compile
+        compile_for = compiling()(compiled.compile)
 
         def compile_and_raise(kinds: Any) -> Any:
             with raising_what_callbacks_swallow():

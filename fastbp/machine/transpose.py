@@ -6,6 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import OPTIONS
 from fastbp.machine.simd import lanes
 from fastbp.machine.vector import number_bytes, vector_of, vector_pointer
@@ -33,8 +34,8 @@ def _overload_transpose(a, b):
                 if i + n <= a.shape[0] and j + n <= b.shape[0]:
                     _transpose_block(a, b, i, j)
                 else:
-                    for row in range(i, min(i + n, a.shape[0])):
-                        for column in range(j, min(j + n, b.shape[0])):
+                    for row in range(i, smaller(i + n, a.shape[0])):
+                        for column in range(j, smaller(j + n, b.shape[0])):
                             b[column, row] = a[row, column]
 
     return blocks

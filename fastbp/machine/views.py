@@ -107,16 +107,20 @@ class View(types.Type):
         super().__init__(name=f"View({dtype}, {ndim}d)")
 
 
-@register_model(View)
-class _ViewModel(models.StructModel):
-    def __init__(self, dmm, fe_type):
-        members = [("data", types.CPointer(fe_type.dtype)), ("length_0", types.intp)]
-        if fe_type.ndim == 2:
-            # Distances, in numbers, between rows and between columns.
-            members += [(name, types.intp) for name in ("length_1", "stride_0", "stride_1")]
-        super().__init__(dmm, fe_type, members)
+class _Plan(types.NamedTuple):
+    """The compiler's type of a named tuple that a kernel has made views of."""
 
-    # numba would pass each number as an argument of its own, and put it together again.
+    @property
+    def key(self):
+        return self.name  # numba's is a tuple of all types in it, which it hashes again and again
+
+
+class _OneArgument:
+    """Passes a structure as it is.
+
+    numba would make an argument of each number, and put them together again: for the compiler a
+    third of all instructions.
+    """
 
     def get_argument_type(self):
         return self.get_value_type()
@@ -126,6 +130,21 @@ class _ViewModel(models.StructModel):
 
     def from_argument(self, builder, value):
         return value
+
+
+@register_model(View)
+class _ViewModel(_OneArgument, models.StructModel):
+    def __init__(self, dmm, fe_type):
+        members = [("data", types.CPointer(fe_type.dtype)), ("length_0", types.intp)]
+        if fe_type.ndim == 2:
+            # Distances, in numbers, between rows and between columns.
+            members += [(name, types.intp) for name in ("length_1", "stride_0", "stride_1")]
+        super().__init__(dmm, fe_type, members)
+
+
+@register_model(_Plan)
+class _PlanModel(_OneArgument, models.TupleModel):
+    pass
 
 
 def new_view(context, builder, view, data, *numbers):
@@ -288,7 +307,7 @@ def _borrowed_type(argument: types.Type) -> types.Type:
         return View(argument.dtype, argument.ndim)
     if isinstance(argument, types.BaseNamedTuple):
         members = [_borrowed_type(member) for member in argument.types]
-        return types.NamedTuple(members, argument.instance_class)
+        return _Plan(members, argument.instance_class)
     if isinstance(argument, types.BaseTuple):
         return types.Tuple([_borrowed_type(member) for member in argument.types])
     return types.unliteral(argument)
@@ -316,7 +335,7 @@ def _planned_type(hint: Any, number: types.Type) -> types.Type:
     """Give the type of a named tuple, or a field, whose arrays hold such floating-point numbers."""
     if hasattr(hint, "_fields"):
         fields = [_planned_type(each, number) for each in get_type_hints(hint).values()]
-        return types.NamedTuple(fields, hint)
+        return _Plan(fields, hint)
     if not get_args(hint):
         return from_dtype(np.dtype(hint))
     shape, scalar = get_args(hint)[0], get_args(get_args(hint)[1])[0]

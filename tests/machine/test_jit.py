@@ -1,5 +1,6 @@
-"""How kernels are emitted: a routine once, whoever calls it."""
+"""How kernels are compiled: a routine once, whoever calls it; and what is left as it was."""
 
+import gc
 import re
 
 import numpy as np
@@ -55,3 +56,35 @@ print(len(re.findall(r"^define [^\\n]*_all_tiles", code, re.M)))
         NUMBA_CACHE_DIR=str(tmp_path),
     )
     assert int(out) == 1  # with and without relu
+
+
+@part
+def _with_a_function_of_its_own(x):
+    double = lambda number: 2 * number  # noqa: E731
+    return double(x[0])
+
+
+def test_a_part_may_define_a_function():
+    def kernel(x):
+        return _with_a_function_of_its_own(x)
+
+    assert compiled(kernel)(np.array([3.0])) == 6
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(is_on):
+    @part
+    def of_zero(x):
+        return x[0]
+
+    def kernel(x):
+        return of_zero(x)
+
+    function = compiled(kernel)
+    was_on = gc.isenabled()
+    try:
+        gc.enable() if is_on else gc.disable()
+        function(np.array([3.0]))
+        assert gc.isenabled() == is_on
+    finally:
+        gc.enable() if was_on else gc.disable()

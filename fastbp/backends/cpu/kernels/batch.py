@@ -16,6 +16,7 @@ from fastbp.backends.cpu.kernels.passes import add_block
 from fastbp.backends.cpu.kernels.update_rules import move_all, step_size
 from fastbp.backends.cpu.kernels.workspace import Workspace
 from fastbp.backends.cpu.layout import Layout
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
@@ -43,7 +44,7 @@ def _sum_rows(network, data, rows, workspace):
     transpose_layers(network, workspace)
     total = 0.0
     for start in range(0, rows.size, workspace.block_rows):
-        block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
+        block = stretch(rows, start, smaller(workspace.block_rows, rows.size - start))
         total += add_block(network, data, block, workspace)
     return total
 
@@ -160,7 +161,7 @@ def sweep_of(make_step):
     def sweep(network, data, rows, batch_size, alpha, rule, n_steps, workspace):
         loss_sum, n_counted = 0.0, 0
         for start in range(0, rows.size, batch_size):
-            n = min(batch_size, rows.size - start)
+            n = smaller(batch_size, rows.size - start)
             total_weight = _sum_weights(data, stretch(rows, start, n))
             divisor = _divisor(n, total_weight, data.mean_weight)
             if n == 1 or divisor > 0.0:

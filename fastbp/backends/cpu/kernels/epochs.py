@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.backends.cpu.kernels.packing import pack, unpack
 from fastbp.backends.cpu.kernels.update_rules import n_moments_of
+from fastbp.machine.extremes import larger, smaller
 from fastbp.machine.jit import part
 from fastbp.machine.shuffle import shuffle
 from fastbp.machine.simd import lanes, load, splat, sum_lanes
@@ -88,7 +89,7 @@ def epochs_of(sweep):
             loss_sum, n_counted, n_steps = sweep(
                 network, data, rows, batch_size, alpha, rule, n_steps, workspace
             )
-            loss = loss_sum / max(n_counted, 1)
+            loss = loss_sum / larger(n_counted, 1)
             state.losses[n_epochs] = loss
             n_epochs += 1
             if not (np.isfinite(loss) and _all_finite(workspace.parameters)):
@@ -97,7 +98,7 @@ def epochs_of(sweep):
             if n_moments_of(rule) > 1 and not _all_finite(workspace.second):
                 break
             n_no_improvement = n_no_improvement + 1 if loss > best_loss - state.tol else 0
-            best_loss = min(best_loss, loss)
+            best_loss = smaller(best_loss, loss)
             if n_no_improvement > state.max_bad_epochs:
                 break
         unpack_state(network, parameters, rule, moments, workspace)

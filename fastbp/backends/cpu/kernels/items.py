@@ -18,6 +18,7 @@ from fastbp.backends.cpu.kernels.shares import (
 from fastbp.backends.cpu.kernels.update_rules import move_all
 from fastbp.backends.cpu.kernels.workspace import Workspace
 from fastbp.machine.atomics import atomic_add, atomic_load, atomic_store, pause
+from fastbp.machine.extremes import larger, smaller
 from fastbp.machine.jit import part, routine
 from fastbp.machine.simd import lanes, splat, store
 from fastbp.machine.views import stretch
@@ -82,8 +83,8 @@ def do_rows(network, data, rows, team, member, segment, item):
         per_block = (block_rows + team.item_rows - 1) // team.item_rows
         cell = cell_of(team, begin) + item
         block, first = cell // per_block * block_rows, cell % per_block * team.item_rows
-        end = min(end, block + min(first + team.item_rows, block_rows))
-        begin = max(begin, block + first)
+        end = smaller(end, block + smaller(first + team.item_rows, block_rows))
+        begin = larger(begin, block + first)
         batch = stretch(rows, team.chunk[BEGIN] + begin, end - begin)
         errors_of_block(network, data, batch, _at(network, team, member, begin))
     atomic_add(team.n_rows_done, segment * LINE, 1)
@@ -100,14 +101,14 @@ def do_units(network, team, member, segment, stripe, before):
         _clear_gradient(network, team.workspace, layer, begin, end)
     row = team.segments[segment]
     while row < team.segments[segment + 1]:
-        n = min(block_rows - row % block_rows, team.segments[segment + 1] - row)
+        n = smaller(block_rows - row % block_rows, team.segments[segment + 1] - row)
         add_gradient(network, _at(network, team, member, row), layer, n, begin, end)
         row += n
     done = segment + 1
     if done == team.n_members:
         if layer == network.activations.size - 1:
             for row in range(0, team.chunk[N_ROWS], block_rows):
-                n = min(block_rows, team.chunk[N_ROWS] - row)
+                n = smaller(block_rows, team.chunk[N_ROWS] - row)
                 add_output_biases(network, _at(network, team, member, row), n, begin, end)
         if team.chunk[IS_LAST] == 0:
             done += 1  # there is no step
@@ -132,7 +133,7 @@ def _runs_of(network, layer, begin, end):
     start = network.padded_weights[layer]
     if is_by_unit(network, layer):
         per_unit = network.padded[layer]
-        n_units = min(end, network.sizes[layer + 1]) - begin
+        n_units = smaller(end, network.sizes[layer + 1]) - begin
         return 1, start + begin * per_unit, n_units * per_unit, 0
     return network.sizes[layer], start + begin, end - begin, network.padded[layer + 1]
 

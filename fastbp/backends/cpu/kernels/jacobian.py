@@ -26,6 +26,7 @@ from fastbp.backends.cpu.kernels.passes import activate_output, block_of, forwar
 from fastbp.backends.cpu.kernels.workspace import Workspace, cut
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.chip import VECTOR_BYTES
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.matmul import scale_by_product
 from fastbp.machine.simd import lanes, load, splat, store
@@ -95,7 +96,7 @@ def input_gradient(
         transpose(w, by_unit)
         w = by_unit
     for start in range(0, rows.size, workspace.block_rows):
-        n = min(workspace.block_rows, rows.size - start)
+        n = smaller(workspace.block_rows, rows.size - start)
         _forward(network, data, stretch(rows, start, n), workspace, derivatives)
         for output in range(n_outputs):
             _start_from(network, workspace, derivatives, output, n)
@@ -124,7 +125,7 @@ def parameter_jacobian(
     pack(network, parameters, workspace.parameters)
     transpose_layers(network, workspace)
     for start in range(0, rows.size, workspace.block_rows):
-        n = min(workspace.block_rows, rows.size - start)
+        n = smaller(workspace.block_rows, rows.size - start)
         _forward(network, data, stretch(rows, start, n), workspace, derivatives)
         for output in range(n_outputs):
             _start_from(network, workspace, derivatives, output, n)

@@ -44,11 +44,11 @@ def _gather(network, members, plans, workspace, i):
     v, size = lanes(workspace.samples), plans.batch_rows
     n_outputs = network.sizes[network.activations.size]
     for lane in range(v):
-        start, n = workspace.row[lane] + i * size, min(size, workspace.left[lane] - i * size)
+        start, n = workspace.row[lane] + i * size, smaller(size, workspace.left[lane] - i * size)
         total = 0.0
         for b in range(size):
             sample = sample_of(network, workspace, b)
-            weight = put_row(members, start + min(b, n - 1), sample, lane)
+            weight = put_row(members, start + smaller(b, n - 1), sample, lane)
             if b < n:
                 total += weight
             else:
@@ -116,7 +116,7 @@ def _first_layer_forward(n):
         v, n_inputs = lanes(workspace.samples), network.sizes[0]
         start = (network.weights[0] + j * n_inputs) * v
         for row in range(0, n_rows, 2):
-            other = min(row + 1, n_rows - 1)
+            other = smaller(row + 1, n_rows - 1)
             x, y = inputs_of(network, workspace, row), inputs_of(network, workspace, other)
             of_x, of_y = splat(x, 0.0, n), splat(x, 0.0, n)
             for k in range(0, n_inputs * v, v):
@@ -136,7 +136,7 @@ def _first_layer_gradient(n):
         length, n_units = workspace.samples.size // n_rows, workspace.deltas.size // n_rows
         start, first = (network.weights[0] + j * n_inputs) * v, (network.starts[1] + j) * v
         for k in range(0, n_inputs * v, 2 * v):
-            other = min(k + v, (n_inputs - 1) * v)
+            other = smaller(k + v, (n_inputs - 1) * v)
             of_k, of_other = splat(workspace.samples, 0.0, n), splat(workspace.samples, 0.0, n)
             for row in range(n_rows):
                 delta, x = load(workspace.deltas, first + row * n_units, n), row * length

@@ -8,6 +8,7 @@ its network out; from then on it computes what nobody reads, with another lane's
 
 import math
 
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import part
 from fastbp.machine.shuffle import shuffle
 from fastbp.machine.simd import lanes
@@ -94,7 +95,7 @@ def _ends_with_epoch(members, plans, workspace, lane):
     if loss <= plans.best_loss[lane] - plans.tol[lane]:
         n_bad = 0.0
     plans.n_no_improvement[lane] = n_bad
-    plans.best_loss[lane] = min(plans.best_loss[lane], loss)
+    plans.best_loss[lane] = smaller(plans.best_loss[lane], loss)
     return n_bad > plans.max_bad_epochs[lane] or n_made + 1 == plans.n_epochs[lane]
 
 
@@ -104,7 +105,7 @@ def _assign_rows(members, plans, workspace):
     n_lanes, n, going = plans.members.size, plans.n_rows[0], 0
     for lane in range(n_lanes):
         if workspace.position[lane] >= 0:
-            n = min(n, _n_steps(plans, workspace.end[lane] - workspace.position[lane]))
+            n = smaller(n, _n_steps(plans, workspace.end[lane] - workspace.position[lane]))
             going = lane
     for lane in range(lanes(workspace.parameters)):
         of = lane if lane < n_lanes and workspace.position[lane] >= 0 else going
@@ -132,7 +133,7 @@ def epochs_of(sweep, rows_of_a_chunk, has_scale):
             workspace.scale[lane], workspace.factor[lane] = 1.0, -plans.learning_rate[lane]
         workspace.squares[lane] = squares
         position = workspace.position[lane]
-        workspace.end[lane] = min(position + rows_of_a_chunk, plans.n_rows[lane])
+        workspace.end[lane] = smaller(position + rows_of_a_chunk, plans.n_rows[lane])
 
     @part
     def begin_epoch(network, members, plans, workspace, lane):
@@ -144,7 +145,7 @@ def epochs_of(sweep, rows_of_a_chunk, has_scale):
     def run(network, members, plans, rule, workspace):
         n_lanes = plans.members.size
         for lane in range(lanes(workspace.parameters)):
-            member = plans.members[min(lane, n_lanes - 1)]
+            member = plans.members[smaller(lane, n_lanes - 1)]
             _begin_lane(network, members, plans, rule, workspace, lane, member)
         for lane in range(n_lanes):
             begin_epoch(network, members, plans, workspace, lane)
@@ -156,7 +157,9 @@ def epochs_of(sweep, rows_of_a_chunk, has_scale):
             for lane in range(n_lanes):
                 if workspace.position[lane] < 0:
                     continue
-                position = min(workspace.position[lane] + n * plans.batch_rows, workspace.end[lane])
+                position = smaller(
+                    workspace.position[lane] + n * plans.batch_rows, workspace.end[lane]
+                )
                 workspace.position[lane] = position
                 if position == workspace.end[lane]:
                     begin_chunk(network, plans, workspace, lane)

@@ -29,6 +29,7 @@ from fastbp.backends.cpu.kernels.passes import activate_output, forward_block
 from fastbp.backends.cpu.kernels.workspace import Workspace, cut
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.chip import VECTOR_BYTES
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.matmul import TILE_VECTORS, add_product
 from fastbp.machine.simd import lanes, load, store
@@ -103,7 +104,7 @@ def add_normal_equations(
     transpose_layers(network, workspace)
     total = 0.0
     for start in range(0, rows.size, workspace.block_rows):
-        block = stretch(rows, start, min(workspace.block_rows, rows.size - start))
+        block = stretch(rows, start, smaller(workspace.block_rows, rows.size - start))
         forward_block(network, data, block, workspace)
         activate_output(network, workspace, block.size)
         copy(workspace.deltas, jacobian.slopes)
@@ -168,13 +169,13 @@ def _add_squares(jacobian, n, first, last, products, gradient):
     """Add the block's part of J'J, square by square from the diagonal to the right, and of J'e."""
     width = TILE_VECTORS * lanes(jacobian.row)
     errors = matrix(jacobian.errors, 0, 1, n)
-    end = min(gradient.size, jacobian.row.size - lanes(jacobian.row))  # of the panels
+    end = smaller(gradient.size, jacobian.row.size - lanes(jacobian.row))  # of the panels
     for p in range(first, last):
         left, begin = _panel(jacobian, p, n), p * width
-        height = min(width, end - begin)
+        height = smaller(width, end - begin)
         add_product(errors, left, matrix(gradient, begin, 1, height), n_vectors(height, left))
         lines = matrix(products, begin * gradient.size, height, gradient.size)
         for corner in range(begin, end, width):
-            square = columns(lines, corner, min(width, end - corner))
+            square = columns(lines, corner, smaller(width, end - corner))
             right = _panel(jacobian, corner // width, n)
             add_product(left.T, right, square, n_vectors(square.shape[1], left))

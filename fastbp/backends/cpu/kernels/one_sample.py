@@ -14,6 +14,7 @@ from numba.core import config
 from fastbp.backends.cpu.kernels.online import SWEEPS, forward_sample
 from fastbp.backends.cpu.kernels.workspace import Workspace
 from fastbp.backends.cpu.layout import Layout
+from fastbp.machine.extremes import larger
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.views import matrix, stretch
 from fastbp.model.data import Data
@@ -47,7 +48,7 @@ def _all_finite(vector):
 def _largest(vector):
     largest = 0.0
     for i in range(vector.size):
-        largest = max(largest, abs(vector[i]))
+        largest = larger(largest, abs(vector[i]))
     return largest
 
 

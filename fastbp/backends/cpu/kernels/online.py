@@ -40,6 +40,7 @@ from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.by_address import call
 from fastbp.machine.chip import max_accumulators
 from fastbp.machine.dots import dots
+from fastbp.machine.extremes import larger, smaller
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.simd import lanes, load, load_first, splat, store, sum_lanes
 from fastbp.machine.views import matrix, row, stretch
@@ -275,7 +276,7 @@ def forward_sample(network, workspace, x, rule):
     """Forward pass of one sample; returns the output layer's outputs, units in the lanes."""
     inputs = _input(network, workspace, 0)
     for k in range(0, x.size, lanes(x)):
-        store(inputs, k, load_first(x, k, min(x.size - k, lanes(x))))
+        store(inputs, k, load_first(x, k, smaller(x.size - k, lanes(x))))
     if not is_by_unit(network, 0):
         products = biases_of(network, workspace.products, 0)
         steps = _row_of(network, workspace.deltas, workspace, 1)
@@ -299,7 +300,7 @@ def _error(network, data, row_number, weight, workspace):
     last = network.activations.size
     y = row(data.y, row_number)
     for j in range(0, y.size, lanes(y)):
-        store(workspace.targets, j, load_first(y, j, min(y.size - j, lanes(y))))
+        store(workspace.targets, j, load_first(y, j, smaller(y.size - j, lanes(y))))
         store(workspace.row_weights, j, weight * load(workspace.is_output, j))
     arrays = (
         workspace.unit_loss_parameters,
@@ -334,7 +335,7 @@ def _squares_after(network, workspace, x, squares, shrink, rate):
         products += float(_dot(biases_of(network, workspace.products, layer), delta))
         lengths += float(_dot(x, x)) * float(_dot(delta, delta))
         x = _row_of(network, workspace.outputs, workspace, layer + 1)
-    return max(
+    return larger(
         0.0, shrink * shrink * squares - 2 * rate * shrink * products + rate * rate * lengths
     )
 
@@ -438,7 +439,7 @@ def _in_chunks(sweep):
             workspace.row_weights[j] = 0
         loss_sum = 0.0
         for start in range(0, rows.size, ROWS_OF_A_CHUNK):
-            chunk = stretch(rows, start, min(ROWS_OF_A_CHUNK, rows.size - start))
+            chunk = stretch(rows, start, smaller(ROWS_OF_A_CHUNK, rows.size - start))
             loss, n_steps = sweep(network, data, chunk, alpha, rule, n_steps, workspace)
             loss_sum += loss
         return loss_sum, rows.size, n_steps

@@ -4,6 +4,7 @@ The first hidden layer's weights keep their order, (fan_in, fan_out); every othe
 transposed. Padding is written by nobody: it is zero from the start.
 """
 
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import part
 from fastbp.machine.transpose import transpose
 from fastbp.machine.views import columns, matrix, stretch
@@ -106,7 +107,7 @@ def transpose_layers(network, workspace):
 @part
 def transpose_units(network, workspace, layer, begin, end):
     """Renew those of some units of a layer, from the beginning of a vector on."""
-    n_units = min(end, network.sizes[layer + 1]) - begin
+    n_units = smaller(end, network.sizes[layer + 1]) - begin
     transpose(
         columns(weights_of(network, workspace.parameters, layer).T, begin, n_units).T,
         columns(transposed_of(network, workspace, layer), begin, n_units),

@@ -21,6 +21,7 @@ from fastbp.backends.cpu.kernels.layers import (
 from fastbp.backends.cpu.kernels.packing import biases_of, is_by_unit, transposed_of, weights_of
 from fastbp.machine.by_address import call
 from fastbp.machine.dots import dots
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import part
 from fastbp.machine.matmul import (
     add_product,
@@ -141,7 +142,7 @@ def _output_errors(network, data, rows, workspace):
     start = workspace.starts[network.activations.size]
     total = 0.0
     for first in range(0, rows.size, workspace.piece_rows):
-        n = n_vectors(min(workspace.piece_rows, rows.size - first), data.y) * lanes(data.y)
+        n = n_vectors(smaller(workspace.piece_rows, rows.size - first), data.y) * lanes(data.y)
         loss = 0.0
         for j in range(data.y.shape[1]):
             place = j * workspace.block_rows + first
@@ -218,7 +219,7 @@ def add_gradient(network, workspace, layer, n, begin, end):
     Of the output layer's biases it is `add_output_biases`.
     """
     x = block_of(network, workspace.outputs, workspace, layer, n)
-    n_units = min(end, network.sizes[layer + 1]) - begin
+    n_units = smaller(end, network.sizes[layer + 1]) - begin
     units = n_vectors(n_units, x)
     delta = columns(_errors_of(network, workspace, layer, n), begin, end - begin)
     if layer < network.activations.size - 1:
@@ -240,5 +241,5 @@ def add_output_biases(network, workspace, n, begin, end):
     delta = _output_block(network, workspace.deltas, workspace)
     b_gradient = biases_of(network, workspace.gradient, last)
     n_lanes = n_vectors(n, b_gradient) * lanes(b_gradient)
-    for j in range(begin, min(end, network.sizes[last + 1])):
+    for j in range(begin, smaller(end, network.sizes[last + 1])):
         b_gradient[j] += vector_sum(stretch(row(delta, j), 0, n_lanes))

@@ -4,6 +4,7 @@ from fastbp.backends.cpu.kernels.packing import pack, transpose_layers
 from fastbp.backends.cpu.kernels.passes import activate_output, forward_block
 from fastbp.backends.cpu.kernels.workspace import Workspace
 from fastbp.backends.cpu.layout import Layout
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import kernel
 from fastbp.machine.views import stretch
 
@@ -23,7 +24,7 @@ def predict(network: Layout, parameters, data, rows, workspace: Workspace, predi
     transpose_layers(network, workspace)
     last = network.activations.size
     for start in range(0, rows.size, workspace.block_rows):
-        n = min(workspace.block_rows, rows.size - start)
+        n = smaller(workspace.block_rows, rows.size - start)
         forward_block(network, data, stretch(rows, start, n), workspace)
         activate_output(network, workspace, n)
         for j in range(network.sizes[last]):

@@ -63,6 +63,7 @@ from fastbp.backends.cpu.kernels.shares import (
 from fastbp.backends.cpu.kernels.update_rules import step_size
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.atomics import atomic_load, atomic_replace, atomic_store, pause
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import kernel, part, routine
 from fastbp.machine.waiting import nanoseconds, yield_core
 from fastbp.model.data import Data
@@ -210,7 +211,7 @@ def _add_losses(loss, team):
     w, n_rows = team.workspace, team.chunk[N_ROWS]
     for begin in range(0, n_rows, w.block_rows):
         of_block, first = 0.0, begin // w.block_rows * (team.losses.size // team.n_slots)
-        n = min(w.block_rows, n_rows - begin)
+        n = smaller(w.block_rows, n_rows - begin)
         for piece in range((n + w.piece_rows - 1) // w.piece_rows):
             of_block += team.losses[first + piece]
         loss += of_block
@@ -227,7 +228,7 @@ def _make_step(network, data, rows, start, n, alpha, divisor, rule, n_steps, tea
         transpose_layers(network, team.workspace)
     loss, per_chunk = 0.0, team.n_slots * team.workspace.block_rows
     for begin in range(0, n, per_chunk):
-        chunk[BEGIN], chunk[N_ROWS] = start + begin, min(per_chunk, n - begin)
+        chunk[BEGIN], chunk[N_ROWS] = start + begin, smaller(per_chunk, n - begin)
         chunk[IS_FIRST], chunk[IS_LAST] = begin == 0, begin + per_chunk >= n
         _run_chunk(network, data, rows, rule, team)
         loss = _add_losses(loss, team)
