@@ -26,6 +26,7 @@ from fastbp.backends.cpu.kernels.lanes import (
 )
 from fastbp.backends.cpu.kernels.update_rules import move_all
 from fastbp.machine.elementary import where
+from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import kernel, part
 from fastbp.machine.simd import cast, lanes, load, load_lanes, repeat, splat, store
 from fastbp.machine.switch import switch
