@@ -201,6 +201,14 @@ def test_threads_of_one_process_compile_once(code):
     assert code.compiles == 1
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_ends_the_waiting(code):
     with open(code.lock_file, "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
