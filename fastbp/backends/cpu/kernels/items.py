@@ -21,7 +21,7 @@ from fastbp.machine.atomics import atomic_add, atomic_load, atomic_store, pause
 from fastbp.machine.extremes import larger, smaller
 from fastbp.machine.jit import part, routine
 from fastbp.machine.simd import lanes, splat, store
-from fastbp.machine.views import stretch
+from fastbp.machine.views import borrow, stretch
 from fastbp.machine.waiting import nanoseconds, yield_core
 
 __all__ = ["PAUSES", "await_number", "cell_of", "do_rows", "do_step", "do_units"]
@@ -40,7 +40,7 @@ def _at(network, team, member, row):
         length = network.padded[layer] if layer < n_starts - 1 else 1
         starts[layer] = w.starts[layer] + slot * team.slot_size + row_of_block * length
     piece = slot * (team.losses.size // team.n_slots) + row_of_block // w.piece_rows
-    return Workspace(
+    workspace = Workspace(
         w.parameters,
         w.gradient,
         w.first,
@@ -62,6 +62,8 @@ def _at(network, team, member, row):
         w.block_rows,
         w.piece_rows,
     )
+    # Borrowed, it is of the compiler's type that `team.workspace` is.
+    return borrow(workspace)
 
 
 @part

@@ -12,7 +12,7 @@ from fastbp.machine.extremes import smaller
 from fastbp.machine.jit import part
 from fastbp.machine.shuffle import shuffle
 from fastbp.machine.simd import lanes
-from fastbp.machine.views import stretch
+from fastbp.machine.views import borrow, stretch
 from fastbp.model.shuffles import Generator
 
 __all__ = ["epochs_of"]
@@ -65,9 +65,8 @@ def _shuffle_rows(members, plans, workspace, lane):
     """Draw the order of a lane's next epoch."""
     member = plans.members[lane]
     if plans.shuffles[lane] == 1:
-        generator = Generator(
-            stretch(members.words, member * 624, 624), stretch(members.positions, member, 1)
-        )
+        words = stretch(members.words, member * 624, 624)
+        generator = borrow(Generator(words, stretch(members.positions, member, 1)))
         rows = stretch(members.rows, member * members.n_places, plans.n_rows[lane])
         shuffle(generator, rows, workspace.draws)
 

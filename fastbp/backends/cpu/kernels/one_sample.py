@@ -16,7 +16,7 @@ from fastbp.backends.cpu.kernels.workspace import Workspace
 from fastbp.backends.cpu.layout import Layout
 from fastbp.machine.extremes import larger
 from fastbp.machine.jit import kernel, part
-from fastbp.machine.views import matrix, stretch
+from fastbp.machine.views import borrow, matrix, stretch
 from fastbp.model.data import Data
 from fastbp.model.update_rules import UPDATE_RULES, Rule
 
@@ -68,7 +68,7 @@ def _predict_one(net: Net, x: Any, prediction: Any) -> Any:
     """
     if not _all_finite(x):
         return NOT_FINITE
-    outputs = forward_sample(net.layout, net.workspace, x, _NO_RULE)
+    outputs = forward_sample(net.layout, net.workspace, x, borrow(_NO_RULE))
     for j in range(prediction.size):
         prediction[j] = outputs[j]
     return 0 if _all_finite(prediction) else OVERFLOW
@@ -84,10 +84,10 @@ def _learner(name: str, sweep: Any) -> Any:
             return -1.0
         network, workspace = net.layout, net.workspace
         none, no_number = stretch(x, 0, 0), stretch(network.sizes, 0, 0)
-        data = Data(
-            matrix(x, 0, 1, x.size), none, no_number, no_number, matrix(y, 0, 1, y.size), none, 1.0
-        )
-        rule = Rule(int(numbers[0]), numbers[1], numbers[2], numbers[3], numbers[4])
+        x, y = matrix(x, 0, 1, x.size), matrix(y, 0, 1, y.size)
+        # Borrowed, they are of the compiler's types that a fit's are: the sweep is typed once.
+        data = borrow(Data(x, none, no_number, no_number, y, none, 1.0))
+        rule = borrow(Rule(int(numbers[0]), numbers[1], numbers[2], numbers[3], numbers[4]))
         row_0 = stretch(workspace.starts, 0, 1)
         loss, _, n_steps = sweep(
             network, data, row_0, 1, numbers[5], rule, int(numbers[6]), workspace
