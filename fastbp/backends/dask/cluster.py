@@ -9,7 +9,6 @@ from typing import Any
 
 from fastbp.backends.dask.faults import RowsError, has_workers, not_computed, told_apart
 from fastbp.backends.dask.part import Part
-from fastbp.backends.dask.placement import neighbours_together
 from fastbp.backends.dask.threads import task
 from fastbp.backends.dask.tree import Nodes, Sums, join, root
 
@@ -48,8 +47,8 @@ class Cluster:
     def hold(self, parts: Sequence[Any]) -> list[Any]:
         """Make the parts on the workers, which keep them as long as somebody has these futures."""
         with told_apart(self._client):
-            with neighbours_together(self._client, parts):
-                futures = self._futures_of(parts)
+            # Named, their workers would be waited for: where all die, Dask asks no others.
+            futures = self._futures_of(parts)
             self._wait(futures, futures, gathers=False)
         return futures
 
