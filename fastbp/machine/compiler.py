@@ -122,14 +122,6 @@ def _pipelines() -> tuple[Any, Any]:
 
         _shared_module: Any
 
-        def _optimize_functions(self, module: Any) -> None:
-            """Do what numba does, not for declarations, which take as long as short functions."""
-            module.data_layout = self._codegen._data_layout
-            for function in module.functions:
-                if not function.is_declaration:
-                    passes, builder = self._codegen._function_pass_manager()
-                    passes.run(function, builder)
-
         def finalize(self) -> None:
             """Put off all work."""
             self._finalized = True
