@@ -202,5 +202,5 @@ def test_wrong_choices_are_named(pyplot, fit):
 
 def test_a_missing_matplotlib_is_named_with_its_cure(fit, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"LossCurveDisplay .* pip install fastbp\[plot\]"):
+    with pytest.raises(ImportError, match=r"LossCurveDisplay .* pip install 'fastbp\[plot\]"):
         draw(fit())
