@@ -112,6 +112,8 @@ def test_ctrl_c_keeps_the_weights_so_far_and_nothing_works_on(python):
     code = f"""{SCRIPT}
 from fastbp.training import interrupts
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+
 def fit_interrupted(net):
     thread = later(1, lambda: os.kill(os.getpid(), signal.SIGINT))
     try:
