@@ -25,12 +25,9 @@ from numba.extending import lower_builtin, type_callable
 from numba.np.numpy_support import from_dtype
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import (
-    KERNEL_PIPELINE,
-    compiling,
-    raising_what_callbacks_swallow,
-)
+from fastbp.machine.compiler import KERNEL_PIPELINE, compiling
 from fastbp.machine.compiling_once import load_or_compile
+from fastbp.machine.ctrl_c import raising_what_callbacks_swallow
 from fastbp.machine.jit import LOOP_OPTIONS
 from fastbp.machine.views import View, new_view, struct_of
 

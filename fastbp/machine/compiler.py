@@ -15,10 +15,8 @@ compiled in numba's usual way, to the same code, later, and nothing is kept on d
 """
 
 import gc
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import current_thread, main_thread
 from types import CodeType
 from typing import Any
 
@@ -32,39 +30,11 @@ __all__ = [
     "KERNEL_PIPELINE",
     "PIPELINE",
     "compiling",
-    "raising_what_callbacks_swallow",
 ]
 
 #: Held by the thread that compiles; forks wait for it.
 COMPILING = global_compiler_lock
 wait_for(COMPILING)
-
-
-@contextmanager
-def raising_what_callbacks_swallow() -> Iterator[None]:
-    """Raise Ctrl-C at the end of a block if a callback has swallowed it.
-
-    Python looks for Ctrl-C when it runs its own code next. While LLVM works for seconds, that is a
-    function that LLVM calls back, out of which no exception leads: Python reports and drops it.
-    """
-    swallowed, before = [], sys.unraisablehook
-
-    def keep(unraisable: Any) -> None:
-        if issubclass(unraisable.exc_type, Exception):
-            before(unraisable)
-        else:
-            swallowed.append(unraisable.exc_value or unraisable.exc_type())
-
-    if current_thread() is not main_thread():  # no signal arrives elsewhere
-        yield
-        return
-    sys.unraisablehook = keep
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-    if swallowed:
-        raise swallowed[0]
 
 
 @contextmanager

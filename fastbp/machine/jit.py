@@ -25,13 +25,9 @@ from numba.core import config
 from numba.extending import register_jitable
 
 from fastbp.machine.cache import kernel_cache
-from fastbp.machine.compiler import (
-    KERNEL_PIPELINE,
-    PIPELINE,
-    compiling,
-    raising_what_callbacks_swallow,
-)
+from fastbp.machine.compiler import KERNEL_PIPELINE, PIPELINE, compiling
 from fastbp.machine.compiling_once import load_or_compile
+from fastbp.machine.ctrl_c import raising_what_callbacks_swallow
 from fastbp.machine.views import borrower
 
 __all__ = ["LOOP_OPTIONS", "OPTIONS", "for_users", "kernel", "part", "routine"]

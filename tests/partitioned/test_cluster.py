@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fastbp import BackpropClassifier, BackpropRegressor, BackpropSearchCV
-from fastbp.backends.dask import cluster
+from fastbp.backends.dask import cluster, faults
 
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
@@ -82,6 +82,16 @@ def test_a_long_wait_leaves_no_result_on_the_cluster(monkeypatch):
             assert len(client.futures) == 2
         finally:
             gc.enable()
+
+
+class _CtrlCAtItsEnd:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_that_arrives_while_a_future_is_let_go_is_not_lost():
+    with _workers(1) as client, pytest.raises(KeyboardInterrupt), faults.told_apart(client):
+        _CtrlCAtItsEnd()
 
 
 def test_classes_scores_and_validation_on_a_cluster(data):

@@ -47,7 +47,7 @@ class Cluster:
     def hold(self, parts: Sequence[Any]) -> list[Any]:
         """Make the parts on the workers, which keep them as long as somebody has these futures."""
         with told_apart(self._client):
-            # Named, their workers would be waited for: where all die, Dask asks no others.
+            # No workers are named: if all of those died, Dask would ask no others.
             futures = self._futures_of(parts)
             self._wait(futures, futures, gathers=False)
         return futures
@@ -77,7 +77,7 @@ class Cluster:
         worker_of = {(name, i): worker for i, worker in enumerate(workers)}
         common = [[each] * len(workers) for each in (function, arguments, len(parts))]
         theirs = [[parts[i] for i in some] for some in numbers]
-        # Others may do it where a worker is lost.
+        # Others may do it where a worker is lost; if all are, the parts are made anew before it.
         with dask.annotate(workers=worker_of.__getitem__, allow_other_workers=True):
             return self._client.map(
                 _sum_some, *common, numbers, theirs, key=list(worker_of), pure=False

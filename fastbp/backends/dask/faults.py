@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from fastbp.machine.ctrl_c import raising_what_callbacks_swallow
 from fastbp.version import guide
 
 __all__ = ["RowsError", "has_workers", "not_computed", "told_apart"]
@@ -75,7 +76,8 @@ def told_apart(client: Any) -> Iterator[None]:
     if client.status != "running":  # it would take work, and wait for its cluster
         raise _lost(f"its client is {client.status}")
     try:
-        yield
+        with raising_what_callbacks_swallow():
+            yield
     except KilledWorker as error:
         raise RuntimeError(
             f"Dask workers died one after the other while they worked on a partition: {error} "

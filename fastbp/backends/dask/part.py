@@ -46,9 +46,7 @@ class Part:
 
     def __init__(self, data: Data | None) -> None:
         self.data = data
-        self._full_pass: FullPass | None = None
-        self._normal_equations: NormalEquations | None = None
-        self._curvature: Curvature | None = None
+        self._made: dict[type, Any] = {}
 
     def __getstate__(self) -> dict:
         return {"data": self.data}  # kernels' workspaces are made anew on another worker
@@ -68,25 +66,25 @@ class Part:
 
     def full_pass(self, network: Network, n_threads: int) -> FullPass:
         """Give sums of losses and gradients, for some threads."""
-        assert self.data is not None
-        if self._full_pass is None or self._full_pass.network != network:
-            self._full_pass = FullPass(network, self.data, n_threads)
-        self._full_pass.n_threads = n_threads
-        return self._full_pass
+        full_pass = self._of(FullPass, network, n_threads)
+        full_pass.n_threads = n_threads
+        return full_pass
 
     def normal_equations(self, network: Network) -> NormalEquations:
         """Give sums of least squares."""
-        assert self.data is not None
-        if self._normal_equations is None or self._normal_equations.network != network:
-            self._normal_equations = NormalEquations(network, self.data)
-        return self._normal_equations
+        return self._of(NormalEquations, network)
 
     def curvature(self, network: Network) -> Curvature:
         """Give sums of second derivatives."""
+        return self._of(Curvature, network)
+
+    def _of(self, kind: type, network: Network, *arguments: Any) -> Any:
+        """Give what sums in some way, made anew for another network."""
         assert self.data is not None
-        if self._curvature is None or self._curvature.network != network:
-            self._curvature = Curvature(network, self.data)
-        return self._curvature
+        made = self._made.get(kind)
+        if made is None or made.network != network:
+            made = self._made[kind] = kind(network, self.data, *arguments)
+        return made
 
     def astype(self, dtype: np.dtype) -> "Part":
         """Give the same rows in another dtype."""
